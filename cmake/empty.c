@@ -1,0 +1,1 @@
+extern int ph_empty; int ph_empty;

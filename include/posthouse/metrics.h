@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Counters, gauges and histograms in one block of shared memory that is mapped before the workers are forked. Worker n
+ * writes only its own slots; any worker prints the sum over all. A restarted worker takes its slots as it finds them,
+ * so a counter never runs backwards; its gauges are zeroed when it starts.
+ *
+ * A family has up to two labels, each with a fixed list of values: label sets are bounded by construction.
+ */
+#ifndef POSTHOUSE_METRICS_H
+#define POSTHOUSE_METRICS_H
+
+#include "posthouse/buf.h"
+
+#define PH_WORKERS_MAX 64
+
+enum ph_metric_type {
+	PH_COUNTER,
+	PH_GAUGE,
+	PH_HISTOGRAM_SECONDS, /* observe nanoseconds */
+	PH_HISTOGRAM_COUNT,   /* observe plain numbers */
+};
+
+/* label values are one string, separated by '|' */
+/*   id                    name                                     type               label 1, values                                                       label 2, values                                help */
+#define PH_METRICS(X)                                                                                                                                                                                                     \
+	X(REQUESTS,            "posthouse_requests_total",              COUNTER,           "route", "responses|response|input_items|models|relay|other",              "code", "2xx|3xx|4xx|5xx|none",               "Client requests by route and status class.") \
+	X(TURNS,               "posthouse_turns_total",                 COUNTER,           "continuity", "none|live|forwarded|replayed",                           "outcome", "completed|incomplete|failed|cancelled|client_gone", "Turns by how they were continued and how they ended.") \
+	X(ERRORS,              "posthouse_errors_total",                COUNTER,           "blames", "nobody|client|account|self",                                 NULL, NULL,                                   "Errors by whose fault they were.") \
+	X(ATTEMPTS,            "posthouse_upstream_attempts_total",     COUNTER,           "kind", "platform|codex|stateless",                                     "outcome", "ok|failed|cancelled",             "Requests sent to upstream accounts.") \
+	X(RETRIES,             "posthouse_retries_total",               COUNTER,           "remedy", "none|other_account|redial|replay|strip",                     NULL, NULL,                                   "Second requests of a turn, by what made them necessary.") \
+	X(UPSTREAM_EOF,        "posthouse_upstream_eof_total",          COUNTER,           "phase", "before_created|held|shown",                                   NULL, NULL,                                   "Upstream answers that ended without a terminal event.") \
+	X(REPLAYS,             "posthouse_replay_total",                COUNTER,           "result", "hit|miss|broken_chain|unavailable",                          NULL, NULL,                                   "Look-ups of an anchor in the store.") \
+	X(CHAINS_BROKEN,       "posthouse_chains_broken_total",         COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Chains with a missing link.") \
+	X(UNACKNOWLEDGED,      "posthouse_snapshots_unacknowledged_total", COUNTER,        NULL, NULL,                                                             NULL, NULL,                                   "Terminal events released before their commit was acknowledged.") \
+	X(SNAPSHOTS_LOST,      "posthouse_snapshots_lost_total",        COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Snapshots given up after the database stayed away too long or refused them.") \
+	X(CONFLICTS,           "posthouse_snapshot_conflicts_total",    COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Response ids that upstream used twice in one scope.") \
+	X(SNAPSHOT_BYTES,      "posthouse_snapshot_bytes_total",        COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Bytes of items written to the store.") \
+	X(KEEPALIVES,          "posthouse_keepalives_sent_total",       COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Keepalive events that the gateway wrote into streams.") \
+	X(SHED,                "posthouse_shed_total",                  COUNTER,           "reason", "streams|connections|draining",                               NULL, NULL,                                   "Requests refused because the node was full or draining.") \
+	X(INPUT_TOKENS,        "posthouse_input_tokens_total",          COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Input tokens as upstream counted them.") \
+	X(CACHED_TOKENS,       "posthouse_cached_input_tokens_total",   COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Input tokens that upstream read from its prompt cache.") \
+	X(OUTPUT_TOKENS,       "posthouse_output_tokens_total",         COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Output tokens as upstream counted them.") \
+	X(NOTIFIES,            "posthouse_notify_received_total",       COUNTER,           "topic", "accounts|api_keys|settings|other",                            NULL, NULL,                                   "Notifications received.") \
+	X(NOTIFIES_MISSED,     "posthouse_notifications_missed_total",  COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Changes that the poll found before any notification came.") \
+	X(PG_ERRORS,           "posthouse_pg_errors_total",             COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Statements that failed, and connections that were lost.") \
+	X(PG_BATCHES,          "posthouse_pg_batches_total",            COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Batches that the writer connection sent.") \
+	X(LOG_DROPPED,         "posthouse_log_dropped_total",           COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Log lines dropped because standard error was full.") \
+	X(STREAMS,             "posthouse_streams_active",              GAUGE,             "transport", "http|websocket",                                          NULL, NULL,                                   "Turns that run now.") \
+	X(CONNECTIONS,         "posthouse_client_connections",          GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Client connections that are open.") \
+	X(UPSTREAM_CONNECTIONS, "posthouse_upstream_connections",       GAUGE,             "state", "idle|busy",                                                   NULL, NULL,                                   "Connections to upstreams.") \
+	X(PG_CONNECTIONS,      "posthouse_pg_connections",              GAUGE,             "state", "up|down",                                                     NULL, NULL,                                   "Connections to PostgreSQL.") \
+	X(LISTENING,           "posthouse_listen_connected",            GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Whether LISTEN is in force (summed over workers).") \
+	X(WRITE_QUEUE,         "posthouse_write_queue_turns",           GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Turns that wait to be written.") \
+	X(REQUEST_SECONDS,     "posthouse_request_duration_seconds",    HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Client requests, first byte in to last byte out.") \
+	X(FIRST_EVENT_SECONDS, "posthouse_time_to_first_event_seconds", HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Request complete to first event from upstream.") \
+	X(ADDED_SECONDS,       "posthouse_added_latency_seconds",       HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "The gateway's own share of a turn: request complete to request sent, plus terminal event received to shown.") \
+	X(WRITE_SECONDS,       "posthouse_snapshot_write_seconds",      HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "A turn handed to the writer until its commit was acknowledged.") \
+	X(PG_WAIT_SECONDS,     "posthouse_pg_wait_seconds",             HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "A statement queued until its result came.") \
+	X(LOOP_LAG_SECONDS,    "posthouse_loop_lag_seconds",            HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Length of one turn of the event loop.") \
+	X(CHAIN_DEPTH,         "posthouse_replay_chain_depth",          HISTOGRAM_COUNT,   NULL, NULL,                                                             NULL, NULL,                                   "Turns in a replayed chain.") \
+	X(REPLAY_BYTES,        "posthouse_replay_bytes",                HISTOGRAM_COUNT,   NULL, NULL,                                                             NULL, NULL,                                   "Bytes of items in a replayed chain.")
+
+enum ph_metric {
+#define X(id, name, type, l1, v1, l2, v2, help) PH_M_##id,
+	PH_METRICS(X)
+#undef X
+	PH_M_NR,
+};
+
+/* Maps the block. Before the fork, once; later calls are ignored. Without it every call below is harmless. */
+void ph_metrics_init(int workers);
+void ph_metrics_worker(int worker); /* after the fork: whose slots this process writes; zeroes its gauges */
+
+/* i and j choose the values of the first and second label, 0 where the family has none. */
+void ph_metric_add(enum ph_metric m, unsigned i, unsigned j, int64_t n);
+void ph_metric_set(enum ph_metric m, unsigned i, unsigned j, int64_t n);
+void ph_metric_observe(enum ph_metric m, uint64_t value);
+int64_t ph_metric_get(enum ph_metric m, unsigned i, unsigned j); /* sum over all workers */
+
+/* Heartbeat of a worker's loop, for liveness: the parent and any worker may read all. */
+void ph_metrics_beat(void);
+uint64_t ph_metrics_oldest_beat_ms(void); /* age of the oldest beat among workers that ever beat */
+
+void ph_metrics_print(struct ph_buf *out); /* Prometheus text format 0.0.4 */
+
+#endif
