@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration: one table (name, type, default, minimum, maximum, secret, doc) gives environment variables, flags,
+ * NAME_FILE, `check-config`, help texts and the README's table. A flag wins over the environment, the environment over
+ * the default. Durations are kept in milliseconds, sizes in bytes.
+ */
+#ifndef POSTHOUSE_CONFIG_H
+#define POSTHOUSE_CONFIG_H
+
+#include "posthouse/crypt.h"
+#include "posthouse/log.h"
+
+enum ph_snapshots {
+	PH_SNAPSHOTS_ALL,
+	PH_SNAPSHOTS_STORED,
+	PH_SNAPSHOTS_NONE,
+};
+
+struct ph_config {
+	char *database_url;        /* "" = libpq's own variables; NULL = embedded */
+	char *database_direct_url; /* NULL = the same as database_url */
+	char *data_dir;
+	char *listen;
+	char *admin_listen;
+	uint64_t workers;
+	char *node_name;
+	char *master_key; /* NULL where none is set (embedded: read from the data dir) */
+	bool auth_off;
+	enum ph_snapshots snapshots;
+	uint64_t retention_ms;
+	uint64_t retention_unstored_ms;
+	uint64_t max_body;
+	uint64_t connect_timeout_ms;
+	uint64_t first_event_timeout_ms;
+	uint64_t idle_timeout_ms;
+	uint64_t answer_timeout_ms;
+	uint64_t queue_timeout_ms;
+	uint64_t drain_timeout_ms;
+	uint64_t keepalive_interval_ms;
+	uint64_t hold_timeout_ms;
+	uint64_t poll_interval_ms;
+	uint64_t lease_ttl_ms;
+	char *upstream_transport; /* auto, http, websocket */
+	bool websocket;
+	char *tls_cert_file;
+	char *tls_key_file;
+	char *upstream_ca_file;
+	enum ph_log_level log_level;
+	enum ph_log_format log_format;
+};
+
+/* One flag as the command line found it: "--listen" "A". */
+struct ph_config_flag {
+	const char *name; /* without dashes */
+	const char *value;
+};
+
+/*
+ * Reads flags, then the process's environment, then defaults. The first fault stops: err names the variable or flag,
+ * says what is wrong and gives a valid example. Warnings (unknown POSTHOUSE_ variables with the nearest known name)
+ * go to warn(arg, text), which may be NULL.
+ */
+int ph_config_load(struct ph_config *ret, const struct ph_config_flag *flags, size_t flag_count,
+	void (*warn)(void *arg, const char *text), void *arg, struct ph_err *err) PH_WARN_UNUSED;
+void ph_config_free(struct ph_config *c); /* wipes secrets; may be repeated */
+
+/* Each setting with its effective value and where it came from; secrets as "set" or "unset". */
+typedef void (*ph_config_visit)(void *arg, const char *variable, const char *value, const char *origin);
+void ph_config_each(const struct ph_config *c, ph_config_visit visit, void *arg);
+
+/* The table as a GitHub-flavoured Markdown table (README) and as help text. */
+void ph_config_markdown(struct ph_buf *out);
+void ph_config_help(struct ph_buf *out);
+
+/* "250ms" "5s" "2m" "1h" "30d", a bare number means seconds. "64KiB" "64MiB" "1GiB", a bare number means bytes. */
+int ph_config_duration(const char *text, uint64_t *ret_ms, struct ph_err *err) PH_WARN_UNUSED;
+int ph_config_size(const char *text, uint64_t *ret, struct ph_err *err) PH_WARN_UNUSED;
+void ph_config_duration_text(uint64_t ms, char *dst, size_t size);
+
+#endif

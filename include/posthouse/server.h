@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node: everything that one event loop runs, from its listener to its drain. */
+#ifndef POSTHOUSE_SERVER_H
+#define POSTHOUSE_SERVER_H
+
+#include "posthouse/config.h"
+#include "posthouse/loop.h"
+
+struct ph_node_options {
+	const struct ph_config *config;
+	const struct ph_master_keys *keys;
+	const char *dsn;        /* of the node role */
+	const char *direct_dsn; /* for LISTEN */
+	char name[256];         /* NAME, or NAME/n with several workers */
+	struct ph_addr listen;  /* probed: the port is known */
+	struct ph_addr admin;
+	int worker;
+};
+
+/* Runs a node in the calling process until it has drained. The exit status: 0, or 1 if turns were cut, a second signal
+ * came or the node could not start. SIGTERM and SIGINT drain. */
+int ph_node_run(const struct ph_node_options *options);
+
+#endif
