@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of a JUnit file, for ./dev: prints "passed failed skipped" and names failed and skipped tests on stderr.
+
+Usage: junit.py FILE EXIT_STATUS. A runner that failed without a failed test in its file (a crash, a broken collection)
+counts as one failure. Exit status 1 if the file cannot be read or is empty.
+"""
+import sys
+import xml.etree.ElementTree as ElementTree
+
+
+def counts(path, status):
+    passed = failed = skipped = 0
+    for case in ElementTree.parse(path).iter('testcase'):
+        name = '%s %s' % (case.get('classname') or '', case.get('name'))
+        if case.find('failure') is not None or case.find('error') is not None or case.get('status') == 'fail':
+            failed += 1
+            print('FAILED ' + name, file=sys.stderr)
+        elif case.find('skipped') is not None or case.get('status') in ('notrun', 'disabled'):
+            skipped += 1
+            reason = case.find('skipped')
+            text = reason.get('message', '') if reason is not None else ''
+            print('skipped %s: %s' % (name, text), file=sys.stderr)
+        else:
+            passed += 1
+    if status != 0 and failed == 0:
+        failed += 1
+        print('FAILED the runner ended with status %d' % status, file=sys.stderr)
+    return passed, failed, skipped
+
+
+def main():
+    try:
+        found = counts(sys.argv[1], int(sys.argv[2]))
+    except (OSError, ElementTree.ParseError) as fault:
+        print('FAILED no results: %s' % fault, file=sys.stderr)
+        return 1
+    print('%d %d %d' % found)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
