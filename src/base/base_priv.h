@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Text primitives that the buffer's escaping and the JSON scanner share. Inline, because the scanner calls
+ * them once per string and most strings are short.
+ */
+#ifndef PH_BASE_PRIV_H
+#define PH_BASE_PRIV_H
+
+#include "posthouse/str.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define PH_SWAR_ONES  UINT64_C(0x0101010101010101)
+#define PH_SWAR_HIGHS UINT64_C(0x8080808080808080)
+
+/* Whether a byte may stand inside a JSON string as it is, without a look at its neighbours. */
+static inline bool ph_is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* Non-zero if one of eight bytes is not plain. Which one, the caller finds out byte by byte. */
+static inline uint64_t ph_swar_special(uint64_t x)
+{
+	uint64_t quote = x ^ (PH_SWAR_ONES * '"');
+	uint64_t backslash = x ^ (PH_SWAR_ONES * '\\');
+	uint64_t low = (x - PH_SWAR_ONES * 0x20) & ~x;
+
+	quote = (quote - PH_SWAR_ONES) & ~quote;
+	backslash = (backslash - PH_SWAR_ONES) & ~backslash;
+	return (x | low | quote | backslash) & PH_SWAR_HIGHS;
+}
+
+/* Length of the run of plain bytes at p. */
+static inline size_t ph_plain_run(const char *p, size_t n)
+{
+	size_t i = 0;
+
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
+		      space = _mm_set1_epi8(0x20);
+
+	for (; n - i >= 16; i += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+		/* Signed: control characters and all bytes above 0x7f are below the space. */
+		__m128i special = _mm_or_si128(_mm_cmplt_epi8(v, space),
+			_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+		int mask = _mm_movemask_epi8(special);
+
+		if (mask)
+			return i + (size_t)__builtin_ctz((unsigned)mask);
+	}
+#endif
+	for (; n - i >= 8; i += 8) {
+		uint64_t x;
+
+		memcpy(&x, p + i, 8);
+		if (ph_swar_special(x))
+			break;
+	}
+	while (i < n && ph_is_plain((unsigned char)p[i]))
+		i++;
+	return i;
+}
+
+/* Length of the UTF-8 sequence at p (1 to 4), or 0 where there is none: truncated, overlong, surrogate, past
+ * U+10FFFF. */
+static inline size_t ph_utf8_len(const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+#define CONTINUES(i) ((p[i] & 0xc0) == 0x80)
+	if (n == 0)
+		return 0;
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2)
+		return 0;
+	if (p[0] < 0xe0)
+		return n >= 2 && CONTINUES(1) ? 2 : 0;
+	if (p[0] < 0xf0) {
+		if (n < 3 || !CONTINUES(1) || !CONTINUES(2))
+			return 0;
+		return (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ? 0 : 3;
+	}
+	if (p[0] > 0xf4 || n < 4 || !CONTINUES(1) || !CONTINUES(2) || !CONTINUES(3))
+		return 0;
+	return (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ? 0 : 4;
+#undef CONTINUES
+}
+
+#endif

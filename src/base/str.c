@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slices: comparing, cutting, searching. No locale: what the wire calls a letter is ASCII. */
+#include "posthouse/str.h"
+
+static unsigned char lower(char c)
+{
+	return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+bool ph_str_eq_nocase(struct ph_str a, struct ph_str b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		if (lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	}
+	return true;
+}
+
+bool ph_str_starts(struct ph_str s, struct ph_str prefix)
+{
+	return s.n >= prefix.n && ph_str_eq(ph_str(s.p, prefix.n), prefix);
+}
+
+bool ph_str_ends(struct ph_str s, struct ph_str suffix)
+{
+	return s.n >= suffix.n && ph_str_eq(ph_str_from(s, s.n - suffix.n), suffix);
+}
+
+struct ph_str ph_str_trim(struct ph_str s)
+{
+	while (s.n > 0 && is_space(s.p[0]))
+		s = ph_str_from(s, 1);
+	while (s.n > 0 && is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+struct ph_str ph_str_from(struct ph_str s, size_t offset)
+{
+	if (offset > s.n)
+		offset = s.n;
+	return offset ? ph_str(s.p + offset, s.n - offset) : s;
+}
+
+struct ph_str ph_str_split(struct ph_str *s, char sep)
+{
+	const char *at = s->n ? memchr(s->p, sep, s->n) : NULL;
+	struct ph_str head = *s;
+
+	if (!at) {
+		*s = ph_str_from(*s, s->n);
+		return head;
+	}
+	head.n = (size_t)(at - s->p);
+	*s = ph_str_from(*s, head.n + 1);
+	return head;
+}
+
+ptrdiff_t ph_str_find(struct ph_str s, struct ph_str needle)
+{
+	const char *at;
+
+	if (needle.n == 0)
+		return 0;
+	if (s.n < needle.n)
+		return -1;
+	at = memmem(s.p, s.n, needle.p, needle.n);
+	return at ? at - s.p : -1;
+}
+
+ptrdiff_t ph_str_find_nocase(struct ph_str s, struct ph_str needle)
+{
+	for (size_t i = 0; i + needle.n <= s.n; i++) {
+		if (ph_str_eq_nocase(ph_str(s.p + i, needle.n), needle))
+			return (ptrdiff_t)i;
+	}
+	return -1;
+}
+
+bool ph_str_u64(struct ph_str s, uint64_t max, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (s.n == 0)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned digit = (unsigned)(s.p[i] - '0');
+
+		if (s.p[i] < '0' || digit > 9 || v > (UINT64_MAX - digit) / 10)
+			return false;
+		v = v * 10 + digit;
+	}
+	if (v > max)
+		return false;
+	*ret = v;
+	return true;
+}
+
+void ph_str_copy(char *dst, size_t size, struct ph_str s)
+{
+	size_t n = s.n < size ? s.n : size - 1;
+
+	if (n)
+		memcpy(dst, s.p, n);
+	dst[n] = '\0';
+}
