@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: one PostgreSQL for the session, one migrated template, clusters copied from it."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+# pylint: disable=wrong-import-position
+from harness import BINARY, SCALE, SEED, SANITIZER, Cluster, Postgres  # noqa: E402
+from rawupstream import RawUpstream  # noqa: E402
+
+
+def pytest_report_header():
+    return 'posthouse: %s, scale %g, seed %d' % (BINARY, SCALE, SEED)
+
+
+def pytest_collection_modifyitems(items):
+    """A test that hangs is a failure with a stack, not a lost run."""
+    for item in items:
+        if item.get_closest_marker('timeout') is None:
+            item.add_marker(pytest.mark.timeout(max(120, 60 * SCALE)))
+
+
+@pytest.fixture(scope='session')
+def postgres():
+    server = Postgres()
+    yield server
+    if os.path.exists(server.log):
+        assert not SANITIZER.search(server.log.read_bytes())
+    server.close()
+
+
+@pytest.fixture(scope='session')
+def template(postgres, tmp_path_factory):
+    """A database that posthouse migrate has brought up to date; clusters are copies of it."""
+    cluster = Cluster(postgres, tmp_path_factory.mktemp('template'), None)
+    cluster.cli('migrate')
+    return cluster.database
+
+
+@pytest.fixture(scope='module')
+def make_cluster(postgres, template, tmp_path_factory):
+    """make_cluster(env) -> Cluster on a database of its own; closed and checked at the end of the module."""
+    made = []
+
+    def make(env=None, migrated=True):
+        cluster = Cluster(postgres, tmp_path_factory.mktemp('cluster'), template if migrated else None, env)
+        made.append(cluster)
+        return cluster
+
+    yield make
+    faults = []
+    for cluster in made:
+        try:
+            cluster.close()
+        except AssertionError as fault:
+            faults.append(str(fault))
+    assert not faults, '\n'.join(faults)
+
+
+@pytest.fixture(scope='module')
+def make_upstream():
+    made = []
+
+    def make(*args):
+        upstream = RawUpstream(*args)
+        made.append(upstream)
+        return upstream
+
+    yield make
+    for upstream in made:
+        upstream.close()
