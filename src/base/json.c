@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The span scanner: the one parser that we write. It judges bytes and reports offsets; it builds nothing.
+ *
+ * Nearly all bytes of a request stand inside strings, so the speed is that of ph_plain_run(), which takes 16
+ * at a time; what is outside of strings goes byte by byte. Nesting is a bit per level (object or array) in a
+ * fixed array, not recursion: a peer chooses the depth.
+ *
+ * Text that was validated before ("trusted") goes through the same code; only its strings are skipped without
+ * a look at their bytes. Bounds are checked all the same, so a caller that is wrong about the validation gets
+ * a wrong answer at worst.
+ */
+#include "posthouse/json.h"
+
+#include "base_priv.h"
+
+#define NONE SIZE_MAX
+
+struct scan {
+	const char *p, *end, *start;
+	bool trusted; /* validated before: strings are skipped, not judged */
+	bool strict;  /* numbers and literals by their grammar: inside wanted members */
+	unsigned depth;
+	const char *wrong; /* what is wrong at p, or NULL */
+	uint64_t objects[PH_JSON_DEPTH / 64];
+};
+
+static bool fail(struct scan *s, const char *at, const char *what)
+{
+	s->p = at;
+	s->wrong = what;
+	return false;
+}
+
+/* The first byte that is no white space, or NUL at the end, which is valid nowhere. */
+static inline char peek(struct scan *s)
+{
+	while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
+		s->p++;
+	return s->p < s->end ? *s->p : '\0';
+}
+
+/* ---- strings ---- */
+
+/* s->p stands on the opening quote, and comes to stand behind the closing one. */
+static bool skip_trusted_string(struct scan *s)
+{
+	const char *p = s->p + 1;
+
+	for (;;) {
+		p += ph_plain_run(p, (size_t)(s->end - p));
+		while (p < s->end && !ph_is_plain((unsigned char)*p) && *p != '"' && *p != '\\')
+			p++;
+		if (p == s->end)
+			return fail(s, s->p, "a string without end");
+		if (*p == '"')
+			break;
+		p += s->end - p > 1 ? 2 : 1;
+	}
+	s->p = p + 1;
+	return true;
+}
+
+/* Steps over one escape sequence. */
+static const char *skip_escape(struct scan *s, const char *p)
+{
+	if (s->end - p >= 2 && ph_json_letter(p[1]))
+		return p + 2;
+	if (s->end - p >= 2 && p[1] == 'u' && ph_hex4(p + 2, s->end) >= 0)
+		return p + 6;
+	fail(s, p, "a bad escape sequence");
+	return NULL;
+}
+
+/* Steps over a run of characters above U+007F. */
+static const char *skip_wide(struct scan *s, const char *p)
+{
+	while (p < s->end && (unsigned char)*p >= 0x80) {
+		size_t n = ph_utf8_len(p, (size_t)(s->end - p));
+
+		if (n == 0) {
+			fail(s, p, "invalid UTF-8");
+			return NULL;
+		}
+		p += n;
+	}
+	return p;
+}
+
+static bool skip_string(struct scan *s)
+{
+	const char *p = s->p + 1;
+
+	if (s->trusted)
+		return skip_trusted_string(s);
+	for (;;) {
+		p += ph_plain_run(p, (size_t)(s->end - p));
+		if (p == s->end)
+			return fail(s, s->p, "a string without end");
+		if (*p == '"')
+			break;
+		if ((unsigned char)*p < 0x20)
+			return fail(s, p, "a control character in a string");
+		p = *p == '\\' ? skip_escape(s, p) : skip_wide(s, p);
+		if (!p)
+			return false;
+	}
+	s->p = p + 1;
+	return true;
+}
+
+/* ---- numbers and literals ---- */
+
+static const char *digits(const char *p, const char *end)
+{
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p;
+}
+
+static bool number_ok(const char *p, const char *end)
+{
+	const char *from;
+
+	if (p < end && *p == '-')
+		p++;
+	from = p;
+	p = digits(p, end);
+	if (p == from || (*from == '0' && p - from > 1))
+		return false;
+	if (p < end && *p == '.') {
+		from = ++p;
+		p = digits(p, end);
+		if (p == from)
+			return false;
+	}
+	if (p < end && (*p | 0x20) == 'e') {
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			p++;
+		from = p;
+		p = digits(p, end);
+		if (p == from)
+			return false;
+	}
+	return p == end;
+}
+
+static bool literal_ok(struct ph_str s)
+{
+	return ph_str_eq(s, PH_STR("true")) || ph_str_eq(s, PH_STR("false")) || ph_str_eq(s, PH_STR("null"));
+}
+
+static bool is_number_byte(char c)
+{
+	return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+static bool skip_number(struct scan *s)
+{
+	const char *from = s->p;
+
+	while (s->p < s->end && is_number_byte(*s->p))
+		s->p++;
+	return !s->strict || number_ok(from, s->p) || fail(s, from, "a malformed number");
+}
+
+static bool skip_literal(struct scan *s)
+{
+	const char *from = s->p;
+
+	while (s->p < s->end && *s->p >= 'a' && *s->p <= 'z')
+		s->p++;
+	return !s->strict || literal_ok(ph_str(from, (size_t)(s->p - from))) ||
+	       fail(s, from, "an unknown literal");
+}
+
+static bool skip_scalar(struct scan *s)
+{
+	if (s->p == s->end)
+		return fail(s, s->p, "an end where a value is expected");
+	switch (ph_json_kind(ph_str(s->p, 1))) {
+	case PH_JSON_STRING:
+		return skip_string(s);
+	case PH_JSON_NUMBER:
+		return skip_number(s);
+	case PH_JSON_TRUE:
+	case PH_JSON_FALSE:
+	case PH_JSON_NULL:
+		return skip_literal(s);
+	default:
+		return fail(s, s->p, "something else where a value is expected");
+	}
+}
+
+/* ---- structure ---- */
+
+static bool push(struct scan *s, bool object)
+{
+	uint64_t bit = UINT64_C(1) << (s->depth % 64), *word;
+
+	if (s->depth == PH_JSON_DEPTH)
+		return fail(s, s->p, "more than 512 levels");
+	word = &s->objects[s->depth / 64];
+	*word = object ? *word | bit : *word & ~bit;
+	s->depth++;
+	s->p++;
+	return true;
+}
+
+static bool in_object(const struct scan *s)
+{
+	unsigned top = s->depth - 1;
+
+	return (s->objects[top / 64] >> (top % 64)) & 1;
+}
+
+/* A member's name and the colon; what follows is its value. */
+static bool skip_name(struct scan *s)
+{
+	if (peek(s) != '"')
+		return fail(s, s->p, "no member name where one is expected");
+	if (!skip_string(s))
+		return false;
+	if (peek(s) != ':')
+		return fail(s, s->p, "no colon behind a member name");
+	s->p++;
+	return true;
+}
+
+/* A value has ended: closes what ends with it. Stops before the next value, or where depth is back at
+ * `floor`. */
+static bool after_value(struct scan *s, unsigned floor)
+{
+	while (s->depth > floor) {
+		bool object = in_object(s);
+		char c = peek(s);
+
+		if (c == ',') {
+			s->p++;
+			return !object || skip_name(s);
+		}
+		if (c != (object ? '}' : ']'))
+			return fail(s, s->p, "neither a comma nor the end of an object or array");
+		s->p++;
+		s->depth--;
+	}
+	return true;
+}
+
+/* Any value, with all that it holds. */
+static bool skip_value(struct scan *s)
+{
+	unsigned floor = s->depth;
+
+	do {
+		char c = peek(s);
+
+		if (c == '{' || c == '[') {
+			if (!push(s, c == '{'))
+				return false;
+			if (peek(s) != (c == '{' ? '}' : ']')) {
+				if (c == '{' && !skip_name(s))
+					return false;
+				continue;
+			}
+			s->p++;
+			s->depth--;
+		} else if (!skip_scalar(s)) {
+			return false;
+		}
+		if (!after_value(s, floor))
+			return false;
+	} while (s->depth > floor);
+	return true;
+}
+
+/* ---- members of the top level ---- */
+
+/* Which of the names the quoted one is, or `count`. */
+static size_t which(struct ph_str quoted, const struct ph_str *names, size_t count)
+{
+	struct ph_str inner = ph_str(quoted.p + 1, quoted.n - 2);
+	bool escaped = memchr(inner.p, '\\', inner.n) != NULL;
+	size_t i = 0;
+
+	while (i < count && !(escaped ? ph_json_text_is(quoted, names[i]) : ph_str_eq(inner, names[i])))
+		i++;
+	return i;
+}
+
+/* One member, from the white space before its name to the end of its value. */
+static bool member(struct scan *s, const struct ph_str *names, size_t count, size_t *ret_which,
+	struct ph_json_member *ret)
+{
+	const char *name, *value;
+	struct ph_str quoted;
+
+	if (peek(s) != '"')
+		return fail(s, s->p, "no member name where one is expected");
+	name = s->p;
+	if (!skip_string(s))
+		return false;
+	quoted = ph_str(name, (size_t)(s->p - name));
+	if (peek(s) != ':')
+		return fail(s, s->p, "no colon behind a member name");
+	s->p++;
+	peek(s);
+	value = s->p;
+	*ret_which = which(quoted, names, count);
+	s->strict = !s->trusted && *ret_which < count;
+	if (!skip_value(s))
+		return false;
+	ret->value = ph_str(value, (size_t)(s->p - value));
+	ret->kind = ph_json_kind(ret->value);
+	ret->escaped = ret->kind == PH_JSON_STRING && memchr(value, '\\', ret->value.n) != NULL;
+	ret->start = (size_t)(name - s->start);
+	ret->end = (size_t)(s->p - s->start);
+	return true;
+}
+
+/* All members, with the closing brace. *twice: the first wanted member that came twice, or `count`. */
+static bool members(
+	struct scan *s, const struct ph_str *names, size_t count, struct ph_json_member *ret, size_t *twice)
+{
+	size_t comma = NONE;
+
+	for (;;) {
+		struct ph_json_member m = {.comma_before = comma};
+		size_t i;
+		char c;
+
+		if (!member(s, names, count, &i, &m))
+			return false;
+		c = peek(s);
+		if (c != ',' && c != '}')
+			return fail(s, s->p, "neither a comma nor the end of an object");
+		comma = m.comma_after = c == ',' ? (size_t)(s->p - s->start) : NONE;
+		s->p++;
+		if (i < count) {
+			if (ret[i].kind != PH_JSON_ABSENT && *twice == count)
+				*twice = i;
+			ret[i] = m;
+		}
+		if (c == '}')
+			return true;
+	}
+}
+
+static bool at_end(struct scan *s)
+{
+	peek(s);
+	return s->p == s->end || fail(s, s->p, "something behind the value");
+}
+
+static bool object(
+	struct scan *s, const struct ph_str *names, size_t count, struct ph_json_member *ret, size_t *twice)
+{
+	*twice = count;
+	for (size_t i = 0; i < count; i++)
+		ret[i] = (struct ph_json_member){.kind = PH_JSON_ABSENT};
+	if (peek(s) != '{')
+		return fail(s, s->p, "no object where one is expected");
+	push(s, true);
+	if (peek(s) == '}')
+		s->p++;
+	else if (!members(s, names, count, ret, twice))
+		return false;
+	return at_end(s);
+}
+
+static struct scan scan_of(struct ph_str text, bool trusted)
+{
+	const char *p = text.p ? text.p : "";
+
+	return (struct scan){.p = p, .start = p, .end = p + text.n, .trusted = trusted};
+}
+
+static int refuse(const struct scan *s, struct ph_err *err)
+{
+	return ph_fail(err, PH_E_JSON_BAD, "Byte %zu: %s.", (size_t)(s->p - s->start), s->wrong);
+}
+
+int ph_json_scan(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret,
+	struct ph_err *err)
+{
+	struct scan s = scan_of(text, false);
+	char name[sizeof(err->param)];
+	size_t twice;
+
+	if (!object(&s, names, count, ret, &twice))
+		return refuse(&s, err);
+	if (twice == count)
+		return 0;
+	ph_str_copy(name, sizeof(name), names[twice]);
+	return ph_fail_param(err, PH_E_JSON_BAD, name, "Duplicate member '%s'.", name);
+}
+
+bool ph_json_find(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret)
+{
+	struct scan s = scan_of(text, true);
+	size_t twice;
+
+	return object(&s, names, count, ret, &twice);
+}
+
+int ph_json_check(struct ph_str text, struct ph_err *err)
+{
+	struct scan s = scan_of(text, false);
+
+	return skip_value(&s) && at_end(&s) ? 0 : refuse(&s, err);
+}
+
+bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret)
+{
+	struct scan s = scan_of(array, true);
+	const char *from;
+	char c;
+
+	if (*offset > array.n)
+		return false;
+	s.p += *offset;
+	c = peek(&s);
+	if (c != (*offset ? ',' : '['))
+		return false;
+	s.p++;
+	if (peek(&s) == ']')
+		return false;
+	from = s.p;
+	if (!skip_value(&s))
+		return false;
+	*offset = (size_t)(s.p - s.start);
+	*ret = ph_str(from, (size_t)(s.p - from));
+	return true;
+}
+
+enum ph_json_kind ph_json_kind(struct ph_str value)
+{
+	if (value.n == 0)
+		return PH_JSON_ABSENT;
+	switch (value.p[0]) {
+	case '{':
+		return PH_JSON_OBJECT;
+	case '[':
+		return PH_JSON_ARRAY;
+	case '"':
+		return PH_JSON_STRING;
+	case 't':
+		return PH_JSON_TRUE;
+	case 'f':
+		return PH_JSON_FALSE;
+	case 'n':
+		return PH_JSON_NULL;
+	case '-':
+		return PH_JSON_NUMBER;
+	default:
+		return value.p[0] >= '0' && value.p[0] <= '9' ? PH_JSON_NUMBER : PH_JSON_ABSENT;
+	}
+}
