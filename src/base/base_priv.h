@@ -139,4 +139,6 @@ static inline int32_t ph_hex4(const char *p, const char *end)
 	return v;
 }
 
+extern const char ph_base62[62 + 1]; /* 0-9 A-Z a-z, in rand.c */
+
 #endif

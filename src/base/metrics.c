@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared block: one line of heartbeats, then for each worker a row of 64-bit slots. A family takes one
+ * slot per label set; a histogram one per bucket, one for what is above the last, and one for the sum. All
+ * accesses are relaxed atomics: a slot has one writer, and a reader that sees one slot newer than its
+ * neighbour is off by one observation.
+ */
+#include "posthouse/metrics.h"
+
+#include "posthouse/clock.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#define LINE 8 /* slots in a cache line: rows of two workers never share one */
+
+struct family {
+	const char *name, *help;
+	enum ph_metric_type type;
+	const char *label[2], *values[2];
+};
+
+struct bound {
+	uint64_t value;
+	const char *le;
+};
+
+static const struct family families[PH_M_NR] = {
+#define X(id, name, type, l1, v1, l2, v2, help) [PH_M_##id] = {name, help, PH_##type, {l1, l2}, {v1, v2}},
+	PH_METRICS(X)
+#undef X
+};
+
+/* Fine where the gateway's own share lies, doubling above 10 ms. */
+static const struct bound seconds[] = {
+	{100000, "0.0001"},
+	{200000, "0.0002"},
+	{500000, "0.0005"},
+	{1000000, "0.001"},
+	{2500000, "0.0025"},
+	{5000000, "0.005"},
+	{10000000, "0.01"},
+	{20000000, "0.02"},
+	{40000000, "0.04"},
+	{80000000, "0.08"},
+	{160000000, "0.16"},
+	{320000000, "0.32"},
+	{640000000, "0.64"},
+	{1280000000, "1.28"},
+	{2560000000, "2.56"},
+	{5120000000, "5.12"},
+	{10240000000, "10.24"},
+	{20480000000, "20.48"},
+	{40960000000, "40.96"},
+	{81920000000, "81.92"},
+	{163840000000, "163.84"},
+	{327680000000, "327.68"},
+	{655360000000, "655.36"},
+};
+
+static const struct bound counts[] = {
+	{1, "1"},
+	{2, "2"},
+	{5, "5"},
+	{10, "10"},
+	{20, "20"},
+	{50, "50"},
+	{100, "100"},
+	{200, "200"},
+	{500, "500"},
+	{1000, "1000"},
+	{2000, "2000"},
+	{5000, "5000"},
+	{10000, "10000"},
+	{20000, "20000"},
+	{50000, "50000"},
+	{100000, "100000"},
+	{200000, "200000"},
+	{500000, "500000"},
+	{1000000, "1000000"},
+	{2000000, "2000000"},
+	{5000000, "5000000"},
+	{10000000, "10000000"},
+	{20000000, "20000000"},
+	{50000000, "50000000"},
+	{100000000, "100000000"},
+};
+
+#define SECONDS (sizeof(seconds) / sizeof(seconds[0]))
+#define COUNTS  (sizeof(counts) / sizeof(counts[0]))
+
+static struct {
+	_Atomic int64_t *slots; /* NULL before init */
+	_Atomic uint64_t *beats;
+	int workers;
+	int self;                /* -1: this process writes nothing */
+	unsigned row;            /* slots in a row */
+	unsigned first[PH_M_NR]; /* of each family within a row */
+} block = {.self = -1};
+
+static bool is_histogram(enum ph_metric m)
+{
+	return families[m].type == PH_HISTOGRAM_SECONDS || families[m].type == PH_HISTOGRAM_COUNT;
+}
+
+static unsigned bounds(enum ph_metric m, const struct bound **ret)
+{
+	bool of_seconds = families[m].type == PH_HISTOGRAM_SECONDS;
+
+	*ret = of_seconds ? seconds : counts;
+	return of_seconds ? SECONDS : COUNTS;
+}
+
+/* How many values a label has; a family without the label has one, unnamed. */
+static unsigned values_of(enum ph_metric m, int label)
+{
+	struct ph_str values = ph_str_c(families[m].values[label]);
+	unsigned n = 1;
+
+	for (size_t i = 0; i < values.n; i++)
+		n += values.p[i] == '|';
+	return n;
+}
+
+static unsigned slots_of(enum ph_metric m)
+{
+	const struct bound *b;
+
+	return is_histogram(m) ? bounds(m, &b) + 2 : values_of(m, 0) * values_of(m, 1);
+}
+
+void ph_metrics_init(int workers)
+{
+	size_t size, slots = 0;
+	char *p;
+
+	assert(workers > 0 && workers <= PH_WORKERS_MAX);
+	if (block.slots)
+		return;
+	for (int m = 0; m < PH_M_NR; m++) {
+		block.first[m] = (unsigned)slots;
+		slots += slots_of((enum ph_metric)m);
+	}
+	block.row = (unsigned)((slots + LINE - 1) / LINE * LINE);
+	block.workers = workers;
+	size = (PH_WORKERS_MAX + block.row * (size_t)workers) * sizeof(int64_t);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		ph_die("no shared memory for metrics: %zu bytes", size);
+	block.beats = (_Atomic uint64_t *)(void *)p;
+	block.slots = (_Atomic int64_t *)(void *)(p + PH_WORKERS_MAX * sizeof(uint64_t));
+}
+
+static _Atomic int64_t *slot_of(int worker, enum ph_metric m, unsigned i)
+{
+	return &block.slots[(size_t)worker * block.row + block.first[m] + i];
+}
+
+/* A slot of this process, or NULL where there is no block. */
+static _Atomic int64_t *own(enum ph_metric m, unsigned i)
+{
+	return block.slots && block.self >= 0 ? slot_of(block.self, m, i) : NULL;
+}
+
+static int64_t sum(enum ph_metric m, unsigned i)
+{
+	int64_t total = 0;
+
+	for (int w = 0; block.slots && w < block.workers; w++)
+		total += atomic_load_explicit(slot_of(w, m, i), memory_order_relaxed);
+	return total;
+}
+
+void ph_metrics_worker(int worker)
+{
+	if (!block.slots)
+		return;
+	assert(worker >= 0 && worker < block.workers);
+	block.self = worker;
+	for (int m = 0; m < PH_M_NR; m++) {
+		for (unsigned i = 0; families[m].type == PH_GAUGE && i < slots_of((enum ph_metric)m); i++)
+			atomic_store_explicit(slot_of(worker, (enum ph_metric)m, i), 0, memory_order_relaxed);
+	}
+}
+
+/* Which label set of the family; a value outside of its list is a mistake of ours, and counts as the first.
+ */
+static unsigned label_set(enum ph_metric m, unsigned i, unsigned j)
+{
+	unsigned n1 = values_of(m, 0), n2 = values_of(m, 1);
+
+	assert(!is_histogram(m) && i < n1 && j < n2);
+	return i < n1 && j < n2 ? i * n2 + j : 0;
+}
+
+void ph_metric_add(enum ph_metric m, unsigned i, unsigned j, int64_t n)
+{
+	_Atomic int64_t *slot = own(m, label_set(m, i, j));
+
+	if (slot)
+		atomic_fetch_add_explicit(slot, n, memory_order_relaxed);
+}
+
+void ph_metric_set(enum ph_metric m, unsigned i, unsigned j, int64_t n)
+{
+	_Atomic int64_t *slot = own(m, label_set(m, i, j));
+
+	if (slot)
+		atomic_store_explicit(slot, n, memory_order_relaxed);
+}
+
+void ph_metric_observe(enum ph_metric m, uint64_t value)
+{
+	const struct bound *b;
+	unsigned n = bounds(m, &b), i = 0;
+	_Atomic int64_t *first = own(m, 0);
+
+	assert(is_histogram(m));
+	if (!first)
+		return;
+	while (i < n && value > b[i].value)
+		i++;
+	atomic_fetch_add_explicit(first + i, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(first + n + 1, (int64_t)value, memory_order_relaxed);
+}
+
+int64_t ph_metric_get(enum ph_metric m, unsigned i, unsigned j)
+{
+	return sum(m, label_set(m, i, j));
+}
+
+void ph_metrics_beat(void)
+{
+	if (block.slots && block.self >= 0)
+		atomic_store_explicit(&block.beats[block.self], ph_clock_ms(), memory_order_relaxed);
+}
+
+uint64_t ph_metrics_oldest_beat_ms(void)
+{
+	uint64_t now = ph_clock_ms(), oldest = 0;
+
+	for (int w = 0; block.slots && w < block.workers; w++) {
+		uint64_t beat = atomic_load_explicit(&block.beats[w], memory_order_relaxed);
+
+		if (beat && beat < now && now - beat > oldest)
+			oldest = now - beat;
+	}
+	return oldest;
+}
+
+/* ---- Prometheus text format ---- */
+
+/* Inside of a label value: backslash, quote and line feed are escaped; in a help text the quote is not. */
+static void put_escaped(struct ph_buf *out, struct ph_str s, bool quotes)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\n') {
+			ph_buf_puts(out, PH_STR("\\n"));
+			continue;
+		}
+		if (s.p[i] == '\\' || (quotes && s.p[i] == '"'))
+			ph_buf_putc(out, '\\');
+		ph_buf_putc(out, s.p[i]);
+	}
+}
+
+static void put_labels(struct ph_buf *out, enum ph_metric m, const unsigned chosen[2])
+{
+	char before = '{';
+
+	for (int label = 0; label < 2; label++) {
+		struct ph_str values = ph_str_c(families[m].values[label]), value = PH_STR_NONE;
+
+		if (!families[m].label[label])
+			continue;
+		for (unsigned i = 0; i <= chosen[label]; i++)
+			value = ph_str_split(&values, '|');
+		ph_buf_printf(out, "%c%s=\"", before, families[m].label[label]);
+		put_escaped(out, value, true);
+		ph_buf_putc(out, '"');
+		before = ',';
+	}
+	if (before == ',')
+		ph_buf_putc(out, '}');
+}
+
+static void put_plain(struct ph_buf *out, enum ph_metric m)
+{
+	unsigned n1 = values_of(m, 0), n2 = values_of(m, 1);
+
+	for (unsigned i = 0; i < n1; i++) {
+		for (unsigned j = 0; j < n2; j++) {
+			ph_buf_printf(out, "%s", families[m].name);
+			put_labels(out, m, (unsigned[2]){i, j});
+			ph_buf_printf(out, " %lld\n", (long long)ph_metric_get(m, i, j));
+		}
+	}
+}
+
+static void put_histogram(struct ph_buf *out, enum ph_metric m)
+{
+	const char *name = families[m].name;
+	const struct bound *b;
+	unsigned n = bounds(m, &b);
+	long long below = 0, total = sum(m, n + 1);
+
+	for (unsigned i = 0; i <= n; i++) {
+		below += sum(m, i);
+		ph_buf_printf(out, "%s_bucket{le=\"%s\"} %lld\n", name, i < n ? b[i].le : "+Inf", below);
+	}
+	if (families[m].type == PH_HISTOGRAM_SECONDS)
+		ph_buf_printf(out, "%s_sum %lld.%09lld\n", name, total / 1000000000, total % 1000000000);
+	else
+		ph_buf_printf(out, "%s_sum %lld\n", name, total);
+	ph_buf_printf(out, "%s_count %lld\n", name, below);
+}
+
+void ph_metrics_print(struct ph_buf *out)
+{
+	static const char *const types[] = {"counter", "gauge", "histogram", "histogram"};
+
+	for (int i = 0; i < PH_M_NR; i++) {
+		enum ph_metric m = (enum ph_metric)i;
+
+		ph_buf_printf(out, "# HELP %s ", families[m].name);
+		put_escaped(out, ph_str_c(families[m].help), false);
+		ph_buf_printf(out, "\n# TYPE %s %s\n", families[m].name, types[families[m].type]);
+		if (is_histogram(m))
+			put_histogram(out, m);
+		else
+			put_plain(out, m);
+	}
+}
