@@ -17,7 +17,7 @@ struct ph_sse_unit {
 	struct ph_str data;  /* `data:` values joined by LF; see has_data */
 	bool has_data;       /* false: only comments, other fields or blank lines; relay it, it is no event */
 	/* Where `data` stands within `raw` when it is one line as it came, so that spans of it can be replaced; else
-	 * SIZE_MAX. */
+	 * SIZE_MAX (also for a bare `data` without a colon). */
 	size_t data_offset;
 };
 
@@ -28,7 +28,7 @@ struct ph_sse *ph_sse_free(struct ph_sse *s); /* returns NULL. Not from inside o
 /* Calls on_unit for each unit that ends in these bytes; slices are valid during the call. 0, or -PH_E_BODY_TOO_LARGE
  * for a unit above max: the stream cannot be scanned further. */
 int ph_sse_feed(struct ph_sse *s, struct ph_str bytes) PH_WARN_UNUSED;
-/* From inside on_unit: deliver no further unit of this feed; what is left is discarded. */
+/* From inside on_unit: deliver nothing more, of this feed or later ones; what is left is discarded. */
 void ph_sse_stop(struct ph_sse *s);
 /* The end of the stream: a last unit without its blank line is delivered (has_data as found). */
 void ph_sse_finish(struct ph_sse *s);

@@ -13,11 +13,13 @@ struct ph_url {
 	char origin[300]; /* "host" or "host:port" as for a Host field: the port only when not the scheme's own */
 };
 
-/* http or https, host, optional port and path. No user, password, query or fragment: err says which. */
+/* http or https, host, optional port and path. No user, password, query or fragment: err says which.
+ * 0 or -PH_E_PARAM_BAD. The host comes out in lower case. */
 int ph_url_parse(struct ph_url *ret, struct ph_str text, struct ph_err *err) PH_WARN_UNUSED;
 
 /* Splits a request target in origin form ("/path?query"), or absolute form, into path and query (without '?').
- * Refuses anything else, and paths with control characters, bytes above 0x7e, '#' or a backslash. */
+ * Refuses anything else, targets with blanks, control characters, bytes above 0x7e or '#', and paths with a backslash or
+ * a segment "." or ".." (also as %2e): a relayed path cannot climb out of a base URL. 0 or -PH_E_HEAD_BAD. */
 int ph_target_split(struct ph_str target, struct ph_str *path, struct ph_str *query) PH_WARN_UNUSED;
 
 /* Percent-decoding of one path segment or query value ('+' is a space only where `plus`). -PH_E_PARAM_BAD on a bad

@@ -22,8 +22,11 @@ struct ph_unzip *ph_unzip_free(struct ph_unzip *u);
 int ph_unzip_feed(struct ph_unzip *u, struct ph_str bytes) PH_WARN_UNUSED;
 int ph_unzip_finish(struct ph_unzip *u) PH_WARN_UNUSED; /* -PH_E_ENCODING_BAD if cut short */
 
-/* zstd, level 1, one frame. */
+/* zstd, level 1, one frame that says how long its content is. Packing needs room in out for the worst case, a little
+ * more than plain.n (ph_zstd_bound), also where less comes out; -PH_E_BODY_TOO_LARGE otherwise. */
+size_t ph_zstd_bound(size_t n);
 int ph_zstd_pack(struct ph_str plain, struct ph_buf *out) PH_WARN_UNUSED;
+/* Takes what ph_zstd_pack() wrote and nothing else. */
 int ph_zstd_unpack(struct ph_str packed, struct ph_buf *out) PH_WARN_UNUSED;
 
 #endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* zstd: decoding of request bodies, and both ways for snapshots. */
+#include "codec_priv.h"
+
+#include <stdlib.h>
+#include <zstd.h>
+
+#define WINDOW_LOG_MAX 27 /* 128 MiB of address space at most; pages are only touched by what comes out */
+#define PACK_LEVEL     1
+
+struct ph_unzstd {
+	ZSTD_DCtx *z;
+	bool whole;
+};
+
+struct ph_unzstd *ph_unzstd_new(void)
+{
+	struct ph_unzstd *u = ph_alloc(sizeof(*u));
+
+	u->z = ZSTD_createDCtx();
+	if (u->z == NULL || ZSTD_isError(ZSTD_DCtx_setParameter(u->z, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
+		ph_die("zstd cannot start");
+	return u;
+}
+
+struct ph_unzstd *ph_unzstd_free(struct ph_unzstd *u)
+{
+	if (u == NULL)
+		return NULL;
+	ZSTD_freeDCtx(u->z);
+	free(u);
+	return NULL;
+}
+
+int ph_unzstd_feed(struct ph_unzstd *u, struct ph_str bytes, struct ph_buf *out)
+{
+	ZSTD_inBuffer in = {bytes.p, bytes.n, 0};
+	bool full = false; /* the last call filled its window: more may wait inside */
+
+	while (in.pos < in.size || full) {
+		struct ph_window w;
+		ZSTD_outBuffer to;
+		size_t r;
+		int e;
+
+		ph_window_open(&w, out);
+		to = (ZSTD_outBuffer){w.p, w.n, 0};
+		r = ZSTD_decompressStream(u->z, &to, &in);
+		if (ZSTD_isError(r))
+			return -PH_E_ENCODING_BAD;
+		e = ph_window_close(&w, out, to.pos);
+		if (e < 0)
+			return e;
+		u->whole = r == 0;
+		full = to.pos == to.size && !u->whole;
+	}
+	return 0;
+}
+
+bool ph_unzstd_whole(const struct ph_unzstd *u)
+{
+	return u->whole;
+}
+
+size_t ph_zstd_bound(size_t n)
+{
+	return ZSTD_compressBound(n);
+}
+
+int ph_zstd_pack(struct ph_str plain, struct ph_buf *out)
+{
+	size_t bound = ZSTD_compressBound(plain.n);
+	char *to = ph_buf_room(out, bound);
+	size_t n;
+
+	if (to == NULL)
+		return -PH_E_BODY_TOO_LARGE;
+	n = ZSTD_compress(to, bound, plain.p, plain.n, PACK_LEVEL);
+	if (ZSTD_isError(n))
+		return -PH_E_INTERNAL;
+	ph_buf_wrote(out, n);
+	return 0;
+}
+
+/* Only what ph_zstd_pack() wrote: one frame that says how long its content is. */
+int ph_zstd_unpack(struct ph_str packed, struct ph_buf *out)
+{
+	unsigned long long size = ZSTD_getFrameContentSize(packed.p, packed.n);
+	char *to;
+
+	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
+		return -PH_E_ENCODING_BAD;
+	if (out->failed || size > out->max - out->n)
+		return -PH_E_BODY_TOO_LARGE;
+	if (ZSTD_findFrameCompressedSize(packed.p, packed.n) != packed.n)
+		return -PH_E_ENCODING_BAD;
+	to = ph_buf_room(out, (size_t)size);
+	if (to == NULL)
+		return -PH_E_BODY_TOO_LARGE;
+	if (ZSTD_decompress(to, (size_t)size, packed.p, packed.n) != size)
+		return -PH_E_ENCODING_BAD;
+	ph_buf_wrote(out, (size_t)size);
+	return 0;
+}
