@@ -20,8 +20,9 @@ int ph_base64(struct ph_buf *b, struct ph_str s);
 bool ph_unbase64(struct ph_str s, uint8_t *dst, size_t max, size_t *ret_n);
 
 /*
- * API keys: "ph_", 43 characters of base62 (256 random bits), 6 characters of base62 checksum (CRC-32 of what stands
- * before). A typo is refused without a question to the database.
+ * API keys: "ph_", 43 characters of base62 (256 random bits), 6 characters of base62 checksum: the CRC-32 (zlib's) of
+ * the 46 characters before, most significant digit first, digits in the order 0-9 A-Z a-z. A typo is refused without a
+ * question to the database.
  */
 #define PH_KEY_LEN 52
 void ph_key_make(char ret[PH_KEY_LEN + 1]);
@@ -39,8 +40,9 @@ struct ph_master_keys {
 	uint8_t key[PH_MASTER_KEYS_MAX][32];
 	uint8_t id[PH_MASTER_KEYS_MAX][8];
 };
-/* Comma-separated base64 of 32 bytes each. */
+/* Comma-separated base64 of 32 bytes each. -PH_E_CONFIG. */
 int ph_master_keys_parse(struct ph_master_keys *ret, struct ph_str text, struct ph_err *err) PH_WARN_UNUSED;
+/* Both append to out. -PH_E_CONFIG: no key, or not the one it was sealed with, or not this row's; nothing is appended. */
 int ph_seal(const struct ph_master_keys *k, const char *table, const char *row, struct ph_str plain, struct ph_buf *out)
 	PH_WARN_UNUSED;
 int ph_unseal(const struct ph_master_keys *k, const char *table, const char *row, struct ph_str sealed,

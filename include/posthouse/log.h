@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The log: one line per event on standard error, JSON or text. The writer redacts (bearer tokens, API keys, JWTs,
- * passwords in URLs) and never blocks: a full pipe drops the line and counts it. Bodies are never logged.
+ * passwords in URLs) and never blocks: a full pipe drops the line and counts it. Bodies are never logged. A message is
+ * cut to 511 bytes, a value to 1023, a line to 4096; fields that no longer fit are left out and the line says "cut".
  */
 #ifndef POSTHOUSE_LOG_H
 #define POSTHOUSE_LOG_H

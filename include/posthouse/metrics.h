@@ -67,7 +67,8 @@ enum ph_metric {
 	PH_M_NR,
 };
 
-/* Maps the block. Before the fork, once; later calls are ignored. Without it every call below is harmless. */
+/* Maps the block. Before the fork, once; later calls are ignored. Without it, and before ph_metrics_worker(), writing
+ * does nothing. */
 void ph_metrics_init(int workers);
 void ph_metrics_worker(int worker); /* after the fork: whose slots this process writes; zeroes its gauges */
 

@@ -411,10 +411,38 @@ int ph_json_check(struct ph_str text, struct ph_err *err)
 	return skip_value(&s) && at_end(&s) ? 0 : refuse(&s, err);
 }
 
+/* Reads one value at the scan's place and says where it stood. */
+static bool take_value(struct scan *s, size_t *offset, struct ph_str *ret)
+{
+	const char *from;
+
+	(void)peek(s);
+	from = s->p;
+	if (!skip_value(s))
+		return false;
+	*offset = (size_t)(s->p - s->start);
+	*ret = ph_str(from, (size_t)(s->p - from));
+	return true;
+}
+
+bool ph_json_next_bare(struct ph_str list, size_t *offset, struct ph_str *ret)
+{
+	struct scan s = scan_of(list, true);
+
+	if (*offset > list.n)
+		return false;
+	s.p += *offset;
+	if (*offset) {
+		if (peek(&s) != ',')
+			return false;
+		s.p++;
+	}
+	return take_value(&s, offset, ret);
+}
+
 bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret)
 {
 	struct scan s = scan_of(array, true);
-	const char *from;
 	char c;
 
 	if (*offset > array.n)
@@ -426,12 +454,23 @@ bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret)
 	s.p++;
 	if (peek(&s) == ']')
 		return false;
-	from = s.p;
-	if (!skip_value(&s))
+	return take_value(&s, offset, ret);
+}
+
+bool ph_json_pair(struct ph_str object, size_t *offset, struct ph_str *ret_name, struct ph_str *ret_value)
+{
+	struct scan s = scan_of(object, true);
+
+	if (*offset > object.n)
 		return false;
-	*offset = (size_t)(s.p - s.start);
-	*ret = ph_str(from, (size_t)(s.p - from));
-	return true;
+	s.p += *offset;
+	if (peek(&s) != (*offset ? ',' : '{'))
+		return false;
+	s.p++;
+	if (peek(&s) != '"' || !take_value(&s, offset, ret_name) || peek(&s) != ':')
+		return false;
+	s.p++;
+	return take_value(&s, offset, ret_value);
 }
 
 enum ph_json_kind ph_json_kind(struct ph_str value)

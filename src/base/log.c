@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define VALUE_MAX 1024 /* bytes of one value, after redaction */
+#define MSG_MAX   512  /* of the message: even if each becomes \u00XX, a line has room for it */
 #define LINE_SIZE PIPE_BUF
 #define RESERVE   32 /* for the mark of a cut line and its end */
 
@@ -62,7 +63,7 @@ static void put_time(struct ph_buf *b)
 static void put_start(struct ph_buf *line, enum ph_log_level level, struct ph_str msg)
 {
 	static const char *const names[] = {"error", "warn", "info", "debug"};
-	char clean[VALUE_MAX];
+	char clean[MSG_MAX];
 
 	ph_log_redact(clean, sizeof(clean), msg);
 	if (state.format == PH_LOG_JSON)
@@ -174,7 +175,7 @@ static void emit(enum ph_log_level level, struct ph_str msg, const struct ph_fie
 
 void ph_log(enum ph_log_level level, const char *fmt, ...)
 {
-	char msg[2 * VALUE_MAX];
+	char msg[VALUE_MAX]; /* longer than what is shown, so that a secret at the cut is seen whole */
 	va_list ap;
 
 	if (!ph_log_on(level))
