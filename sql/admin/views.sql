@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What operators see: nouns in the plural. Columns are only ever added. Views run with their owner's rights, so that a
+ * viewer needs none on the tables; nothing here shows a secret, a key's digest or a body.
+ */
+CREATE OR REPLACE VIEW posthouse_admin.accounts WITH (security_barrier) AS
+SELECT a.name, a.kind, a.state,
+	CASE WHEN h.until <= now() THEN 'active' ELSE coalesce(h.state, 'active') END AS health,
+	CASE WHEN h.until > now() THEN h.until END AS health_until, h.reason AS health_reason,
+	a.base_url, a.max_streams, a.weight, a.priority, a.models,
+	encode(s.key_id, 'hex') AS secret_key, s.updated AS secret_updated, a.created, a.updated, a.account_id
+FROM posthouse.accounts a
+LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
+LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
+WHERE a.state <> 'removed' ORDER BY a.name;
+COMMENT ON VIEW posthouse_admin.accounts IS 'Upstream accounts; removed ones are left out';
+COMMENT ON COLUMN posthouse_admin.accounts.name IS 'Unique among accounts that were not removed';
+COMMENT ON COLUMN posthouse_admin.accounts.kind IS 'platform, codex or stateless';
+COMMENT ON COLUMN posthouse_admin.accounts.state IS 'What the operator wants: active, paused or draining';
+COMMENT ON COLUMN posthouse_admin.accounts.health IS 'What nodes found: active, cooling, exhausted, reauth or disabled';
+COMMENT ON COLUMN posthouse_admin.accounts.health_until IS 'When a cooling or exhausted account is used again';
+COMMENT ON COLUMN posthouse_admin.accounts.health_reason IS 'The signal behind its health';
+COMMENT ON COLUMN posthouse_admin.accounts.base_url IS 'What stands before /responses';
+COMMENT ON COLUMN posthouse_admin.accounts.max_streams IS 'Concurrent turns in the whole cluster; NULL: no limit';
+COMMENT ON COLUMN posthouse_admin.accounts.weight IS 'Share of the turns, relative to other accounts';
+COMMENT ON COLUMN posthouse_admin.accounts.priority IS 'Order of the strategy "priority": lower is first';
+COMMENT ON COLUMN posthouse_admin.accounts.models IS 'Models that it serves; NULL: every model';
+COMMENT ON COLUMN posthouse_admin.accounts.secret_key IS 'Id of the master key that sealed its secret; NULL: no secret';
+COMMENT ON COLUMN posthouse_admin.accounts.secret_updated IS 'When its secret was last written';
+COMMENT ON COLUMN posthouse_admin.accounts.created IS 'When it was added';
+COMMENT ON COLUMN posthouse_admin.accounts.updated IS 'When its settings or state last changed';
+COMMENT ON COLUMN posthouse_admin.accounts.account_id IS 'Its number in the log and in metrics';
+
+CREATE OR REPLACE VIEW posthouse_admin.api_keys WITH (security_barrier) AS
+SELECT k.name, k.prefix,
+	CASE WHEN k.revoked IS NOT NULL THEN 'revoked' WHEN k.expires <= now() THEN 'expired' ELSE 'active' END AS state,
+	k.snapshots, k.models,
+	(SELECT array_agg(a.name ORDER BY a.name) FROM posthouse.accounts a WHERE a.account_id = ANY (k.account_ids)) AS accounts,
+	k.created, k.expires, k.revoked, k.key_id
+FROM posthouse.api_keys k ORDER BY k.name;
+COMMENT ON VIEW posthouse_admin.api_keys IS 'API keys of clients; each is a scope of its own';
+COMMENT ON COLUMN posthouse_admin.api_keys.name IS 'Unique, for ever';
+COMMENT ON COLUMN posthouse_admin.api_keys.prefix IS 'The first characters of the key, to recognise it by';
+COMMENT ON COLUMN posthouse_admin.api_keys.state IS 'active, expired or revoked';
+COMMENT ON COLUMN posthouse_admin.api_keys.snapshots IS 'Which turns are kept: all, stored or none; NULL: as the node is set';
+COMMENT ON COLUMN posthouse_admin.api_keys.models IS 'Models that it may use; NULL: every model';
+COMMENT ON COLUMN posthouse_admin.api_keys.accounts IS 'Accounts that may serve it; NULL: every account';
+COMMENT ON COLUMN posthouse_admin.api_keys.created IS 'When it was created';
+COMMENT ON COLUMN posthouse_admin.api_keys.expires IS 'When it ends; NULL: never';
+COMMENT ON COLUMN posthouse_admin.api_keys.revoked IS 'When it was revoked';
+COMMENT ON COLUMN posthouse_admin.api_keys.key_id IS 'Its number: the scope of what it stored';
+
+CREATE OR REPLACE VIEW posthouse_admin.requests WITH (security_barrier) AS
+SELECT r.started, r.request_id, k.name AS key_name, r.node, r.route, r.model, a.name AS account, r.continuity, r.outcome,
+	r.status, r.error, r.stream, r.attempts, r.hops, r.chain_bytes, round(r.duration_us / 1000.0, 3) AS duration_ms,
+	round(r.first_event_us / 1000.0, 3) AS first_event_ms, r.bytes_in, r.bytes_out, r.input_tokens, r.cached_tokens,
+	r.output_tokens, r.response_id, r.turn, r.day
+FROM posthouse.request_log r
+LEFT JOIN posthouse.api_keys k ON k.key_id = r.scope
+LEFT JOIN posthouse.accounts a ON a.account_id = r.account_id;
+COMMENT ON VIEW posthouse_admin.requests IS 'One row per turn; name a day: the log has one partition for each';
+COMMENT ON COLUMN posthouse_admin.requests.started IS 'When the request arrived, on the database''s clock';
+COMMENT ON COLUMN posthouse_admin.requests.request_id IS 'What the client got as x-request-id';
+COMMENT ON COLUMN posthouse_admin.requests.key_name IS 'The API key; NULL: authentication was off';
+COMMENT ON COLUMN posthouse_admin.requests.node IS 'The node that served it';
+COMMENT ON COLUMN posthouse_admin.requests.route IS 'The endpoint';
+COMMENT ON COLUMN posthouse_admin.requests.model IS 'The model that was asked for';
+COMMENT ON COLUMN posthouse_admin.requests.account IS 'The account that answered; NULL: none did';
+COMMENT ON COLUMN posthouse_admin.requests.continuity IS 'How the conversation went on: none, live, forwarded or replayed';
+COMMENT ON COLUMN posthouse_admin.requests.outcome IS 'How the turn ended';
+COMMENT ON COLUMN posthouse_admin.requests.status IS 'HTTP status that the client got';
+COMMENT ON COLUMN posthouse_admin.requests.error IS 'Name of the error, as in metrics; NULL: none';
+COMMENT ON COLUMN posthouse_admin.requests.stream IS 'Whether events were streamed';
+COMMENT ON COLUMN posthouse_admin.requests.attempts IS 'Accounts that were tried';
+COMMENT ON COLUMN posthouse_admin.requests.hops IS 'Turns of the chain that was replayed';
+COMMENT ON COLUMN posthouse_admin.requests.chain_bytes IS 'Bytes of the chain that was replayed';
+COMMENT ON COLUMN posthouse_admin.requests.duration_ms IS 'Milliseconds from arrival to the end of the answer';
+COMMENT ON COLUMN posthouse_admin.requests.first_event_ms IS 'Milliseconds from arrival to upstream''s first event';
+COMMENT ON COLUMN posthouse_admin.requests.bytes_in IS 'Bytes of the client''s body';
+COMMENT ON COLUMN posthouse_admin.requests.bytes_out IS 'Bytes of the answer''s body';
+COMMENT ON COLUMN posthouse_admin.requests.input_tokens IS 'Input tokens, as upstream counted them';
+COMMENT ON COLUMN posthouse_admin.requests.cached_tokens IS 'Input tokens that came from upstream''s prompt cache';
+COMMENT ON COLUMN posthouse_admin.requests.output_tokens IS 'Output tokens, as upstream counted them';
+COMMENT ON COLUMN posthouse_admin.requests.response_id IS 'Id of the response, where there was one';
+COMMENT ON COLUMN posthouse_admin.requests.turn IS 'The turn''s own id';
+COMMENT ON COLUMN posthouse_admin.requests.day IS 'Day (UTC) of its partition';
+
+CREATE OR REPLACE VIEW posthouse_admin.settings WITH (security_barrier) AS
+SELECT s.name, s.value, s.updated FROM posthouse.settings s ORDER BY s.name;
+COMMENT ON VIEW posthouse_admin.settings IS 'Settings that hold for the whole cluster';
+COMMENT ON COLUMN posthouse_admin.settings.name IS 'retention, retention_unstored, request_log_retention';
+COMMENT ON COLUMN posthouse_admin.settings.value IS 'Seconds';
+COMMENT ON COLUMN posthouse_admin.settings.updated IS 'When it last changed';
+
+CREATE OR REPLACE VIEW posthouse_admin.audit WITH (security_barrier) AS
+SELECT a.at, a.actor, a.verb, a.object, a.reason, a.audit_id FROM posthouse.audit a ORDER BY a.audit_id DESC;
+COMMENT ON VIEW posthouse_admin.audit IS 'Who changed what, newest first';
+COMMENT ON COLUMN posthouse_admin.audit.at IS 'When';
+COMMENT ON COLUMN posthouse_admin.audit.actor IS 'The database role that was logged in';
+COMMENT ON COLUMN posthouse_admin.audit.verb IS 'What was done';
+COMMENT ON COLUMN posthouse_admin.audit.object IS 'Name of the account, key or setting';
+COMMENT ON COLUMN posthouse_admin.audit.reason IS 'Why, in the words of whoever did it';
+COMMENT ON COLUMN posthouse_admin.audit.audit_id IS 'Running number';

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accounts: what nodes load and what the command line changes. Secrets arrive sealed; no function takes a plain one. */
+CREATE OR REPLACE FUNCTION posthouse.load_accounts()
+RETURNS TABLE (account_id bigint, name text, kind text, base_url text, sealed bytea, max_streams int, weight int,
+	priority int, models text[], state text, headers text)
+LANGUAGE sql STABLE AS $$
+	SELECT a.account_id, a.name, a.kind, a.base_url, s.sealed, a.max_streams, a.weight, a.priority, a.models,
+		CASE WHEN a.state <> 'active' THEN a.state WHEN h.until <= now() THEN 'active'
+			ELSE coalesce(h.state, 'active') END,
+		a.headers::text
+	FROM posthouse.accounts a
+	LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
+	LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
+	WHERE a.state <> 'removed' ORDER BY a.account_id
+$$;
+
+/* The id comes before the row: a sealed secret is bound to it. */
+CREATE OR REPLACE FUNCTION posthouse.account_id_for(p_name text, p_kind text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+DECLARE
+	v record;
+BEGIN
+	SELECT a.account_id, a.kind INTO v FROM posthouse.accounts a WHERE a.name = p_name AND a.state <> 'removed';
+	IF NOT FOUND THEN
+		RETURN nextval(pg_get_serial_sequence('posthouse.accounts', 'account_id'));
+	ELSIF v.kind <> p_kind THEN
+		RAISE EXCEPTION 'account "%" is of kind %: remove it first, or choose another name', p_name, v.kind;
+	END IF;
+	RETURN v.account_id;
+END $$;
+
+CREATE OR REPLACE FUNCTION posthouse.put_account(
+	p_id bigint, p_name text, p_kind text, p_base_url text, p_sealed bytea, p_key_id bytea, p_max_streams int,
+	p_weight int, p_priority int, p_models text[], p_token_url text)
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+DECLARE
+	v_result text := 'updated';
+BEGIN
+	UPDATE posthouse.accounts a SET base_url = coalesce(p_base_url, a.base_url),
+		max_streams = coalesce(p_max_streams, a.max_streams), weight = coalesce(p_weight, a.weight),
+		priority = coalesce(p_priority, a.priority), models = coalesce(p_models, a.models),
+		token_url = coalesce(p_token_url, a.token_url), updated = now()
+	WHERE a.account_id = p_id AND a.name = p_name AND a.kind = p_kind AND a.state <> 'removed';
+	IF NOT FOUND THEN
+		IF EXISTS (SELECT FROM posthouse.accounts a WHERE a.account_id = p_id)
+			OR EXISTS (SELECT FROM posthouse.accounts a WHERE a.name = p_name AND a.state <> 'removed') THEN
+			RAISE EXCEPTION 'account "%" was changed by someone else at the same moment: try again', p_name;
+		END IF;
+		INSERT INTO posthouse.accounts (account_id, name, kind, base_url, max_streams, weight, priority, models, token_url)
+		VALUES (p_id, p_name, p_kind, p_base_url, p_max_streams, coalesce(p_weight, 1), coalesce(p_priority, 0),
+			p_models, p_token_url);
+		v_result := 'added';
+	END IF;
+	IF p_sealed IS NOT NULL THEN
+		INSERT INTO posthouse.account_secrets (account_id, sealed, key_id) VALUES (p_id, p_sealed, p_key_id)
+		ON CONFLICT (account_id) DO UPDATE SET sealed = excluded.sealed, key_id = excluded.key_id, updated = now();
+	END IF;
+	DELETE FROM posthouse.account_health h WHERE h.account_id = p_id;
+	PERFORM posthouse.note(CASE v_result WHEN 'added' THEN 'add_account' ELSE 'update_account' END, p_name, NULL);
+	PERFORM posthouse.bump('accounts');
+	RETURN v_result;
+END $$;
+
+/* The row stays, without its secret: snapshots and the request log name it. */
+CREATE OR REPLACE FUNCTION posthouse.remove_account(p_name text, p_reason text) RETURNS bool
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+DECLARE
+	v_id bigint;
+BEGIN
+	UPDATE posthouse.accounts a SET state = 'removed', updated = now()
+	WHERE a.name = p_name AND a.state <> 'removed' RETURNING a.account_id INTO v_id;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	DELETE FROM posthouse.account_secrets s WHERE s.account_id = v_id;
+	DELETE FROM posthouse.account_health h WHERE h.account_id = v_id;
+	PERFORM posthouse.note('remove_account', p_name, p_reason);
+	PERFORM posthouse.bump('accounts');
+	RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION posthouse.note(p_verb text, p_object text, p_reason text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+	INSERT INTO posthouse.audit (verb, object, reason) VALUES (p_verb, p_object, nullif(p_reason, ''))
+$$;

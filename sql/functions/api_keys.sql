@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* API keys. Only digests are stored; a revoked or expired key is not among the live ones. */
+CREATE OR REPLACE FUNCTION posthouse.load_api_keys()
+RETURNS TABLE (key_id bigint, name text, hash bytea, snapshots text, models text[], account_ids bigint[],
+	expires_ms bigint)
+LANGUAGE sql STABLE AS $$
+	SELECT k.key_id, k.name, k.hash, k.snapshots, k.models, k.account_ids,
+		(extract(epoch FROM k.expires) * 1000)::bigint
+	FROM posthouse.api_keys k
+	WHERE k.revoked IS NULL AND (k.expires IS NULL OR k.expires > now()) ORDER BY k.key_id
+$$;
+
+CREATE OR REPLACE FUNCTION posthouse.find_api_key(p_hash bytea)
+RETURNS TABLE (key_id bigint, name text, hash bytea, snapshots text, models text[], account_ids bigint[],
+	expires_ms bigint)
+LANGUAGE sql STABLE AS $$
+	SELECT k.key_id, k.name, k.hash, k.snapshots, k.models, k.account_ids,
+		(extract(epoch FROM k.expires) * 1000)::bigint
+	FROM posthouse.api_keys k
+	WHERE k.hash = p_hash AND k.revoked IS NULL AND (k.expires IS NULL OR k.expires > now())
+$$;
+
+CREATE OR REPLACE FUNCTION posthouse.create_key(
+	p_name text, p_hash bytea, p_prefix text, p_snapshots text, p_expires_s bigint, p_models text[], p_accounts text[])
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+DECLARE
+	v_id bigint;
+	v_accounts bigint[];
+	v_unknown text;
+BEGIN
+	SELECT string_agg(n.name, ', ') FILTER (WHERE a.account_id IS NULL), array_agg(a.account_id)
+	INTO v_unknown, v_accounts
+	FROM unnest(p_accounts) AS n (name)
+	LEFT JOIN posthouse.accounts a ON a.name = n.name AND a.state <> 'removed';
+	IF v_unknown IS NOT NULL THEN
+		RAISE EXCEPTION 'there is no account named %', v_unknown;
+	END IF;
+	INSERT INTO posthouse.api_keys (name, hash, prefix, snapshots, models, account_ids, expires)
+	VALUES (p_name, p_hash, p_prefix, p_snapshots, p_models, v_accounts, now() + p_expires_s * interval '1 second')
+	ON CONFLICT (name) DO NOTHING RETURNING key_id INTO v_id;
+	IF v_id IS NULL THEN
+		RAISE EXCEPTION 'there is a key named "%" already: names are not used twice', p_name;
+	END IF;
+	PERFORM posthouse.note('create_api_key', p_name, NULL);
+	PERFORM posthouse.bump('api_keys');
+	RETURN v_id;
+END $$;

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may do what; runs after every other file, in the transaction that replaced the functions. Nothing is granted on
+ * partitions: policies and grants of a parent do not protect a partition that is named directly.
+ */
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA posthouse, posthouse_admin FROM PUBLIC;
+REVOKE ALL ON SCHEMA posthouse, posthouse_admin FROM PUBLIC;
+
+DO $$
+DECLARE
+	command_line text := 'posthouse.account_id_for(text, text), posthouse.remove_account(text, text), '
+		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
+		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
+	reader text;
+BEGIN
+	IF to_regrole('posthouse_node') IS NOT NULL THEN
+		GRANT USAGE ON SCHEMA posthouse TO posthouse_node;
+		GRANT SELECT ON posthouse.schema_migrations, posthouse.schema_files, posthouse.settings, posthouse.topics,
+			posthouse.accounts, posthouse.account_secrets, posthouse.account_health, posthouse.api_keys
+			TO posthouse_node;
+		GRANT SELECT, INSERT ON posthouse.snapshot_items, posthouse.request_log TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
+		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
+		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.is_foreign, posthouse.commit_turn,
+			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.hello,
+			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
+			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain TO posthouse_node;
+		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
+	END IF;
+	/* The command line runs with the node's connection, or with an operator's. */
+	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator']
+	LOOP
+		IF to_regrole(reader) IS NOT NULL THEN
+			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
+			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', command_line, reader);
+			EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO %I', reader);
+		END IF;
+	END LOOP;
+	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator', 'posthouse_viewer', 'pg_monitor']
+	LOOP
+		IF to_regrole(reader) IS NOT NULL THEN
+			EXECUTE format('GRANT USAGE ON SCHEMA posthouse_admin TO %I', reader);
+			EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO %I', reader);
+			EXECUTE format('GRANT EXECUTE ON FUNCTION posthouse_admin.chain(text, text) TO %I', reader);
+		END IF;
+	END LOOP;
+END $$;
+
+SELECT posthouse.maintain();
