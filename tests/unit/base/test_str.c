@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ph_test.h"
+
+static void equality(void **state)
+{
+	(void)state;
+	assert_true(ph_str_eq(PH_STR("ab\0c"), ph_str("ab\0cd", 4)));
+	assert_false(ph_str_eq(PH_STR("ab"), PH_STR("abc")));
+	assert_true(ph_str_eq(PH_STR_NONE, PH_STR("")));
+	assert_true(ph_str_eq(ph_str_c(NULL), ph_str_c("")));
+	assert_true(ph_str_eq_nocase(PH_STR("Content-LENGTH"), PH_STR("content-length")));
+	assert_false(ph_str_eq_nocase(PH_STR("@[`{"), PH_STR("`{@["))); /* neighbours of the letters */
+	assert_false(ph_str_eq_nocase(PH_STR("\xc4"), PH_STR("\xe4"))); /* not ASCII */
+	assert_false(ph_str_eq_nocase(PH_STR("a"), PH_STR("ab")));
+}
+
+static void ends(void **state)
+{
+	(void)state;
+	assert_true(ph_str_starts(PH_STR("/v1/x"), PH_STR("/v1/")));
+	assert_false(ph_str_starts(PH_STR("/v"), PH_STR("/v1")));
+	assert_true(ph_str_starts(PH_STR_NONE, PH_STR_NONE));
+	assert_true(ph_str_ends(PH_STR("a.json"), PH_STR(".json")));
+	assert_false(ph_str_ends(PH_STR("json"), PH_STR(".json")));
+	assert_true(ph_str_ends(PH_STR("x"), PH_STR("")));
+}
+
+static void trimming(void **state)
+{
+	(void)state;
+	ph_assert_str(ph_str_trim(PH_STR(" \t\r\n a b \n")), PH_STR("a b"));
+	ph_assert_str(ph_str_trim(PH_STR(" \t ")), PH_STR(""));
+	ph_assert_str(ph_str_trim(PH_STR_NONE), PH_STR(""));
+	ph_assert_str(ph_str_from(PH_STR("abc"), 1), PH_STR("bc"));
+	ph_assert_str(ph_str_from(PH_STR("abc"), 9), PH_STR(""));
+}
+
+static void splitting(void **state)
+{
+	struct ph_str s = PH_STR("a,,b"), none = PH_STR_NONE;
+
+	(void)state;
+	ph_assert_str(ph_str_split(&s, ','), PH_STR("a"));
+	ph_assert_str(ph_str_split(&s, ','), PH_STR(""));
+	ph_assert_str(ph_str_split(&s, ','), PH_STR("b"));
+	assert_int_equal(s.n, 0);
+	ph_assert_str(ph_str_split(&s, ','), PH_STR(""));
+	ph_assert_str(ph_str_split(&none, ','), PH_STR(""));
+}
+
+static void searching(void **state)
+{
+	(void)state;
+	assert_int_equal(ph_str_find(PH_STR("ababc"), PH_STR("abc")), 2);
+	assert_int_equal(ph_str_find(PH_STR("ab"), PH_STR("abc")), -1);
+	assert_int_equal(ph_str_find(PH_STR("ab"), PH_STR("")), 0);
+	assert_int_equal(ph_str_find(PH_STR_NONE, PH_STR("a")), -1);
+	assert_int_equal(ph_str_find(PH_STR("a\0b"), PH_STR("\0b")), 1);
+	assert_int_equal(ph_str_find_nocase(PH_STR("xUpGrade"), PH_STR("upgrade")), 1);
+	assert_int_equal(ph_str_find_nocase(PH_STR("upgrad"), PH_STR("upgrade")), -1);
+	assert_int_equal(ph_str_find_nocase(PH_STR_NONE, PH_STR_NONE), 0);
+}
+
+static void numbers(void **state)
+{
+	const char *bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1a", "18446744073709551616",
+		"99999999999999999999", "/", ":"};
+	uint64_t v = 7;
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(bad); i++)
+		assert_false(ph_str_u64(ph_str_c(bad[i]), UINT64_MAX, &v));
+	assert_false(ph_str_u64(PH_STR("11"), 10, &v));
+	assert_int_equal(v, 7);
+	assert_true(ph_str_u64(PH_STR("18446744073709551615"), UINT64_MAX, &v));
+	assert_true(v == UINT64_MAX);
+	assert_true(ph_str_u64(PH_STR("0010"), 10, &v));
+	assert_int_equal(v, 10);
+}
+
+static void copying(void **state)
+{
+	char dst[4] = "zzz";
+
+	(void)state;
+	ph_str_copy(dst, sizeof(dst), PH_STR("abcdef"));
+	assert_string_equal(dst, "abc");
+	ph_str_copy(dst, sizeof(dst), PH_STR("abc"));
+	assert_string_equal(dst, "abc");
+	ph_str_copy(dst, sizeof(dst), PH_STR_NONE);
+	assert_string_equal(dst, "");
+	ph_str_copy(dst, 1, PH_STR("abc"));
+	assert_string_equal(dst, "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equality),
+		cmocka_unit_test(ends),
+		cmocka_unit_test(trimming),
+		cmocka_unit_test(splitting),
+		cmocka_unit_test(searching),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(copying),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
