@@ -89,6 +89,10 @@ bool ph_pg_is_null(const struct ph_pg_result *r, int row, int col);
 struct ph_str ph_pg_str(const struct ph_pg_result *r, int row, int col); /* text, bytea, name, json: the bytes */
 int64_t ph_pg_int(const struct ph_pg_result *r, int row, int col);       /* int2, int4, int8, bool, date (days since 2000-01-01); NULL = 0 */
 double ph_pg_float(const struct ph_pg_result *r, int row, int col);      /* float4, float8; NULL = 0 */
+/* One-dimensional arrays of text, or of integers; NULL = none. */
+size_t ph_pg_array_count(const struct ph_pg_result *r, int row, int col);
+struct ph_str ph_pg_array_str(const struct ph_pg_result *r, int row, int col, size_t i);
+int64_t ph_pg_array_int(const struct ph_pg_result *r, int row, int col, size_t i);
 /* Inside the callback: takes the result over, to be freed with ph_pg_result_free(). */
 struct ph_pg_result *ph_pg_keep(struct ph_pg_result *r);
 struct ph_pg_result *ph_pg_result_free(struct ph_pg_result *r); /* returns NULL */

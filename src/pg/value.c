@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parameters into libpq's arrays, results and errors out of its results.
+ *
+ * Parameters are sent without types, in text form, so that PostgreSQL infers them from the function or column
+ * they meet: an int8 parameter would not match an int4 argument. bytea alone goes in binary form with its
+ * type, because its text form is twice as long. Results come in binary form and are read by the type that the
+ * server names.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pg_priv.h"
+#include "posthouse/log.h"
+#include "posthouse/metrics.h"
+
+/* Of the server's catalog/pg_type.dat: these never change. */
+enum {
+	OID_BOOL = 16,
+	OID_BYTEA = 17,
+	OID_INT8 = 20,
+	OID_INT2 = 21,
+	OID_INT4 = 23,
+	OID_OID = 26,
+	OID_FLOAT4 = 700,
+	OID_FLOAT8 = 701,
+	OID_DATE = 1082,
+	OID_TIMESTAMP = 1114,
+	OID_TIMESTAMPTZ = 1184,
+	OID_JSONB = 3802,
+};
+
+/* ---- parameters ---- */
+
+enum {
+	INT_TEXT = 21
+}; /* "-9223372036854775808" and its NUL */
+
+static size_t param_room(const struct ph_pg_param *p)
+{
+	switch (p->kind) {
+	case PH_PG_TEXT:
+	case PH_PG_BYTES:
+		return p->s.n + 1;
+	case PH_PG_INT:
+	case PH_PG_BOOL:
+		return INT_TEXT;
+	case PH_PG_NULL:
+		break;
+	}
+	return 0;
+}
+
+/* Writes the value at `to`, which has param_room() bytes. */
+static void param_fill(struct pg_statement *st, int i, const struct ph_pg_param *p, char *to)
+{
+	if (p->kind == PH_PG_NULL)
+		return;
+	st->value[i] = to;
+	if (p->kind == PH_PG_INT) {
+		snprintf(to, INT_TEXT, "%" PRId64, p->i);
+	} else if (p->kind == PH_PG_BOOL) {
+		snprintf(to, INT_TEXT, "%s", p->i ? "true" : "false");
+	} else {
+		if (p->s.n)
+			memcpy(to, p->s.p, p->s.n);
+		to[p->s.n] = '\0';
+		st->length[i] = (int)p->s.n;
+	}
+	if (p->kind == PH_PG_BYTES) {
+		st->format[i] = 1;
+		st->type[i] = OID_BYTEA;
+	} else if (p->kind == PH_PG_TEXT && p->s.n && memchr(p->s.p, '\0', p->s.n)) {
+		st->has_nul = true;
+	}
+}
+
+struct pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count)
+{
+	struct pg_statement *st;
+	size_t n = (size_t)count;
+	size_t arrays =
+		n * (sizeof(*st->value) + sizeof(*st->length) + sizeof(*st->format) + sizeof(*st->type));
+	size_t sql_room = strlen(sql) + 1;
+	size_t room = sql_room;
+	char *to;
+
+	assert(count >= 0 && count <= PG_PARAMS_MAX);
+	for (int i = 0; i < count; i++)
+		room += param_room(&params[i]);
+	st = ph_alloc(sizeof(*st) + arrays + room);
+	st->bytes = room;
+	st->count = count;
+	st->value = (const char **)(st + 1);
+	st->length = (int *)(st->value + n);
+	st->format = st->length + n;
+	st->type = (Oid *)(st->format + n);
+	to = (char *)(st->type + n);
+	st->sql = memcpy(to, sql, sql_room);
+	to += sql_room;
+	for (int i = 0; i < count; i++) {
+		param_fill(st, i, &params[i], to);
+		to += param_room(&params[i]);
+	}
+	return st;
+}
+
+struct pg_statement *ph_pg_statement_free(struct pg_statement *st)
+{
+	free(st);
+	return NULL;
+}
+
+void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n)
+{
+	ph_buf_putc(b, '{');
+	for (size_t i = 0; i < n; i++) {
+		ph_buf_puts(b, i ? PH_STR(",\"") : PH_STR("\""));
+		for (size_t k = 0; k < items[i].n; k++) {
+			if (items[i].p[k] == '"' || items[i].p[k] == '\\')
+				ph_buf_putc(b, '\\');
+			ph_buf_putc(b, items[i].p[k]);
+		}
+		ph_buf_putc(b, '"');
+	}
+	ph_buf_putc(b, '}');
+}
+
+/* ---- results ---- */
+
+struct ph_pg_result *ph_pg_result_new(PGresult *pq)
+{
+	struct ph_pg_result *r = ph_alloc(sizeof(*r));
+
+	r->pq = pq;
+	return r;
+}
+
+struct ph_pg_result *ph_pg_keep(struct ph_pg_result *r)
+{
+	r->kept = true;
+	return r;
+}
+
+struct ph_pg_result *ph_pg_result_free(struct ph_pg_result *r)
+{
+	if (r) {
+		PQclear(r->pq);
+		free(r);
+	}
+	return NULL;
+}
+
+int ph_pg_rows(const struct ph_pg_result *r)
+{
+	return PQntuples(r->pq);
+}
+
+bool ph_pg_is_null(const struct ph_pg_result *r, int row, int col)
+{
+	return PQgetisnull(r->pq, row, col);
+}
+
+/* The value's bytes as the server sent them. A row or column that is not there is the caller's mistake. */
+static struct ph_str raw(const struct ph_pg_result *r, int row, int col)
+{
+	assert(row >= 0 && row < PQntuples(r->pq) && col >= 0 && col < PQnfields(r->pq));
+	return ph_str(PQgetvalue(r->pq, row, col), (size_t)PQgetlength(r->pq, row, col));
+}
+
+struct ph_str ph_pg_str(const struct ph_pg_result *r, int row, int col)
+{
+	struct ph_str s = raw(r, row, col);
+
+	if (PQgetisnull(r->pq, row, col))
+		return PH_STR_NONE;
+	if (PQftype(r->pq, col) == OID_JSONB) /* one byte of format version before the text */
+		return ph_str_from(s, 1);
+	return s;
+}
+
+static uint64_t big_endian(struct ph_str s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n = n << 8 | (unsigned char)s.p[i];
+	return n;
+}
+
+static void complain(const struct ph_pg_result *r, int col, const char *wanted)
+{
+	ph_log_fields(PH_LOG_ERROR, "a column has not the type that was expected",
+		(struct ph_field[]){PH_F_C("column", PQfname(r->pq, col)), PH_F_C("wanted", wanted),
+			PH_F_INT("type", PQftype(r->pq, col))},
+		3);
+}
+
+int64_t ph_pg_int(const struct ph_pg_result *r, int row, int col)
+{
+	struct ph_str s = raw(r, row, col);
+	uint64_t n;
+
+	if (PQgetisnull(r->pq, row, col))
+		return 0;
+	n = s.n <= 8 ? big_endian(s) : 0;
+	switch (PQftype(r->pq, col)) {
+	case OID_BOOL:
+		return n != 0;
+	case OID_INT2:
+		return (int16_t)n;
+	case OID_INT4:
+	case OID_DATE:
+		return (int32_t)n;
+	case OID_OID:
+		return (int64_t)n;
+	case OID_INT8:
+	case OID_TIMESTAMP:
+	case OID_TIMESTAMPTZ:
+		return (int64_t)n;
+	default:
+		complain(r, col, "integer");
+		return 0;
+	}
+}
+
+double ph_pg_float(const struct ph_pg_result *r, int row, int col)
+{
+	struct ph_str s = raw(r, row, col);
+	uint64_t n;
+	uint32_t n32;
+	float f;
+	double d;
+
+	if (PQgetisnull(r->pq, row, col))
+		return 0;
+	n = s.n <= 8 ? big_endian(s) : 0;
+	switch (PQftype(r->pq, col)) {
+	case OID_FLOAT8:
+		memcpy(&d, &n, sizeof(d));
+		return d;
+	case OID_FLOAT4:
+		n32 = (uint32_t)n;
+		memcpy(&f, &n32, sizeof(f));
+		return (double)f;
+	default:
+		complain(r, col, "float");
+		return 0;
+	}
+}
+
+/* ---- errors ---- */
+
+bool ph_pg_is_error(const PGresult *pq)
+{
+	ExecStatusType status = PQresultStatus(pq);
+
+	return status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
+}
+
+enum pg_class ph_pg_class(const char *sqlstate)
+{
+	static const struct {
+		const char *prefix;
+		enum pg_class class;
+	} classes[] = {
+		{"08", PG_ELSEWHERE},    /* connection exceptions, of a pooler for one */
+		{"25006", PG_ELSEWHERE}, /* read_only_sql_transaction: a primary that was demoted */
+		{"57P", PG_ELSEWHERE},   /* shutdown, crash, starting, database dropped, idle session ended */
+		{"40001", PG_AGAIN},     /* serialization_failure */
+		{"40P01", PG_AGAIN},     /* deadlock_detected */
+		{"55P03", PG_AGAIN},     /* lock_not_available: lock_timeout */
+		{"57014", PG_AGAIN},     /* query_canceled: statement_timeout */
+		{"53", PG_AGAIN},        /* disk full, out of memory, too many connections */
+		{"58", PG_AGAIN},        /* the server's own input and output */
+	};
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
+			return classes[i].class;
+	return PG_REFUSED;
+}
+
+enum pg_class ph_pg_class_of(const PGresult *pq)
+{
+	const char *state = PQresultErrorField(pq, PG_DIAG_SQLSTATE);
+	const char *severity = PQresultErrorField(pq, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	/* libpq's own errors have no SQLSTATE, and after FATAL there is no connection. */
+	if (!state || (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
+		return PG_ELSEWHERE;
+	return ph_pg_class(state);
+}
+
+void ph_pg_one_line(char *dst, size_t size, const char *message)
+{
+	struct ph_str s = ph_str_trim(ph_str_c(message));
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n && n + 1 < size; i++) {
+		bool space = s.p[i] == '\n' || s.p[i] == '\t' || s.p[i] == '\r' || s.p[i] == ' ';
+
+		if (!space)
+			dst[n++] = s.p[i];
+		else if (n && dst[n - 1] != ' ')
+			dst[n++] = ' ';
+	}
+	dst[n] = '\0';
+}
+
+static void field_append(char *dst, size_t size, const char *before, const char *text)
+{
+	size_t n = strlen(dst);
+
+	if (text && n + 1 < size)
+		snprintf(dst + n, size - n, "%s%s", before, text);
+}
+
+void ph_pg_err_result(struct ph_err *err, const PGresult *pq, bool full)
+{
+	const char *state = PQresultErrorField(pq, PG_DIAG_SQLSTATE);
+	const char *primary = PQresultErrorField(pq, PG_DIAG_MESSAGE_PRIMARY);
+	char text[sizeof(err->detail)] = "";
+
+	if (!err)
+		return;
+	field_append(text, sizeof(text), "", primary ? primary : PQresultErrorMessage(pq));
+	if (full) {
+		field_append(text, sizeof(text), ". ", PQresultErrorField(pq, PG_DIAG_MESSAGE_DETAIL));
+		field_append(text, sizeof(text), " Hint: ", PQresultErrorField(pq, PG_DIAG_MESSAGE_HINT));
+	}
+	*err = (struct ph_err){
+		.code = ph_pg_class_of(pq) == PG_ELSEWHERE ? PH_E_DATABASE_AWAY : PH_E_DATABASE_ERROR,
+	};
+	ph_str_copy(err->sqlstate, sizeof(err->sqlstate), ph_str_c(state));
+	ph_pg_one_line(err->detail, sizeof(err->detail), text);
+}
+
+/* ---- answers ---- */
+
+void ph_pg_answer(ph_pg_cb cb, void *arg, PGresult *pq)
+{
+	struct ph_pg_result *r;
+	struct ph_err err;
+
+	if (ph_pg_is_error(pq)) {
+		ph_metric_add(PH_M_PG_ERRORS, 0, 0, 1);
+		ph_pg_err_result(&err, pq, false);
+		PQclear(pq);
+		if (cb)
+			cb(arg, NULL, &err);
+		return;
+	}
+	r = ph_pg_result_new(pq);
+	if (cb)
+		cb(arg, r, NULL);
+	if (!r->kept)
+		ph_pg_result_free(r);
+}
+
+void ph_pg_answer_code(ph_pg_cb cb, void *arg, int code, const char *sqlstate, const char *detail)
+{
+	struct ph_err err = {0};
+
+	if (code != PH_E_CANCELLED)
+		ph_metric_add(PH_M_PG_ERRORS, 0, 0, 1);
+	ph_fail(&err, code, "%s", detail);
+	ph_str_copy(err.sqlstate, sizeof(err.sqlstate), ph_str_c(sqlstate));
+	if (cb)
+		cb(arg, NULL, &err);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes, batched without a timer: whatever queued while the last batch was in flight goes out as the next
+ * one, several statements and one sync, one implicit transaction. So an idle writer adds no latency and a
+ * busy one shares commits.
+ *
+ * A write leaves only when the server has acknowledged or refused it. What happens to a batch:
+ *   all well                    each statement gets its rows
+ *   one statement failed        all of it was rolled back: the same statements go again one by one, in order,
+ * so that the bad one gets its own error and the others are written the one by one failed       for a passing
+ * reason (deadlock, time-out, disk full): a few more tries; else its error the connection was lost     nobody
+ * knows: the same again, in order, when a connection is back. Statements are idempotent, that is the contract
+ * What waits longer than five minutes, or beyond 64 MiB, is given up with DATABASE_AWAY.
+ */
+#include <stdlib.h>
+
+#include "pg_priv.h"
+#include "posthouse/clock.h"
+#include "posthouse/metrics.h"
+
+/* Owner: the writer; one of its three lists holds it. */
+struct pg_write {
+	struct ph_list node;
+	struct pg_statement *statement;
+	size_t bytes; /* counted against keep_bytes */
+	PGresult *result;
+	uint64_t asked_ns;
+	uint64_t expires_ms;
+	int tries;
+	bool given_up; /* answered already, but still in flight */
+	ph_pg_cb cb;
+	void *arg;
+};
+
+#define CLOSING "the node is closing its database connections"
+
+static struct pg_write *first(const struct ph_list *list)
+{
+	return PH_CONTAINER(list->next, struct pg_write, node);
+}
+
+static void wake(struct pg_writer *w)
+{
+	ph_defer_call(w->pg->loop, &w->pump);
+}
+
+/* Out of its list and out of the figures. */
+static void take_out(struct pg_writer *w, struct pg_write *write)
+{
+	ph_list_remove(&write->node);
+	w->count--;
+	w->bytes -= write->bytes;
+	ph_metric_set(PH_M_WRITE_QUEUE, 0, 0, (int64_t)w->count);
+}
+
+static void write_free(struct pg_write *write)
+{
+	ph_pg_statement_free(write->statement);
+	PQclear(write->result);
+	free(write);
+}
+
+/* The end of a write: r, or an error of ours where r is NULL. */
+static void finish(struct pg_writer *w, struct pg_write *write, PGresult *r, int code, const char *sqlstate,
+	const char *why)
+{
+	ph_pg_cb cb = write->cb;
+	void *arg = write->arg;
+	bool given_up = write->given_up;
+
+	take_out(w, write);
+	if (!given_up)
+		ph_metric_observe(PH_M_PG_WAIT_SECONDS, ph_clock_ns() - write->asked_ns);
+	write_free(write);
+	if (given_up)
+		PQclear(r);
+	else if (r)
+		ph_pg_answer(cb, arg, r);
+	else
+		ph_pg_answer_code(cb, arg, code, sqlstate, why);
+}
+
+/* ---- patience ---- */
+
+/* The oldest writes are in the batch, then at the queue's head. */
+static void watch_oldest(struct pg_writer *w)
+{
+	uint64_t now = ph_loop_now_ms(w->pg->loop);
+	const struct pg_write *oldest = NULL;
+
+	PH_LIST_EACH (it, &w->batch) {
+		if (!oldest && !PH_CONTAINER(it, struct pg_write, node)->given_up)
+			oldest = PH_CONTAINER(it, struct pg_write, node);
+	}
+	if (!oldest && !ph_list_empty(&w->queue))
+		oldest = first(&w->queue);
+	if (!oldest)
+		ph_timer_stop(&w->expire);
+	else
+		ph_timer_start(&w->expire, oldest->expires_ms > now ? oldest->expires_ms - now : 0);
+}
+
+static void give_up(struct pg_write *write)
+{
+	write->given_up = true;
+	ph_pg_answer_code(
+		write->cb, write->arg, PH_E_DATABASE_AWAY, NULL, "the database stayed away too long");
+}
+
+static void on_expire(void *arg)
+{
+	struct pg_writer *w = arg;
+	uint64_t now = ph_loop_now_ms(w->pg->loop);
+
+	PH_LIST_EACH (it, &w->batch) {
+		struct pg_write *write = PH_CONTAINER(it, struct pg_write, node);
+
+		if (!write->given_up && write->expires_ms <= now)
+			give_up(write);
+	}
+	while (!ph_list_empty(&w->queue) && first(&w->queue)->expires_ms <= now)
+		finish(w, first(&w->queue), NULL, PH_E_DATABASE_AWAY, NULL,
+			"the database stayed away too long");
+	watch_oldest(w);
+	ph_pg_writer_empty(w->pg);
+}
+
+/* ---- a batch comes back ---- */
+
+/* Everything in the batch to the queue's front, in order; what was given up meanwhile is forgotten. */
+static size_t put_back(struct pg_writer *w)
+{
+	size_t n = 0;
+
+	while (!ph_list_empty(&w->batch)) {
+		struct pg_write *write = PH_CONTAINER(w->batch.prev, struct pg_write, node);
+
+		PQclear(write->result);
+		write->result = NULL;
+		if (write->given_up) {
+			finish(w, write, NULL, 0, NULL, NULL);
+			continue;
+		}
+		ph_list_remove(&write->node);
+		ph_list_push_front(&w->queue, &write->node);
+		n++;
+	}
+	return n;
+}
+
+static void acknowledge(struct pg_writer *w)
+{
+	while (!ph_list_empty(&w->batch)) {
+		struct pg_write *write = first(&w->batch);
+		PGresult *r = write->result;
+
+		write->result = NULL;
+		finish(w, write, r, PH_E_INTERNAL, NULL, "the database sent no result");
+	}
+}
+
+/* A single write that was refused: its error, or another try. */
+static void refuse_single(struct pg_writer *w)
+{
+	PGresult *error = w->error;
+	struct pg_write *write = first(&w->batch);
+
+	if (ph_pg_class_of(error) == PG_AGAIN && ++write->tries < PG_TRIES_MAX) {
+		ph_timer_start(&w->pause, UINT64_C(10) << write->tries);
+		w->alone += put_back(w);
+		return;
+	}
+	w->error = NULL;
+	finish(w, write, error, 0, NULL, NULL);
+}
+
+static void judge(struct pg_writer *w)
+{
+	if (ph_pg_class_of(w->error) == PG_ELSEWHERE)
+		put_back(w); /* the connection is being replaced */
+	else if (w->batch.next == w->batch.prev)
+		refuse_single(w);
+	else
+		w->alone += put_back(w);
+}
+
+static void on_result(struct pg_segment *s, int at, PGresult *r)
+{
+	struct pg_writer *w = PH_CONTAINER(s, struct pg_writer, segment);
+	struct ph_list *it = w->batch.next;
+
+	if (PQresultStatus(r) == PGRES_PIPELINE_ABORTED) {
+		PQclear(r); /* skipped, because of the error that came before */
+		return;
+	}
+	if (ph_pg_is_error(r)) {
+		PQclear(w->error);
+		w->error = r;
+		return;
+	}
+	for (; at > 0; at--)
+		it = it->next;
+	PQclear(PH_CONTAINER(it, struct pg_write, node)->result);
+	PH_CONTAINER(it, struct pg_write, node)->result = r;
+}
+
+static void on_end(struct pg_segment *s, bool synced)
+{
+	struct pg_writer *w = PH_CONTAINER(s, struct pg_writer, segment);
+
+	ph_timer_stop(&w->late);
+	if (!synced)
+		put_back(w);
+	else if (w->error)
+		judge(w);
+	else
+		acknowledge(w);
+	PQclear(w->error);
+	w->error = NULL;
+	watch_oldest(w);
+	wake(w);
+}
+
+static void on_late(void *arg)
+{
+	struct pg_writer *w = arg;
+
+	ph_pg_conn_late(&w->conn, &w->segment);
+}
+
+/* ---- a batch goes out ---- */
+
+static void send_batch(struct pg_writer *w)
+{
+	size_t limit = w->alone ? 1 : PG_BATCH_MAX;
+	size_t bytes = 0;
+	size_t n = 0;
+
+	while (n < limit && !ph_list_empty(&w->queue)) {
+		struct pg_write *write = first(&w->queue);
+
+		bytes += write->statement->bytes;
+		if (n > 0 && bytes > PG_BATCH_BYTES)
+			break;
+		ph_list_move(&write->node, &w->batch);
+		ph_pg_send(&w->conn, &w->segment, write->statement);
+		n++;
+	}
+	if (w->alone)
+		w->alone--;
+	ph_metric_add(PH_M_PG_BATCHES, 0, 0, 1);
+	ph_timer_start(&w->late, PG_BATCH_MS);
+	ph_pg_send_end(&w->conn, &w->segment);
+	ph_pg_conn_settle(&w->conn);
+}
+
+static void refuse(struct pg_writer *w, struct pg_write *write)
+{
+	w->bytes -= write->bytes;
+	write->bytes = 0;
+	ph_list_move(&write->node, &w->refused);
+}
+
+/* What is beyond the bounds, the newest first, and what was asked in vain. */
+static void shed(struct pg_writer *w)
+{
+	while (w->bytes > w->keep_bytes && !ph_list_empty(&w->queue))
+		refuse(w, PH_CONTAINER(w->queue.prev, struct pg_write, node));
+	while (!ph_list_empty(&w->refused)) {
+		struct pg_write *write = first(&w->refused);
+
+		if (write->statement->has_nul)
+			finish(w, write, NULL, PH_E_DATABASE_ERROR, PG_NUL_STATE, PG_NUL_TEXT);
+		else if (w->pg->closing)
+			finish(w, write, NULL, PH_E_CANCELLED, NULL, CLOSING);
+		else
+			finish(w, write, NULL, PH_E_DATABASE_AWAY, NULL,
+				"too many writes wait for the database");
+	}
+}
+
+static void pump(void *arg)
+{
+	struct pg_writer *w = arg;
+
+	shed(w);
+	if (ph_list_empty(&w->batch) && !ph_list_empty(&w->queue) && ph_pg_conn_ready(&w->conn) &&
+		!ph_timer_active(&w->pause))
+		send_batch(w);
+	if (!ph_timer_active(&w->expire))
+		watch_oldest(w);
+	ph_pg_writer_empty(w->pg);
+}
+
+static void on_pause(void *arg)
+{
+	wake(arg);
+}
+
+static void on_conn(struct pg_conn *c)
+{
+	wake(c->owner);
+}
+
+static const struct pg_conn_ops ops = {.on_up = on_conn, .on_room = on_conn, .on_down = on_conn};
+
+/* ---- the interface ---- */
+
+void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
+	void *arg)
+{
+	struct pg_writer *w = &pg->writer;
+	struct pg_write *write = ph_alloc(sizeof(*write));
+
+	write->statement = ph_pg_statement_new(sql, params, count);
+	write->asked_ns = ph_clock_ns();
+	write->expires_ms = ph_loop_now_ms(pg->loop) + w->keep_ms;
+	write->cb = cb;
+	write->arg = arg;
+	write->bytes = write->statement->bytes;
+	ph_list_push_back(&w->queue, &write->node);
+	w->count++;
+	w->bytes += write->bytes;
+	ph_metric_set(PH_M_WRITE_QUEUE, 0, 0, (int64_t)w->count);
+	if (pg->closing || write->statement->has_nul)
+		refuse(w, write);
+	wake(w);
+}
+
+size_t ph_pg_write_queued(const struct ph_pg *pg)
+{
+	return pg->writer.count;
+}
+
+void ph_pg_writer_init(struct pg_writer *w, struct ph_pg *pg)
+{
+	w->pg = pg;
+	w->keep_ms = PG_KEEP_MS;
+	w->keep_bytes = PG_KEEP_BYTES;
+	ph_list_init(&w->queue);
+	ph_list_init(&w->batch);
+	ph_list_init(&w->refused);
+	ph_pg_segment_init(&w->segment, on_result, on_end);
+	ph_timer_init(&w->late, pg->loop, on_late, w);
+	ph_timer_init(&w->pause, pg->loop, on_pause, w);
+	ph_timer_init(&w->expire, pg->loop, on_expire, w);
+	ph_defer_init(&w->pump, pump, w);
+	ph_pg_conn_init(&w->conn, pg->loop, pg->dsn, "writer", &ops, w);
+}
+
+void ph_pg_writer_start(struct pg_writer *w)
+{
+	ph_pg_conn_start(&w->conn);
+}
+
+void ph_pg_writer_close(struct pg_writer *w)
+{
+	ph_pg_conn_close(&w->conn); /* what is in flight comes back to the queue */
+	while (!ph_list_empty(&w->queue))
+		refuse(w, first(&w->queue));
+	shed(w);
+	ph_timer_stop(&w->late);
+	ph_timer_stop(&w->pause);
+	ph_timer_stop(&w->expire);
+	ph_defer_cancel(&w->pump);
+}
