@@ -7,6 +7,7 @@ knows only what it was told.
 import contextlib
 import itertools
 import json
+import re
 import select
 import socket
 import threading
@@ -86,6 +87,11 @@ class Request:
     def json(self):
         return json.loads(self.body)
 
+    @property
+    def account(self):
+        """What stands before /v1: tests give each account a base URL of its own."""
+        return self.target.split('/v1')[0]
+
 
 class Exchange:
     """One request and the means to answer it."""
@@ -97,6 +103,9 @@ class Exchange:
         self.ended = False
 
     def send(self, data):
+        if b'"completed"' in data or b'"incomplete"' in data:
+            for rid in re.findall(rb'"id": ?"(resp_[0-9a-f]+)"', data):
+                self.upstream.known.add((self.request.account, rid.decode()))
         self.sock.sendall(data)
 
     def head(self, status, headers):
@@ -154,14 +163,19 @@ class Exchange:
 
 
 def plain(exchange):
-    """The default: answers /responses streamed or not, lists one model, 404 for the rest."""
+    """The default: answers /responses streamed or not, denies anchors that this account never finished, lists one model,
+    404 for the rest."""
     request = exchange.request
     if request.target.split('?')[0].endswith('/models'):
         exchange.answer(200, {'object': 'list', 'data': [{'id': 'demo', 'object': 'model', 'created': 1,
                                                           'owned_by': 'test'}]})
     elif request.method == 'POST' and request.target.split('?')[0].endswith('/responses'):
-        rid = new_id()
-        if request.json.get('stream'):
+        rid, anchor = new_id(), request.json.get('previous_response_id')
+        if anchor is not None and (request.account, anchor) not in exchange.upstream.known:
+            exchange.answer(400, {'error': {
+                'message': "Previous response with id '%s' not found." % anchor, 'type': 'invalid_request_error',
+                'param': 'previous_response_id', 'code': 'previous_response_not_found'}})
+        elif request.json.get('stream'):
             exchange.stream(events(rid) + [DONE])
         else:
             exchange.answer(200, response(rid, output=[message('hello', rid)]))
@@ -176,6 +190,7 @@ class RawUpstream:
         self.handler = handler
         self.scripted = []
         self.requests = []
+        self.known = set()  # (account, id of a finished response)
         self.faults = []  # exceptions of handlers other than the gateway's leaving
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=256)
         self.url = 'http://127.0.0.1:%d/v1' % self.listener.getsockname()[1]
