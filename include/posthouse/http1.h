@@ -74,7 +74,7 @@ void ph_http_no_body(struct ph_http *h);
 /* The peer ended. 0: between messages, or it completed an answer that lasts until the end (on_done fires); else
  * -PH_E_CLOSED: cut inside a message. */
 int ph_http_finish(struct ph_http *h) PH_WARN_UNUSED;
-bool ph_http_idle(const struct ph_http *h); /* no byte of a message was seen */
+bool ph_http_idle(const struct ph_http *h); /* no byte of a message was seen, no 1xx either */
 bool ph_http_in_body(const struct ph_http *h);
 
 /* Writers. Header values that hold CR, LF or NUL are left out: nobody can smuggle a line through us. */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gateway of a node: takes a client's request from the server, serves it, and hands the answer back through the
+ * client's end. The only module that knows both continuity and account.
+ */
+#ifndef POSTHOUSE_GATEWAY_H
+#define POSTHOUSE_GATEWAY_H
+
+#include "posthouse/account.h"
+#include "posthouse/auth.h"
+#include "posthouse/config.h"
+#include "posthouse/continuity.h"
+#include "posthouse/http1.h"
+#include "posthouse/upstream.h"
+
+struct ph_gateway;
+
+struct ph_gateway_options {
+	struct ph_loop *loop;
+	struct ph_pg *pg;
+	const struct ph_config *config;
+	const struct ph_master_keys *keys;
+	const char *node; /* NAME, or NAME/n */
+};
+struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *options, struct ph_err *err);
+/* Reads accounts and keys, and again whenever their topics move. ready(arg) fires when the node knows enough to serve,
+ * once. */
+void ph_gateway_start(struct ph_gateway *g, void (*ready)(void *arg), void *arg);
+bool ph_gateway_ready(const struct ph_gateway *g);
+size_t ph_gateway_turns(const struct ph_gateway *g); /* that run, commits included */
+/* Ends the turns that still run: those shown get a failed terminal event, the others 503. Returns how many. */
+size_t ph_gateway_cut(struct ph_gateway *g);
+/* No turn may run any more. on_closed(arg) is the last callback. */
+void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *arg);
+struct ph_accounts *ph_gateway_accounts(struct ph_gateway *g);
+/* Why the node is not ready, for /readyz: a short text, or NULL. */
+const char *ph_gateway_unready(const struct ph_gateway *g);
+
+/* ---- one request and its answer ---- */
+
+/* What a handler wants to hear. After finish, abort or on_gone the exchange is dead for the handler. */
+struct ph_handler {
+	void (*on_body)(void *h);                                     /* x->body is complete */
+	void (*on_body_failed)(void *h, int code, const struct ph_err *err); /* code negated; the client is still there */
+	void (*on_drain)(void *h);                                    /* the client took what was queued */
+	void (*on_gone)(void *h);                                     /* the client left */
+};
+
+/* The client's end, given by the server. */
+struct ph_exchange_ops {
+	/* Lets the body come (answers Expect). True: it is complete already. */
+	bool (*read_body)(void *end);
+	/* Status and header lines (without framing and Connection). length -1: streamed. */
+	void (*head)(void *end, int status, const struct ph_buf *headers, int64_t length);
+	long (*push)(void *end, struct ph_str bytes); /* the room left; zero or less: stop until on_drain */
+	void (*finish)(void *end);                    /* the answer is complete */
+	void (*abort)(void *end);                     /* cut the connection: nothing well-formed can be said */
+};
+
+/* Owner: the server's connection. */
+struct ph_exchange {
+	const struct ph_head *head; /* valid until the exchange ends */
+	struct ph_str path, query;
+	char request_id[136];
+	uint64_t started_ns;
+	struct ph_buf body; /* decoded */
+	const struct ph_exchange_ops *ops;
+	void *end;
+	const struct ph_handler *handler; /* NULL until a handler took it */
+	void *h;
+	unsigned route; /* index of the metric's first label, set by ph_gateway_handle() */
+};
+
+/* Serves a request whose head is complete. Every request gets an answer or an abort. */
+void ph_gateway_handle(struct ph_gateway *g, struct ph_exchange *x);
+/* Answers with an error of ours at once, for faults that the server finds itself. err may be NULL. */
+void ph_gateway_refuse(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err);
+/* The same answer as bytes of a whole HTTP message that closes the connection: for heads that could not be read. */
+void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err, struct ph_buf *out);
+
+#endif

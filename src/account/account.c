@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One account: made from a row of the registry, kept alive by the turns that use it. */
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "account/account_priv.h"
+#include "posthouse/json.h"
+
+#define SECRET_MAX (64 * 1024)
+
+static const char *const kind_names[] = { "platform", "codex", "stateless" };
+
+static const char *const state_names[] = { "active", "cooling", "exhausted", "reauth", "disabled", "paused",
+	"draining" };
+
+const char *ph_account_kind_name(enum ph_account_kind kind)
+{
+	return kind_names[kind];
+}
+
+struct ph_account *ph_account_new(void)
+{
+	struct ph_account *a = ph_alloc(sizeof *a);
+
+	a->refs = 1;
+	ph_list_init(&a->node);
+	return a;
+}
+
+struct ph_account *ph_account_ref(struct ph_account *a)
+{
+	a->refs++;
+	return a;
+}
+
+static void strs_free(struct ph_str *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free((void *)(uintptr_t)list[i].p);
+	free(list);
+}
+
+static void secret_free(struct ph_account *a)
+{
+	if (a->secret.p)
+		OPENSSL_cleanse((void *)(uintptr_t)a->secret.p, a->secret.n);
+	free((void *)(uintptr_t)a->secret.p);
+	a->secret = PH_STR_NONE;
+}
+
+struct ph_account *ph_account_unref(struct ph_account *a)
+{
+	if (!a || --a->refs > 0)
+		return NULL;
+	secret_free(a);
+	strs_free(a->models, a->model_count);
+	strs_free(a->headers, 2 * a->header_count);
+	free(a->name);
+	free(a);
+	return NULL;
+}
+
+bool ph_account_serves(const struct ph_account *a, struct ph_str model)
+{
+	for (size_t i = 0; i < a->model_count; i++)
+		if (ph_str_eq(a->models[i], model))
+			return true;
+	return a->model_count == 0;
+}
+
+bool ph_account_usable(const struct ph_account *a)
+{
+	return a->state == PH_ACCOUNT_ACTIVE && !a->sealed_badly;
+}
+
+static struct ph_str dup(struct ph_str s)
+{
+	char *p = ph_alloc(s.n + 1);
+
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	return ph_str(p, s.n);
+}
+
+/* Index of s among names, or -1. */
+static int index_of(struct ph_str s, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ph_str_eq(s, ph_str_c(names[i])))
+			return (int)i;
+	return -1;
+}
+
+static int fill_secret(struct ph_account *a, struct ph_str sealed, const struct ph_master_keys *keys, struct ph_err *err)
+{
+	struct ph_buf plain;
+	char row[24];
+	int rc;
+
+	secret_free(a);
+	a->sealed_badly = false;
+	if (sealed.n == 0)
+		return 0;
+	snprintf(row, sizeof row, "%lld", (long long)a->id);
+	ph_buf_init(&plain, SECRET_MAX);
+	rc = ph_unseal(keys, "accounts", row, sealed, &plain, err);
+	if (rc == 0)
+		a->secret = dup(ph_buf_str(&plain));
+	else
+		a->sealed_badly = true;
+	if (plain.p)
+		OPENSSL_cleanse(plain.p, plain.n);
+	ph_buf_deinit(&plain);
+	return rc;
+}
+
+static void fill_models(struct ph_account *a, const struct ph_pg_result *r, int row)
+{
+	size_t n = ph_pg_array_count(r, row, PH_ACCOUNT_MODELS);
+
+	strs_free(a->models, a->model_count);
+	a->models = n ? ph_alloc(n * sizeof *a->models) : NULL;
+	a->model_count = n;
+	for (size_t i = 0; i < n; i++)
+		a->models[i] = dup(ph_pg_array_str(r, row, PH_ACCOUNT_MODELS, i));
+}
+
+/* Extra headers are a JSON object of strings; what is no string is left out. */
+static void fill_headers(struct ph_account *a, struct ph_str json)
+{
+	struct ph_arena scratch;
+	size_t at = 0;
+
+	strs_free(a->headers, 2 * a->header_count);
+	a->headers = NULL;
+	a->header_count = 0;
+	if (json.n < 2)
+		return;
+	ph_arena_init(&scratch, SECRET_MAX);
+	for (struct ph_str name, value; ph_json_pair(json, &at, &name, &value);) {
+		struct ph_str n, v;
+
+		if (!ph_json_text(name, &scratch, &n) || !ph_json_text(value, &scratch, &v))
+			continue;
+		a->headers = ph_realloc(a->headers, (2 * a->header_count + 2) * sizeof *a->headers);
+		a->headers[2 * a->header_count] = dup(n);
+		a->headers[2 * a->header_count + 1] = dup(v);
+		a->header_count++;
+	}
+	ph_arena_deinit(&scratch);
+}
+
+int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row, const struct ph_master_keys *keys,
+	struct ph_err *err)
+{
+	struct ph_str name = ph_pg_str(r, row, PH_ACCOUNT_NAME);
+	int kind = index_of(ph_pg_str(r, row, PH_ACCOUNT_KIND), kind_names, 3);
+	int state = index_of(ph_pg_str(r, row, PH_ACCOUNT_STATE), state_names, 7);
+	int rc;
+
+	a->id = ph_pg_int(r, row, PH_ACCOUNT_ID);
+	free(a->name);
+	a->name = ph_alloc(name.n + 1);
+	ph_str_copy(a->name, name.n + 1, name);
+	a->state = state < 0 ? PH_ACCOUNT_DISABLED : (enum ph_account_state)state;
+	a->max_streams = (uint32_t)ph_pg_int(r, row, PH_ACCOUNT_MAX_STREAMS);
+	a->weight = (uint32_t)ph_pg_int(r, row, PH_ACCOUNT_WEIGHT);
+	if (a->weight == 0)
+		a->weight = 1;
+	a->priority = (int)ph_pg_int(r, row, PH_ACCOUNT_PRIORITY);
+	fill_models(a, r, row);
+	fill_headers(a, ph_pg_str(r, row, PH_ACCOUNT_HEADERS));
+	if (kind < 0)
+		return ph_fail(err, PH_E_CONFIG, "account %s has an unknown kind", a->name);
+	a->kind = (enum ph_account_kind)kind;
+	rc = ph_url_parse(&a->base, ph_pg_str(r, row, PH_ACCOUNT_BASE_URL), err);
+	if (rc)
+		return rc;
+	return fill_secret(a, ph_pg_str(r, row, PH_ACCOUNT_SEALED), keys, err);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node's copy of the accounts. A reload updates accounts in place, so that running counts and demotions survive,
+ * and sets aside those that are gone: turns that still run on them hold a reference.
+ */
+#include <stdlib.h>
+
+#include "account/account_priv.h"
+#include "posthouse/log.h"
+
+static void on_wake(void *arg)
+{
+	struct ph_accounts *r = arg;
+	struct ph_list now;
+
+	/* Each waiter chooses again and may queue again, at the end of the new list: so take the old one off first. */
+	ph_list_init(&now);
+	while (!ph_list_empty(&r->waiting))
+		ph_list_move(r->waiting.next, &now);
+	for (struct ph_list *n; (n = ph_list_pop(&now));) {
+		struct ph_account_wait *w = PH_CONTAINER(n, struct ph_account_wait, node);
+
+		w->cb(w->arg);
+	}
+}
+
+struct ph_accounts *ph_accounts_new(struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys)
+{
+	struct ph_accounts *r = ph_alloc(sizeof *r);
+
+	r->loop = loop;
+	r->pg = pg;
+	r->keys = keys;
+	ph_list_init(&r->all);
+	ph_list_init(&r->waiting);
+	ph_defer_init(&r->wake, on_wake, r);
+	return r;
+}
+
+static void drop(struct ph_account *a)
+{
+	a->state = PH_ACCOUNT_GONE;
+	ph_list_remove(&a->node);
+	ph_account_unref(a);
+}
+
+struct ph_accounts *ph_accounts_free(struct ph_accounts *r)
+{
+	if (!r)
+		return NULL;
+	if (r->reload)
+		ph_pg_abandon(r->reload);
+	ph_defer_cancel(&r->wake);
+	PH_LIST_EACH_SAFE(it, &r->all)
+		drop(PH_CONTAINER(it, struct ph_account, node));
+	free(r);
+	return NULL;
+}
+
+struct ph_account *ph_accounts_find(struct ph_accounts *r, int64_t id)
+{
+	PH_LIST_EACH(it, &r->all) {
+		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (a->id == id)
+			return a;
+	}
+	return NULL;
+}
+
+struct ph_list *ph_accounts_list(struct ph_accounts *r)
+{
+	return &r->all;
+}
+
+bool ph_accounts_loaded(const struct ph_accounts *r)
+{
+	return r->loaded;
+}
+
+static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, int row)
+{
+	struct ph_account *a = ph_accounts_find(r, ph_pg_int(rows, row, PH_ACCOUNT_ID));
+	struct ph_err err = { 0 };
+
+	if (!a) {
+		a = ph_account_new();
+		ph_list_push_back(&r->all, &a->node);
+	}
+	a->seen = true;
+	if (ph_account_fill(a, rows, row, r->keys, &err)) {
+		a->sealed_badly = true;
+		ph_log(PH_LOG_ERROR, "account %s cannot be used: %s", a->name, err.detail);
+	}
+}
+
+static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
+{
+	PH_LIST_EACH(it, &r->all)
+		PH_CONTAINER(it, struct ph_account, node)->seen = false;
+	for (int row = 0; row < ph_pg_rows(rows); row++)
+		apply_row(r, rows, row);
+	PH_LIST_EACH_SAFE(it, &r->all) {
+		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (!a->seen)
+			drop(a);
+	}
+	r->loaded = true;
+	ph_defer_call(r->loop, &r->wake);
+}
+
+static void reload_start(struct ph_accounts *r);
+
+static void on_loaded(void *arg, struct ph_pg_result *rows, const struct ph_err *err)
+{
+	struct ph_accounts *r = arg;
+
+	r->reload = NULL;
+	if (!err)
+		apply(r, rows);
+	if (r->again) {
+		r->again = false;
+		reload_start(r);
+		return;
+	}
+	if (r->done)
+		r->done(r->done_arg, err ? -err->code : 0);
+}
+
+static void reload_start(struct ph_accounts *r)
+{
+	r->reload = ph_account_store_load(r->pg, on_loaded, r);
+}
+
+void ph_accounts_reload(struct ph_accounts *r, void (*done)(void *arg, int status), void *arg)
+{
+	r->done = done;
+	r->done_arg = arg;
+	if (r->reload)
+		r->again = true;
+	else
+		reload_start(r);
+}
+
+void ph_account_wait_init(struct ph_account_wait *w, void (*cb)(void *arg), void *arg)
+{
+	ph_list_init(&w->node);
+	w->cb = cb;
+	w->arg = arg;
+}
+
+void ph_account_wait(struct ph_accounts *r, struct ph_account_wait *w)
+{
+	ph_list_push_back(&r->waiting, &w->node);
+}
+
+void ph_account_wait_stop(struct ph_account_wait *w)
+{
+	ph_list_remove(&w->node);
+}
+
+struct ph_account *ph_account_take(struct ph_account *a)
+{
+	a->running++;
+	return ph_account_ref(a);
+}
+
+void ph_account_release(struct ph_accounts *r, struct ph_account *a)
+{
+	a->running--;
+	if (!ph_list_empty(&r->waiting))
+		ph_defer_call(r->loop, &r->wake);
+	ph_account_unref(a);
+}

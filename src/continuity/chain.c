@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a chain: one call to the database, and the rows put in order as runs of items. */
+#include <stdlib.h>
+
+#include "continuity/continuity_priv.h"
+#include "posthouse/metrics.h"
+
+/* Room that a new turn needs below the hop limit, so that no reader ever meets a chain that is too deep. */
+#define FOLD_DEPTH (PH_HOPS_MAX - 8)
+
+enum { REPLAY_HIT, REPLAY_MISS, REPLAY_BROKEN, REPLAY_UNAVAILABLE };
+
+enum {
+	STATUS,
+	TODAY,
+	HOP,
+	RESPONSE_ID,
+	ACCOUNT,
+	DAY,
+	CLASS,
+	FLAGS,
+	DEPTH,
+	UNTIL,
+	CREATED,
+	CODEC,
+	INPUT,
+	OUTPUT,
+	RUNS,
+};
+
+struct ph_chain_read {
+	struct ph_continuity *c;
+	struct ph_pg_call *call;
+	ph_chain_cb cb;
+	void *arg;
+};
+
+struct ph_continuity *ph_continuity_new(struct ph_loop *loop, struct ph_pg *pg, const struct ph_continuity_options *o)
+{
+	struct ph_continuity *c = ph_alloc(sizeof *c);
+
+	c->loop = loop;
+	c->pg = pg;
+	c->max_bytes = o->max_bytes;
+	ph_continuity_set_retention(c, o->retention_days, o->retention_unstored_days);
+	return c;
+}
+
+struct ph_continuity *ph_continuity_free(struct ph_continuity *c)
+{
+	free(c);
+	return NULL;
+}
+
+void ph_continuity_set_retention(struct ph_continuity *c, double days, double unstored_days)
+{
+	c->retention_days[0] = days;
+	c->retention_days[1] = unstored_days;
+}
+
+bool ph_chain_must_fold(const struct ph_continuity *c, const struct ph_chain *chain, int class)
+{
+	if (chain->flags & PH_TURN_PARTIAL || chain->status == PH_CHAIN_PARTIAL)
+		return false; /* it cannot be held whole, so it stays tied to its account */
+	return chain->depth >= FOLD_DEPTH || chain->until < (double)chain->today + c->retention_days[class];
+}
+
+struct ph_chain *ph_chain_free(struct ph_chain *chain)
+{
+	if (!chain)
+		return NULL;
+	ph_pg_result_free(chain->rows);
+	ph_arena_deinit(&chain->arena);
+	free(chain);
+	return NULL;
+}
+
+/* ---- rows to runs ---- */
+
+static enum ph_chain_status status_of(struct ph_str s)
+{
+	static const struct {
+		struct ph_str name;
+		enum ph_chain_status status;
+	} names[] = {
+		{ { "ok", 2 }, PH_CHAIN_OK },
+		{ { "tip", 3 }, PH_CHAIN_TIP },
+		{ { "partial", 7 }, PH_CHAIN_PARTIAL },
+		{ { "too_large", 9 }, PH_CHAIN_TOO_LARGE },
+		{ { "too_deep", 8 }, PH_CHAIN_TOO_LARGE },
+		{ { "hidden", 6 }, PH_CHAIN_HIDDEN },
+		{ { "ambiguous", 9 }, PH_CHAIN_HIDDEN },
+		{ { "owned", 5 }, PH_CHAIN_OWNED },
+		{ { "foreign", 7 }, PH_CHAIN_FOREIGN },
+		{ { "none", 4 }, PH_CHAIN_NONE },
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (ph_str_eq(s, names[i].name))
+			return names[i].status;
+	return PH_CHAIN_BROKEN;
+}
+
+static void add_run(struct ph_chain *chain, struct ph_chain_run run)
+{
+	chain->bytes += run.items.n;
+	if (run.items.n)
+		chain->runs[chain->run_count++] = run;
+}
+
+/* The context that a self-contained row holds before its own turn. */
+static int add_folded(struct ph_chain *chain, struct ph_str text, struct ph_str input, size_t rows_left,
+	struct ph_str *ret_own)
+{
+	struct ph_chain_run *runs, *all;
+	size_t n;
+	int rc = ph_runs_read(text, input, &chain->arena, &runs, &n);
+
+	if (rc)
+		return rc;
+	all = ph_arena_alloc(&chain->arena, (n + 2 * rows_left) * sizeof *all);
+	if (!all)
+		return -PH_E_CHAIN_TOO_LARGE;
+	chain->runs = all;
+	for (size_t i = 0; i + 1 < n; i++)
+		add_run(chain, runs[i]);
+	*ret_own = runs[n - 1].items;
+	return 0;
+}
+
+static int add_row(struct ph_chain *chain, int row)
+{
+	const struct ph_pg_result *r = chain->rows;
+	int64_t account = ph_pg_int(r, row, ACCOUNT), codec = ph_pg_int(r, row, CODEC);
+	int flags = (int)ph_pg_int(r, row, FLAGS);
+	struct ph_str input, output;
+	int rc = ph_body_decode(&chain->arena, codec, ph_pg_str(r, row, INPUT), &input);
+
+	if (rc == 0)
+		rc = ph_body_decode(&chain->arena, codec, ph_pg_str(r, row, OUTPUT), &output);
+	if (rc == 0 && flags & PH_TURN_SELF)
+		rc = add_folded(chain, ph_pg_str(r, row, RUNS), input, (size_t)row + 1, &input);
+	if (rc)
+		return rc;
+	add_run(chain, (struct ph_chain_run){ input, account, false, false, (flags & PH_TURN_INPUT_OUTPUTS) != 0 });
+	add_run(chain, (struct ph_chain_run){ output, account, true, (flags & PH_TURN_STORED) != 0, false });
+	return 0;
+}
+
+static int add_rows(struct ph_chain *chain)
+{
+	int rows = ph_pg_rows(chain->rows);
+	int rc = 0;
+
+	chain->runs = ph_arena_alloc(&chain->arena, 2 * (size_t)rows * sizeof *chain->runs);
+	if (!chain->runs)
+		return -PH_E_CHAIN_TOO_LARGE;
+	for (int row = rows - 1; rc == 0 && row >= 0; row--)
+		rc = add_row(chain, row);
+	return rc;
+}
+
+static struct ph_chain *chain_of(struct ph_continuity *c, struct ph_pg_result *r)
+{
+	struct ph_chain *chain = ph_alloc(sizeof *chain);
+	int rc;
+
+	chain->rows = ph_pg_keep(r);
+	ph_arena_init(&chain->arena, 2 * c->max_bytes + 16 * 1024 * 1024);
+	chain->status = status_of(ph_pg_str(r, 0, STATUS));
+	chain->today = (int32_t)ph_pg_int(r, 0, TODAY);
+	chain->id = ph_pg_str(r, 0, RESPONSE_ID);
+	chain->account = ph_pg_int(r, 0, ACCOUNT);
+	chain->day = (int32_t)ph_pg_int(r, 0, DAY);
+	chain->class = (int32_t)ph_pg_int(r, 0, CLASS);
+	chain->flags = (int)ph_pg_int(r, 0, FLAGS);
+	chain->depth = (int)ph_pg_int(r, 0, DEPTH);
+	chain->until = (int32_t)ph_pg_int(r, 0, UNTIL);
+	if (chain->status != PH_CHAIN_OK)
+		return chain;
+	rc = add_rows(chain);
+	if (rc)
+		chain->status = rc == -PH_E_CHAIN_TOO_LARGE ? PH_CHAIN_TOO_LARGE : PH_CHAIN_BROKEN;
+	return chain;
+}
+
+static void count(const struct ph_chain *chain)
+{
+	bool found = chain->status <= PH_CHAIN_TOO_LARGE;
+
+	if (chain->status == PH_CHAIN_BROKEN)
+		ph_metric_add(PH_M_CHAINS_BROKEN, 0, 0, 1);
+	ph_metric_add(PH_M_REPLAYS, chain->status == PH_CHAIN_BROKEN ? REPLAY_BROKEN : found ? REPLAY_HIT : REPLAY_MISS, 0, 1);
+	if (chain->status == PH_CHAIN_OK) {
+		ph_metric_observe(PH_M_CHAIN_DEPTH, (uint64_t)chain->depth);
+		ph_metric_observe(PH_M_REPLAY_BYTES, chain->bytes);
+	}
+}
+
+static void on_rows(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct ph_chain_read *read = arg;
+	ph_chain_cb cb = read->cb;
+	void *cb_arg = read->arg;
+	struct ph_chain *chain = NULL;
+	struct ph_err none = { .code = PH_E_DATABASE_ERROR, .detail = "resolve() returned no row" };
+
+	if (!err && ph_pg_rows(r) == 0)
+		err = &none;
+	if (err)
+		ph_metric_add(PH_M_REPLAYS, REPLAY_UNAVAILABLE, 0, 1);
+	else
+		chain = chain_of(read->c, r);
+	if (chain)
+		count(chain);
+	free(read);
+	cb(cb_arg, chain, err);
+}
+
+struct ph_chain_read *ph_chain_read(struct ph_continuity *c, int64_t scope, struct ph_str id, const int64_t *forward,
+	size_t forward_count, ph_chain_cb cb, void *arg)
+{
+	struct ph_chain_read *read = ph_alloc(sizeof *read);
+
+	read->c = c;
+	read->cb = cb;
+	read->arg = arg;
+	read->call = ph_snapshot_store_resolve(c, scope, id, forward, forward_count, on_rows, read);
+	return read;
+}
+
+void ph_chain_cancel(struct ph_chain_read *read)
+{
+	ph_pg_abandon(read->call);
+	free(read);
+}
