@@ -49,13 +49,13 @@ static bool skip_trusted_string(struct scan *s)
 
 	for (;;) {
 		p += ph_plain_run(p, (size_t)(s->end - p));
-		while (p < s->end && !ph_is_plain((unsigned char)*p) && *p != '"' && *p != '\\')
-			p++;
 		if (p == s->end)
 			return fail(s, s->p, "a string without end");
 		if (*p == '"')
 			break;
-		p += s->end - p > 1 ? 2 : 1;
+		p += *p == '\\' && s->end - p > 1 ? 2 : 1;
+		while (p < s->end && (unsigned char)*p >= 0x80)
+			p++;
 	}
 	s->p = p + 1;
 	return true;
@@ -457,11 +457,11 @@ bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret)
 	return take_value(&s, offset, ret);
 }
 
-bool ph_json_pair(struct ph_str object, size_t *offset, struct ph_str *ret_name, struct ph_str *ret_value)
+bool ph_json_pair(struct ph_str text, size_t *offset, struct ph_str *ret_name, struct ph_str *ret_value)
 {
-	struct scan s = scan_of(object, true);
+	struct scan s = scan_of(text, true);
 
-	if (*offset > object.n)
+	if (*offset > text.n)
 		return false;
 	s.p += *offset;
 	if (peek(&s) != (*offset ? ',' : '{'))
