@@ -41,13 +41,17 @@ bool ph_stream_reading(const struct ph_stream *s);
 /* Copies the bytes to the queue. Returns the room left below the high mark; zero or less: stop pushing until on_drain
  * (pushing on is allowed and grows the queue). After a failed write bytes are discarded and on_end has told so. */
 long ph_stream_push(struct ph_stream *s, struct ph_str bytes);
-/* The same without a copy: bytes stay valid until release(arg), which is called exactly once, also on close. */
+/* The same without a copy: bytes stay valid until release(arg), which is called exactly once, from the loop: when they
+ * were written (TLS: encrypted) or can no longer be; after a close before on_closed. release may be NULL. */
 long ph_stream_push_ref(struct ph_stream *s, struct ph_str bytes, void (*release)(void *arg), void *arg);
 size_t ph_stream_queued(const struct ph_stream *s); /* bytes not yet taken by the kernel */
-uint64_t ph_stream_progress_ms(const struct ph_stream *s); /* loop time when the kernel last took bytes */
+uint64_t ph_stream_progress_ms(struct ph_stream *s); /* loop time when the kernel last took bytes */
 bool ph_stream_alive(const struct ph_stream *s); /* connected, no end or failure seen, nothing unread pending */
 void ph_stream_shutdown(struct ph_stream *s); /* FIN (TLS: close_notify first) after what is queued */
-/* Drops the queue and ends the connection; on_closed later. abort: RST instead of FIN. */
+/* TLS: the peer's FIN came without close_notify. on_end(0) was told all the same, since a length or a last chunk proves a
+ * whole message; for a body that only ends with the connection this is a truncation. */
+bool ph_stream_truncated(const struct ph_stream *s);
+/* Drops the queue and ends the connection; on_closed later. abort: RST instead of FIN. May be repeated. */
 void ph_stream_close(struct ph_stream *s, bool abort);
 void ph_stream_peer(const struct ph_stream *s, struct ph_addr *ret);
 
