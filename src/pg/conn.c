@@ -20,6 +20,7 @@
  * Of the connections that share a conninfo, one at a time tries a database that is away; its success wakes
  * the others.
  */
+#include <libpq-fe.h>
 #include <stdio.h>
 
 #include "pg_priv.h"
@@ -41,26 +42,26 @@ static const struct ph_sm_state states[PG_CONN_NR] = {
 #undef B
 #undef S
 
-static void attempt(struct pg_conn *c);
-static void lose(struct pg_conn *c, const char *why);
+static void attempt(struct ph_pg_conn *c);
+static void lose(struct ph_pg_conn *c, const char *why);
 
-bool ph_pg_conn_ready(const struct pg_conn *c)
+bool ph_pg_conn_ready(const struct ph_pg_conn *c)
 {
 	return c->sm.state == PG_READY;
 }
 
-bool ph_pg_conn_alive(const struct pg_conn *c)
+bool ph_pg_conn_alive(const struct ph_pg_conn *c)
 {
 	return c->sm.state == PG_READY || c->sm.state == PG_STALLED || c->sm.state == PG_DRAIN;
 }
 
-static bool trying(const struct pg_conn *c)
+static bool trying(const struct ph_pg_conn *c)
 {
 	return c->sm.state == PG_RESOLVE || c->sm.state == PG_CONNECT;
 }
 
 /* The only writer of the state, and of what is counted by it. */
-static void move(struct pg_conn *c, enum pg_conn_state to)
+static void move(struct ph_pg_conn *c, enum ph_pg_conn_state to)
 {
 	int was_alive = ph_pg_conn_alive(c);
 	int was_trying = trying(c);
@@ -77,7 +78,7 @@ static void move(struct pg_conn *c, enum pg_conn_state to)
  * end. */
 static void on_notice(void *arg, const PGresult *r)
 {
-	struct pg_conn *c = arg;
+	struct ph_pg_conn *c = arg;
 	const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
 
 	if (severity && strcmp(severity, "FATAL") == 0)
@@ -86,17 +87,17 @@ static void on_notice(void *arg, const PGresult *r)
 }
 
 /* Wakes those that waited for this one to find out whether the database is there. */
-static void wake_others(struct pg_conn *c)
+static void wake_others(struct ph_pg_conn *c)
 {
 	PH_LIST_EACH (it, &c->dsn->conns) {
-		struct pg_conn *other = PH_CONTAINER(it, struct pg_conn, in_dsn);
+		struct ph_pg_conn *other = PH_CONTAINER(it, struct ph_pg_conn, in_dsn);
 
 		if (other->sm.state == PG_DOWN && ph_timer_active(&other->timer))
 			ph_timer_start(&other->timer, 0);
 	}
 }
 
-static void ready(struct pg_conn *c)
+static void ready(struct ph_pg_conn *c)
 {
 	ph_timer_stop(&c->timer);
 	if (ph_pg_dsn_unfit(c->dsn, c->pq)) {
@@ -120,14 +121,14 @@ static void ready(struct pg_conn *c)
 
 static void on_event(void *owner, int status, int events);
 
-static void arm_connecting(struct pg_conn *c, int mask)
+static void arm_connecting(struct ph_pg_conn *c, int mask)
 {
 	if (ph_watch_arm(&c->watch, c->loop, PQsocket(c->pq), mask, true, on_event, c) < 0)
 		lose(c, PQstatus(c->pq) == CONNECTION_BAD ? PQerrorMessage(c->pq)
 							  : "its socket cannot be watched");
 }
 
-static void step(struct pg_conn *c)
+static void step(struct ph_pg_conn *c)
 {
 	ph_watch_pause(c->watch); /* libpq may close this socket now */
 	switch (PQconnectPoll(c->pq)) {
@@ -148,7 +149,7 @@ static void step(struct pg_conn *c)
 
 static void on_names(void *arg)
 {
-	struct pg_conn *c = arg;
+	struct ph_pg_conn *c = arg;
 
 	if (c->names.place_count == 0) {
 		lose(c, "no host name has an address");
@@ -170,7 +171,7 @@ static uint64_t jitter(uint64_t ms)
 	return ms / 2 + ph_rand_u64() % (ms / 2 + 1);
 }
 
-static void attempt(struct pg_conn *c)
+static void attempt(struct ph_pg_conn *c)
 {
 	if (c->dsn->failed && c->dsn->trying > 0) {
 		ph_timer_start(&c->timer, jitter(PG_BACKOFF_MAX_MS));
@@ -184,7 +185,7 @@ static void attempt(struct pg_conn *c)
 
 /* ---- the way down ---- */
 
-static void release(struct pg_conn *c)
+static void release(struct ph_pg_conn *c)
 {
 	ph_timer_stop(&c->timer);
 	ph_pg_names_stop(&c->names);
@@ -195,7 +196,7 @@ static void release(struct pg_conn *c)
 }
 
 /* One line when it is lost or cannot be reached, not one per try. */
-static void tell(struct pg_conn *c, const char *msg, const char *why)
+static void tell(struct ph_pg_conn *c, const char *msg, const char *why)
 {
 	char line[256];
 
@@ -204,14 +205,14 @@ static void tell(struct pg_conn *c, const char *msg, const char *why)
 		(struct ph_field[]){PH_F_C("connection", c->what), PH_F_C("reason", line)}, 2);
 }
 
-static void back_off(struct pg_conn *c)
+static void back_off(struct ph_pg_conn *c)
 {
 	c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : PG_BACKOFF_MIN_MS;
 	if (c->backoff_ms > PG_BACKOFF_MAX_MS)
 		c->backoff_ms = PG_BACKOFF_MAX_MS;
 }
 
-static void lose(struct pg_conn *c, const char *why)
+static void lose(struct ph_pg_conn *c, const char *why)
 {
 	bool was_up = ph_pg_conn_alive(c);
 	uint64_t wait = c->backoff_ms;
@@ -231,19 +232,19 @@ static void lose(struct pg_conn *c, const char *why)
 	c->ops->on_down(c);
 }
 
-void ph_pg_conn_drop(struct pg_conn *c, const char *why)
+void ph_pg_conn_drop(struct ph_pg_conn *c, const char *why)
 {
 	if (ph_pg_conn_alive(c))
 		lose(c, why);
 }
 
-void ph_pg_conn_drain(struct pg_conn *c)
+void ph_pg_conn_drain(struct ph_pg_conn *c)
 {
 	if (c->sm.state == PG_READY || c->sm.state == PG_STALLED)
 		move(c, PG_DRAIN);
 }
 
-void ph_pg_conn_leave(struct pg_conn *c)
+void ph_pg_conn_leave(struct ph_pg_conn *c)
 {
 	if (c->sm.state != PG_DRAIN)
 		back_off(c);
@@ -251,7 +252,7 @@ void ph_pg_conn_leave(struct pg_conn *c)
 }
 
 /* Replaced on purpose: no failure, nothing to tell. */
-static void replace(struct pg_conn *c)
+static void replace(struct ph_pg_conn *c)
 {
 	release(c);
 	move(c, PG_DOWN);
@@ -261,9 +262,9 @@ static void replace(struct pg_conn *c)
 
 static void on_timer(void *arg)
 {
-	struct pg_conn *c = arg;
+	struct ph_pg_conn *c = arg;
 
-	switch ((enum pg_conn_state)c->sm.state) {
+	switch ((enum ph_pg_conn_state)c->sm.state) {
 	case PG_DOWN:
 		attempt(c);
 		break;
@@ -284,7 +285,7 @@ static void on_timer(void *arg)
 
 /* ---- while up ---- */
 
-void ph_pg_conn_late(struct pg_conn *c, struct pg_segment *s)
+void ph_pg_conn_late(struct ph_pg_conn *c, struct ph_pg_segment *s)
 {
 	if (s->late || !ph_pg_conn_alive(c))
 		return;
@@ -296,7 +297,7 @@ void ph_pg_conn_late(struct pg_conn *c, struct pg_segment *s)
 		ph_timer_start(&c->timer, PG_STALL_MS);
 }
 
-void ph_pg_conn_progress(struct pg_conn *c)
+void ph_pg_conn_progress(struct ph_pg_conn *c)
 {
 	if (c->sm.state != PG_DRAIN)
 		c->backoff_ms = 0; /* it works: should it break now, the next try comes at once */
@@ -311,7 +312,7 @@ void ph_pg_conn_progress(struct pg_conn *c)
 		c->ops->on_room(c);
 }
 
-static void drain_notifies(struct pg_conn *c)
+static void drain_notifies(struct ph_pg_conn *c)
 {
 	PGnotify *n;
 
@@ -322,7 +323,7 @@ static void drain_notifies(struct pg_conn *c)
 	}
 }
 
-void ph_pg_conn_settle(struct pg_conn *c)
+void ph_pg_conn_settle(struct ph_pg_conn *c)
 {
 	int rest;
 
@@ -348,7 +349,7 @@ void ph_pg_conn_settle(struct pg_conn *c)
 
 static void on_event(void *owner, int status, int events)
 {
-	struct pg_conn *c = owner;
+	struct ph_pg_conn *c = owner;
 
 	if (c->sm.state == PG_CONNECT) {
 		step(c);
@@ -370,10 +371,10 @@ static void on_event(void *owner, int status, int events)
 
 /* ---- for the owner ---- */
 
-void ph_pg_conn_init(struct pg_conn *c, struct ph_loop *loop, struct pg_dsn *dsn, const char *what,
-	const struct pg_conn_ops *ops, void *owner)
+void ph_pg_conn_init(struct ph_pg_conn *c, struct ph_loop *loop, struct ph_pg_dsn *dsn, const char *what,
+	const struct ph_pg_conn_ops *ops, void *owner)
 {
-	*c = (struct pg_conn){.what = what, .loop = loop, .dsn = dsn, .ops = ops, .owner = owner};
+	*c = (struct ph_pg_conn){.what = what, .loop = loop, .dsn = dsn, .ops = ops, .owner = owner};
 	ph_sm_init(&c->sm, "pg", states, PG_CONN_NR, PG_DOWN);
 	ph_timer_init(&c->timer, loop, on_timer, c);
 	ph_list_init(&c->sent);
@@ -381,12 +382,12 @@ void ph_pg_conn_init(struct pg_conn *c, struct ph_loop *loop, struct pg_dsn *dsn
 	ph_metric_add(PH_M_PG_CONNECTIONS, 1, 0, 1);
 }
 
-void ph_pg_conn_start(struct pg_conn *c)
+void ph_pg_conn_start(struct ph_pg_conn *c)
 {
 	attempt(c);
 }
 
-void ph_pg_conn_close(struct pg_conn *c)
+void ph_pg_conn_close(struct ph_pg_conn *c)
 {
 	if (c->sm.state == PG_CLOSED)
 		return;

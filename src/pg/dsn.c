@@ -6,6 +6,7 @@
  *
  * Messages about a conninfo never quote it: what libpq could not read may be a piece of a password.
  */
+#include <libpq-fe.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 /* ---- reading ---- */
 
 /* What we say unless the conninfo does. A dead peer is known after 3 + 3 * 2 s, unsent bytes after 5 s. */
-static const struct pg_option defaults[] = {
+static const struct ph_pg_setting defaults[] = {
 	{(char *)"keepalives_idle", (char *)"3"},
 	{(char *)"keepalives_interval", (char *)"2"},
 	{(char *)"keepalives_count", (char *)"3"},
@@ -63,7 +64,7 @@ static const char *option_of(const PQconninfoOption *all, const char *keyword)
 	return "";
 }
 
-static void set(struct pg_dsn *d, const char *keyword, const char *value)
+static void set(struct ph_pg_dsn *d, const char *keyword, const char *value)
 {
 	for (int i = 0; i < d->option_count; i++) {
 		if (strcmp(d->options[i].keyword, keyword) != 0)
@@ -73,7 +74,7 @@ static void set(struct pg_dsn *d, const char *keyword, const char *value)
 		return;
 	}
 	d->options = ph_realloc(d->options, ((size_t)d->option_count + 1) * sizeof(*d->options));
-	d->options[d->option_count++] = (struct pg_option){ph_strdup(keyword), ph_strdup(value)};
+	d->options[d->option_count++] = (struct ph_pg_setting){ph_strdup(keyword), ph_strdup(value)};
 }
 
 static bool is_ours(const char *keyword)
@@ -91,7 +92,7 @@ static bool is_ours(const char *keyword)
 
 /* Unless asked for, libpq must not look for Kerberos credentials on each connect. read_all() has hidden what
  * it found. */
-static void take_gssencmode(struct pg_dsn *d, const PQconninfoOption *given)
+static void take_gssencmode(struct ph_pg_dsn *d, const PQconninfoOption *given)
 {
 	const char *value = option_of(given, "gssencmode");
 
@@ -100,7 +101,7 @@ static void take_gssencmode(struct pg_dsn *d, const PQconninfoOption *given)
 	set(d, "gssencmode", value && *value ? value : "disable");
 }
 
-static void take_options(struct pg_dsn *d, const PQconninfoOption *all, const char *application)
+static void take_options(struct ph_pg_dsn *d, const PQconninfoOption *all, const char *application)
 {
 	for (const PQconninfoOption *o = all; o->keyword; o++)
 		if (o->val && *o->val && !is_ours(o->keyword))
@@ -143,7 +144,7 @@ static struct ph_str next_item(struct ph_str *list)
 }
 
 /* Three lists of the same length, hostaddr and port perhaps absent or (port) of one item for all. */
-static int take_places(struct pg_dsn *d, const PQconninfoOption *all, struct ph_err *err)
+static int take_places(struct ph_pg_dsn *d, const PQconninfoOption *all, struct ph_err *err)
 {
 	struct ph_str host = ph_str_c(option_of(all, "host"));
 	struct ph_str addr = ph_str_c(option_of(all, "hostaddr"));
@@ -166,13 +167,13 @@ static int take_places(struct pg_dsn *d, const PQconninfoOption *all, struct ph_
 		if (!good_port(p) || (h.n && *h.p != '@' && memchr(h.p, '@', h.n)))
 			return ph_fail(
 				err, PH_E_CONFIG, "the database URL's host or port is not valid: " SHAPE);
-		d->place[d->place_count++] = (struct pg_place){dup(h), dup(a), dup(p)};
+		d->place[d->place_count++] = (struct ph_pg_place){dup(h), dup(a), dup(p)};
 	}
 	return 0;
 }
 
 /* A node writes. With several hosts, "any" would mean that it may settle on a standby. */
-static void take_attrs(struct pg_dsn *d, const PQconninfoOption *all)
+static void take_attrs(struct ph_pg_dsn *d, const PQconninfoOption *all)
 {
 	const char *attrs = option_of(all, "target_session_attrs");
 
@@ -184,11 +185,11 @@ static void take_attrs(struct pg_dsn *d, const PQconninfoOption *all)
 	d->want_primary = d->want_writable || strcmp(attrs, "primary") == 0;
 }
 
-struct pg_dsn *ph_pg_dsn_new(const char *text, const char *application, struct ph_err *err)
+struct ph_pg_dsn *ph_pg_dsn_new(const char *text, const char *application, struct ph_err *err)
 {
 	PQconninfoOption *given = PQconninfoParse(text, NULL);
 	PQconninfoOption *all;
-	struct pg_dsn *d;
+	struct ph_pg_dsn *d;
 	int rc;
 
 	if (!given) {
@@ -207,15 +208,15 @@ struct pg_dsn *ph_pg_dsn_new(const char *text, const char *application, struct p
 	return rc ? ph_pg_dsn_free(d) : d;
 }
 
-static void place_deinit(struct pg_place *p)
+static void place_deinit(struct ph_pg_place *p)
 {
 	free(p->host);
 	free(p->addr);
 	free(p->port);
-	*p = (struct pg_place){NULL, NULL, NULL};
+	*p = (struct ph_pg_place){NULL, NULL, NULL};
 }
 
-struct pg_dsn *ph_pg_dsn_free(struct pg_dsn *d)
+struct ph_pg_dsn *ph_pg_dsn_free(struct ph_pg_dsn *d)
 {
 	if (!d)
 		return NULL;
@@ -239,7 +240,8 @@ static void list_append(struct ph_buf *b, const char *item, bool first)
 	ph_buf_puts(b, ph_str_c(item));
 }
 
-PGconn *ph_pg_dsn_connect(const struct pg_dsn *d, const struct pg_place *place, int count, unsigned first)
+PGconn *ph_pg_dsn_connect(
+	const struct ph_pg_dsn *d, const struct ph_pg_place *place, int count, unsigned first)
 {
 	size_t n = (size_t)d->option_count;
 	const char **keywords = ph_alloc((n + 4) * sizeof(*keywords));
@@ -254,7 +256,7 @@ PGconn *ph_pg_dsn_connect(const struct pg_dsn *d, const struct pg_place *place, 
 	for (int k = 0; k < 3; k++)
 		ph_buf_init(&list[k], 1 << 20);
 	for (int i = 0; i < count; i++) {
-		const struct pg_place *p = &place[((unsigned)i + first) % (unsigned)count];
+		const struct ph_pg_place *p = &place[((unsigned)i + first) % (unsigned)count];
 
 		list_append(&list[0], p->host, i == 0);
 		list_append(&list[1], p->addr, i == 0);
@@ -282,7 +284,7 @@ static bool parameter_on(PGconn *pq, const char *name)
 	return value && strcmp(value, "on") == 0;
 }
 
-bool ph_pg_dsn_unfit(const struct pg_dsn *d, PGconn *pq)
+bool ph_pg_dsn_unfit(const struct ph_pg_dsn *d, PGconn *pq)
 {
 	return (d->want_primary && parameter_on(pq, "in_hot_standby")) ||
 	       (d->want_writable && parameter_on(pq, "default_transaction_read_only"));
@@ -290,19 +292,19 @@ bool ph_pg_dsn_unfit(const struct pg_dsn *d, PGconn *pq)
 
 /* ---- names ---- */
 
-static bool needs_lookup(const struct pg_place *p)
+static bool needs_lookup(const struct ph_pg_place *p)
 {
 	return !*p->addr && *p->host && *p->host != '/' && *p->host != '@';
 }
 
-static void place_add(struct pg_names *n, const struct pg_place *p, const char *addr)
+static void place_add(struct ph_pg_names *n, const struct ph_pg_place *p, const char *addr)
 {
 	if (n->place_count < PG_PLACES_MAX)
 		n->place[n->place_count++] =
-			(struct pg_place){ph_strdup(p->host), ph_strdup(addr), ph_strdup(p->port)};
+			(struct ph_pg_place){ph_strdup(p->host), ph_strdup(addr), ph_strdup(p->port)};
 }
 
-static void place_add_found(struct pg_names *n, const struct pg_place *p, const struct ph_addrs *found)
+static void place_add_found(struct ph_pg_names *n, const struct ph_pg_place *p, const struct ph_addrs *found)
 {
 	for (int i = 0; i < found->count; i++) {
 		const struct ph_addr *a = &found->addr[i];
@@ -314,10 +316,10 @@ static void place_add_found(struct pg_names *n, const struct pg_place *p, const 
 	}
 }
 
-static void collect(struct pg_names *n)
+static void collect(struct ph_pg_names *n)
 {
 	for (int i = 0; i < n->dsn->place_count; i++) {
-		const struct pg_place *p = &n->dsn->place[i];
+		const struct ph_pg_place *p = &n->dsn->place[i];
 
 		if (needs_lookup(p))
 			place_add_found(n, p, &n->name[i].found);
@@ -330,8 +332,8 @@ static void collect(struct pg_names *n)
 
 static void on_name(void *arg, int status, const struct ph_addrs *addrs)
 {
-	struct pg_name *name = arg;
-	struct pg_names *n = name->all;
+	struct ph_pg_name *name = arg;
+	struct ph_pg_names *n = name->all;
 
 	name->lookup = NULL;
 	if (status == 0)
@@ -342,13 +344,13 @@ static void on_name(void *arg, int status, const struct ph_addrs *addrs)
 	n->done(n->arg);
 }
 
-bool ph_pg_names_start(struct pg_names *n, struct ph_loop *loop, const struct pg_dsn *dsn,
+bool ph_pg_names_start(struct ph_pg_names *n, struct ph_loop *loop, const struct ph_pg_dsn *dsn,
 	void (*done)(void *arg), void *arg)
 {
-	*n = (struct pg_names){.dsn = dsn, .done = done, .arg = arg};
+	*n = (struct ph_pg_names){.dsn = dsn, .done = done, .arg = arg};
 	n->name = ph_alloc((size_t)dsn->place_count * sizeof(*n->name));
 	for (int i = 0; i < dsn->place_count; i++) {
-		const struct pg_place *p = &dsn->place[i];
+		const struct ph_pg_place *p = &dsn->place[i];
 
 		n->name[i].all = n;
 		if (!needs_lookup(p))
@@ -362,7 +364,7 @@ bool ph_pg_names_start(struct pg_names *n, struct ph_loop *loop, const struct pg
 	return true;
 }
 
-void ph_pg_names_stop(struct pg_names *n)
+void ph_pg_names_stop(struct ph_pg_names *n)
 {
 	for (int i = 0; n->name && i < n->dsn->place_count; i++)
 		if (n->name[i].lookup)

@@ -9,6 +9,7 @@
  * any other order loses what changes in between. The poll runs here too, so that it proves the connection
  * alive; where an answer does not come in time the connection is given up, and the whole begins again.
  */
+#include <libpq-fe.h>
 #include <stdlib.h>
 
 #include "pg_priv.h"
@@ -31,7 +32,7 @@ static const struct ph_sm_state states[STATE_NR] = {
 };
 #undef B
 
-static void send_one(struct pg_listener *l, const struct pg_statement *st)
+static void send_one(struct ph_pg_listener *l, const struct ph_pg_statement *st)
 {
 	ph_timer_start(&l->timer, PG_LISTEN_MS);
 	ph_pg_send(&l->conn, &l->segment, st);
@@ -39,9 +40,9 @@ static void send_one(struct pg_listener *l, const struct pg_statement *st)
 	ph_pg_conn_settle(&l->conn);
 }
 
-static void on_result(struct pg_segment *s, int at, PGresult *r)
+static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 {
-	struct pg_listener *l = PH_CONTAINER(s, struct pg_listener, segment);
+	struct ph_pg_listener *l = PH_CONTAINER(s, struct ph_pg_listener, segment);
 
 	if (l->result && (at < s->statements || !ph_pg_is_error(r))) {
 		PQclear(r);
@@ -51,13 +52,13 @@ static void on_result(struct pg_segment *s, int at, PGresult *r)
 	l->result = r;
 }
 
-static void follow(struct pg_listener *l)
+static void follow(struct ph_pg_listener *l)
 {
 	ph_sm_move(&l->sm, FOLLOW);
 	ph_timer_start(&l->timer, l->want.poll_ms);
 }
 
-static void on_listening(struct pg_listener *l)
+static void on_listening(struct ph_pg_listener *l)
 {
 	if (!l->result || ph_pg_is_error(l->result)) {
 		ph_pg_conn_leave(&l->conn);
@@ -70,15 +71,15 @@ static void on_listening(struct pg_listener *l)
 
 static void on_polled(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
-	struct pg_listener *l = arg;
+	struct ph_pg_listener *l = arg;
 
 	if (!err) /* else it was counted, and the next poll will tell */
 		l->want.on_poll(l->want.arg, r);
 }
 
-static void on_end(struct pg_segment *s, bool synced)
+static void on_end(struct ph_pg_segment *s, bool synced)
 {
-	struct pg_listener *l = PH_CONTAINER(s, struct pg_listener, segment);
+	struct ph_pg_listener *l = PH_CONTAINER(s, struct ph_pg_listener, segment);
 	PGresult *r = l->result;
 
 	if (synced && l->sm.state == ASK) {
@@ -94,7 +95,7 @@ static void on_end(struct pg_segment *s, bool synced)
 
 static void on_timer(void *arg)
 {
-	struct pg_listener *l = arg;
+	struct ph_pg_listener *l = arg;
 
 	if (l->sm.state != FOLLOW) {
 		ph_pg_conn_drop(&l->conn, "an answer is overdue");
@@ -104,22 +105,22 @@ static void on_timer(void *arg)
 	}
 }
 
-static void on_up(struct pg_conn *c)
+static void on_up(struct ph_pg_conn *c)
 {
-	struct pg_listener *l = c->owner;
+	struct ph_pg_listener *l = c->owner;
 
 	ph_sm_move(&l->sm, ASK);
 	send_one(l, l->listen);
 }
 
-static void on_room(struct pg_conn *c)
+static void on_room(struct ph_pg_conn *c)
 {
 	(void)c; /* one statement at a time, on our own clock */
 }
 
-static void on_down(struct pg_conn *c)
+static void on_down(struct ph_pg_conn *c)
 {
-	struct pg_listener *l = c->owner;
+	struct ph_pg_listener *l = c->owner;
 	bool followed = l->sm.state == FOLLOW || l->sm.state == POLL;
 
 	ph_timer_stop(&l->timer);
@@ -131,21 +132,21 @@ static void on_down(struct pg_conn *c)
 	l->want.on_lost(l->want.arg);
 }
 
-static void on_notify(struct pg_conn *c, const char *channel, const char *payload)
+static void on_notify(struct ph_pg_conn *c, const char *channel, const char *payload)
 {
-	struct pg_listener *l = c->owner;
+	struct ph_pg_listener *l = c->owner;
 
 	if ((l->sm.state == FOLLOW || l->sm.state == POLL) && strcmp(channel, l->want.channel) == 0)
 		l->want.on_notify(l->want.arg, ph_str_c(payload));
 }
 
-static const struct pg_conn_ops ops = {
+static const struct ph_pg_conn_ops ops = {
 	.on_up = on_up, .on_room = on_room, .on_down = on_down, .on_notify = on_notify};
 
 /* The channel as a quoted identifier. */
-static struct pg_statement *listen_statement(const char *channel)
+static struct ph_pg_statement *listen_statement(const char *channel)
 {
-	struct pg_statement *st;
+	struct ph_pg_statement *st;
 	struct ph_buf b;
 
 	ph_buf_init(&b, 4096);
@@ -163,7 +164,7 @@ static struct pg_statement *listen_statement(const char *channel)
 
 void ph_pg_listen(struct ph_pg *pg, const struct ph_pg_listen *listen)
 {
-	struct pg_listener *l = &pg->listener;
+	struct ph_pg_listener *l = &pg->listener;
 
 	if (pg->listening || pg->closing)
 		return;
@@ -178,7 +179,7 @@ void ph_pg_listen(struct ph_pg *pg, const struct ph_pg_listen *listen)
 	ph_pg_conn_start(&l->conn);
 }
 
-void ph_pg_listener_close(struct pg_listener *l)
+void ph_pg_listener_close(struct ph_pg_listener *l)
 {
 	ph_pg_conn_close(&l->conn);
 	ph_timer_stop(&l->timer);

@@ -6,10 +6,10 @@
 #include "pg_priv.h"
 #include "posthouse/log.h"
 
-static struct pg_dsn *read_dsn(const char *text, const char *application)
+static struct ph_pg_dsn *read_dsn(const char *text, const char *application)
 {
 	struct ph_err err = {0};
-	struct pg_dsn *d = ph_pg_dsn_new(text, application, &err);
+	struct ph_pg_dsn *d = ph_pg_dsn_new(text, application, &err);
 
 	if (!d)
 		ph_log_fields(PH_LOG_ERROR, "cannot use the database URL",
@@ -63,8 +63,8 @@ void ph_pg_close(struct ph_pg *pg, uint64_t grace_ms, void (*on_closed)(void *ar
 
 struct ph_pg *ph_pg_open(struct ph_loop *loop, const struct ph_pg_options *options)
 {
-	struct pg_dsn *dsn = read_dsn(options->dsn, options->application);
-	struct pg_dsn *direct = dsn;
+	struct ph_pg_dsn *dsn = read_dsn(options->dsn, options->application);
+	struct ph_pg_dsn *direct = dsn;
 	struct ph_pg *pg;
 
 	if (dsn && options->direct_dsn && strcmp(options->direct_dsn, options->dsn) != 0)

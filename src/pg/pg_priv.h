@@ -15,10 +15,13 @@
 #ifndef POSTHOUSE_PG_PRIV_H
 #define POSTHOUSE_PG_PRIV_H
 
-#include <libpq-fe.h>
-
 #include "posthouse/pg.h"
 #include "posthouse/sm.h"
+
+/* libpq's names, as libpq-fe.h has them, so that a test can see this header without it. */
+typedef struct pg_conn PGconn;
+typedef struct pg_result PGresult;
+typedef unsigned int Oid;
 
 /* ---- the SQL files, compiled in by cmake/sql_to_c.py, sorted by path; { NULL, NULL } ends ---- */
 struct ph_sql_file {
@@ -58,7 +61,7 @@ struct ph_pg_result {
 
 /* A statement with its parameters, in one allocation, ready for PQsendQueryParams(). Owner: whoever made it.
  */
-struct pg_statement {
+struct ph_pg_statement {
 	size_t bytes; /* of sql and parameters, for the bounds of queues */
 	int count;
 	bool has_nul; /* a text with a NUL inside: libpq would cut it there and PostgreSQL has no such text */
@@ -67,8 +70,8 @@ struct pg_statement {
 	int *length, *format;
 	Oid *type;
 };
-struct pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count);
-struct pg_statement *ph_pg_statement_free(struct pg_statement *st); /* returns NULL */
+struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count);
+struct ph_pg_statement *ph_pg_statement_free(struct ph_pg_statement *st); /* returns NULL */
 
 /* Takes pq over. */
 struct ph_pg_result *ph_pg_result_new(PGresult *pq);
@@ -82,93 +85,94 @@ void ph_pg_answer_code(ph_pg_cb cb, void *arg, int code, const char *sqlstate, c
 
 bool ph_pg_is_error(const PGresult *pq);
 /* What an SQLSTATE asks of us. */
-enum pg_class {
+enum ph_pg_class {
 	PG_REFUSED,   /* the statement is at fault */
 	PG_AGAIN,     /* the same may succeed in a moment */
 	PG_ELSEWHERE, /* this server is going down, or cannot write: connect again */
 };
-enum pg_class ph_pg_class(const char *sqlstate);
-enum pg_class ph_pg_class_of(const PGresult *pq);
+enum ph_pg_class ph_pg_classify(const char *sqlstate);
+enum ph_pg_class ph_pg_classify_result(const PGresult *pq);
 /* The server's words; full: with detail and hint, which may quote rows, so never for a log. */
 void ph_pg_err_result(struct ph_err *err, const PGresult *pq, bool full);
 /* A message of libpq on one line, cut to size. */
 void ph_pg_one_line(char *dst, size_t size, const char *message);
 
 /* ---- dsn.c ---- */
-struct pg_place {
+struct ph_pg_place {
 	char *host; /* name, address, UNIX socket directory, or "" */
 	char *addr; /* hostaddr, or "" */
 	char *port;
 };
-struct pg_option {
+struct ph_pg_setting {
 	char *keyword, *value;
 };
 /* A conninfo, read once. Shared by the connections that use it. Owner: struct ph_pg or struct ph_pgs. */
-struct pg_dsn {
-	struct pg_option *options; /* all but host, hostaddr and port */
+struct ph_pg_dsn {
+	struct ph_pg_setting *options; /* all but host, hostaddr and port */
 	int option_count;
 	int place_count;
-	struct pg_place place[PG_HOSTS_MAX];
+	struct ph_pg_place place[PG_HOSTS_MAX];
 	bool want_writable; /* target_session_attrs=read-write */
 	bool want_primary;  /* target_session_attrs=primary or read-write */
 	struct ph_list conns;
 	int trying;  /* connections that are in RESOLVE or CONNECT */
 	bool failed; /* a try failed since the last one that succeeded */
 };
-struct pg_dsn *ph_pg_dsn_new(const char *text, const char *application, struct ph_err *err);
-struct pg_dsn *ph_pg_dsn_free(struct pg_dsn *d); /* returns NULL */
+struct ph_pg_dsn *ph_pg_dsn_new(const char *text, const char *application, struct ph_err *err);
+struct ph_pg_dsn *ph_pg_dsn_free(struct ph_pg_dsn *d); /* returns NULL */
 /* PQconnectStartParams() over the places, beginning with the one numbered `first` (modulo count). Never NULL.
  */
-PGconn *ph_pg_dsn_connect(const struct pg_dsn *d, const struct pg_place *place, int count, unsigned first);
+PGconn *ph_pg_dsn_connect(
+	const struct ph_pg_dsn *d, const struct ph_pg_place *place, int count, unsigned first);
 /* The server behind pq does not, or no longer, fit target_session_attrs. */
-bool ph_pg_dsn_unfit(const struct pg_dsn *d, PGconn *pq);
+bool ph_pg_dsn_unfit(const struct ph_pg_dsn *d, PGconn *pq);
 
 /* The addresses of a dsn's hosts, looked up off the loop. Owner: one connection. */
-struct pg_names;
-struct pg_name {
-	struct pg_names *all;
+struct ph_pg_names;
+struct ph_pg_name {
+	struct ph_pg_names *all;
 	struct ph_resolve *lookup; /* NULL: done */
 	struct ph_addrs found;
 };
-struct pg_names {
-	const struct pg_dsn *dsn;
+struct ph_pg_names {
+	const struct ph_pg_dsn *dsn;
 	int pending;
-	struct pg_name *name; /* one per host while lookups run, else NULL */
-	struct pg_place place[PG_PLACES_MAX];
+	struct ph_pg_name *name; /* one per host while lookups run, else NULL */
+	struct ph_pg_place place[PG_PLACES_MAX];
 	int place_count;
 	void (*done)(void *arg);
 	void *arg;
 };
 /* done(arg) when every host was looked up: never before this call returns, unless it returns true: nothing to
  * look up. A host without an address is left out. */
-bool ph_pg_names_start(struct pg_names *n, struct ph_loop *loop, const struct pg_dsn *dsn,
+bool ph_pg_names_start(struct ph_pg_names *n, struct ph_loop *loop, const struct ph_pg_dsn *dsn,
 	void (*done)(void *arg), void *arg);
-void ph_pg_names_stop(struct pg_names *n); /* cancels, frees; may be repeated */
+void ph_pg_names_stop(struct ph_pg_names *n); /* cancels, frees; may be repeated */
 
 /* ---- conn.c ---- */
-struct pg_conn;
-struct pg_segment;
-struct pg_conn_ops {
-	void (*on_up)(struct pg_conn *c);   /* READY: segments may be sent */
-	void (*on_room)(struct pg_conn *c); /* READY, and a segment has ended */
+struct ph_pg_conn;
+struct ph_pg_segment;
+struct ph_pg_conn_ops {
+	void (*on_up)(struct ph_pg_conn *c);   /* READY: segments may be sent */
+	void (*on_room)(struct ph_pg_conn *c); /* READY, and a segment has ended */
 	/* A try failed, or the connection is gone. Its segments have ended before. */
-	void (*on_down)(struct pg_conn *c);
-	void (*on_notify)(struct pg_conn *c, const char *channel, const char *payload);
+	void (*on_down)(struct ph_pg_conn *c);
+	void (*on_notify)(struct ph_pg_conn *c, const char *channel, const char *payload);
 };
 
 /* Owner: the pool, the writer or the listener, embedded there. */
-struct pg_conn {
+struct ph_pg_conn {
 	struct ph_sm sm;
 	const char *what; /* "reader", "writer", "listener": for the log */
 	struct ph_loop *loop;
-	struct pg_dsn *dsn;
+	struct ph_pg_dsn *dsn;
 	struct ph_list in_dsn;
-	const struct pg_conn_ops *ops;
+	const struct ph_pg_conn_ops *ops;
 	void *owner;
 	PGconn *pq; /* CONNECT to DRAIN */
 	struct ph_watch *watch;
 	struct ph_timer timer; /* the state's: back-off, connect deadline, stall */
-	struct pg_names names;
+	struct ph_pg_names names;
 	unsigned first;      /* place to begin with */
 	uint64_t backoff_ms; /* 0: the next try comes at once */
 	struct ph_list sent; /* segments in flight, oldest first */
@@ -177,7 +181,7 @@ struct pg_conn {
 	char farewell[128];  /* what the server said when it hung up */
 };
 
-enum pg_conn_state {
+enum ph_pg_conn_state {
 	PG_DOWN,    /* no socket; the timer brings the next try */
 	PG_RESOLVE, /* host names are looked up */
 	PG_CONNECT, /* libpq connects: every event goes to PQconnectPoll() */
@@ -188,30 +192,30 @@ enum pg_conn_state {
 	PG_CONN_NR,
 };
 
-void ph_pg_conn_init(struct pg_conn *c, struct ph_loop *loop, struct pg_dsn *dsn, const char *what,
-	const struct pg_conn_ops *ops, void *owner);
-void ph_pg_conn_start(struct pg_conn *c);
+void ph_pg_conn_init(struct ph_pg_conn *c, struct ph_loop *loop, struct ph_pg_dsn *dsn, const char *what,
+	const struct ph_pg_conn_ops *ops, void *owner);
+void ph_pg_conn_start(struct ph_pg_conn *c);
 /* Ends at once: segments end unsynced, no other callback. May be repeated, and may follow init directly. */
-void ph_pg_conn_close(struct pg_conn *c);
-bool ph_pg_conn_ready(const struct pg_conn *c);
-bool ph_pg_conn_alive(const struct pg_conn *c); /* READY, STALLED or DRAIN: something may still come */
-void ph_pg_conn_drain(struct pg_conn *c); /* replaces it once what is in flight has ended; in any state */
-void ph_pg_conn_leave(struct pg_conn *c); /* the same, with back-off: this server cannot help us */
-void ph_pg_conn_drop(struct pg_conn *c, const char *why); /* gives the connection up now, and reconnects */
+void ph_pg_conn_close(struct ph_pg_conn *c);
+bool ph_pg_conn_ready(const struct ph_pg_conn *c);
+bool ph_pg_conn_alive(const struct ph_pg_conn *c); /* READY, STALLED or DRAIN: something may still come */
+void ph_pg_conn_drain(struct ph_pg_conn *c); /* replaces it once what is in flight has ended; in any state */
+void ph_pg_conn_leave(struct ph_pg_conn *c); /* the same, with back-off: this server cannot help us */
+void ph_pg_conn_drop(struct ph_pg_conn *c, const char *why); /* gives the connection up now, and reconnects */
 /* A segment in flight is past its deadline: if nothing drains soon, the connection is given up. */
-void ph_pg_conn_late(struct pg_conn *c, struct pg_segment *s);
-void ph_pg_conn_progress(struct pg_conn *c); /* a segment has ended */
+void ph_pg_conn_late(struct ph_pg_conn *c, struct ph_pg_segment *s);
+void ph_pg_conn_progress(struct ph_pg_conn *c); /* a segment has ended */
 /* After reading or writing: arms the watcher for what libpq waits for, or loses the connection. */
-void ph_pg_conn_settle(struct pg_conn *c);
+void ph_pg_conn_settle(struct ph_pg_conn *c);
 
 /* ---- pipeline.c ---- */
 /*
  * What stands between two syncs: an implicit transaction. Owner: a call, the writer, the listener. From
  * ph_pg_send_end() until on_end() it belongs to the connection.
  */
-struct pg_segment {
+struct ph_pg_segment {
 	struct ph_list node; /* conn->sent */
-	struct pg_conn *conn;
+	struct ph_pg_conn *conn;
 	int statements;
 	int at;          /* whose results come now; == statements: what comes is the commit's */
 	bool had_result; /* of statement `at` */
@@ -219,38 +223,39 @@ struct pg_segment {
 	bool big;        /* carries more than PG_BIG */
 	bool broken;     /* libpq did not take all of it */
 	/* r is taken over. */
-	void (*on_result)(struct pg_segment *s, int at, PGresult *r);
+	void (*on_result)(struct ph_pg_segment *s, int at, PGresult *r);
 	/* synced: the server has committed or rolled back all of it. Else the connection is gone and nothing
 	 * is known. */
-	void (*on_end)(struct pg_segment *s, bool synced);
+	void (*on_end)(struct ph_pg_segment *s, bool synced);
 };
-void ph_pg_segment_init(struct pg_segment *s, void (*on_result)(struct pg_segment *s, int at, PGresult *r),
-	void (*on_end)(struct pg_segment *s, bool synced));
+void ph_pg_segment_init(struct ph_pg_segment *s,
+	void (*on_result)(struct ph_pg_segment *s, int at, PGresult *r),
+	void (*on_end)(struct ph_pg_segment *s, bool synced));
 /* Statements, then the end, without anything between. A connection that breaks ends all its segments, this
  * one too. */
-void ph_pg_send(struct pg_conn *c, struct pg_segment *s, const struct pg_statement *st);
-void ph_pg_send_end(struct pg_conn *c, struct pg_segment *s);
-void ph_pg_read(struct pg_conn *c);      /* hands out what has arrived */
-void ph_pg_fail_sent(struct pg_conn *c); /* ends every segment unsynced */
+void ph_pg_send(struct ph_pg_conn *c, struct ph_pg_segment *s, const struct ph_pg_statement *st);
+void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s);
+void ph_pg_read(struct ph_pg_conn *c);      /* hands out what has arrived */
+void ph_pg_fail_sent(struct ph_pg_conn *c); /* ends every segment unsynced */
 
 /* ---- pool.c ---- */
-struct pg_pool {
+struct ph_pg_pool {
 	struct ph_pg *pg;
 	int conn_count;
-	struct pg_conn conn[PG_READERS_MAX];
+	struct ph_pg_conn conn[PG_READERS_MAX];
 	struct ph_list waiting; /* calls that no connection took yet; the rest hang on their connection */
 	int waiting_count;
 	struct ph_defer pump;
 };
-void ph_pg_pool_init(struct pg_pool *p, struct ph_pg *pg, int readers);
-void ph_pg_pool_start(struct pg_pool *p);
-void ph_pg_pool_close(struct pg_pool *p); /* everything pending fails with CANCELLED */
+void ph_pg_pool_init(struct ph_pg_pool *p, struct ph_pg *pg, int readers);
+void ph_pg_pool_start(struct ph_pg_pool *p);
+void ph_pg_pool_close(struct ph_pg_pool *p); /* everything pending fails with CANCELLED */
 
 /* ---- writer.c ---- */
-struct pg_writer {
+struct ph_pg_writer {
 	struct ph_pg *pg;
-	struct pg_conn conn;
-	struct pg_segment segment;
+	struct ph_pg_conn conn;
+	struct ph_pg_segment segment;
 	struct ph_list queue;   /* not sent, or to be sent again; oldest first */
 	struct ph_list batch;   /* in flight */
 	struct ph_list refused; /* asked in vain: fail in the next turn */
@@ -265,30 +270,30 @@ struct pg_writer {
 	struct ph_timer expire; /* the oldest write's end of patience */
 	struct ph_defer pump;
 };
-void ph_pg_writer_init(struct pg_writer *w, struct ph_pg *pg);
-void ph_pg_writer_start(struct pg_writer *w);
-void ph_pg_writer_close(struct pg_writer *w); /* everything pending fails with CANCELLED */
+void ph_pg_writer_init(struct ph_pg_writer *w, struct ph_pg *pg);
+void ph_pg_writer_start(struct ph_pg_writer *w);
+void ph_pg_writer_close(struct ph_pg_writer *w); /* everything pending fails with CANCELLED */
 
 /* ---- listen.c ---- */
-struct pg_listener {
+struct ph_pg_listener {
 	struct ph_sm sm;
 	struct ph_pg_listen want;
-	struct pg_conn conn;
-	struct pg_segment segment;
-	struct pg_statement *listen, *poll;
+	struct ph_pg_conn conn;
+	struct ph_pg_segment segment;
+	struct ph_pg_statement *listen, *poll;
 	PGresult *result;      /* of the statement in flight */
 	struct ph_timer timer; /* FOLLOW: the next poll. ASK, POLL: the deadline */
 };
-void ph_pg_listener_close(struct pg_listener *l);
+void ph_pg_listener_close(struct ph_pg_listener *l);
 
 /* ---- pg.c ---- */
 struct ph_pg {
 	struct ph_loop *loop;
-	struct pg_dsn *dsn;
-	struct pg_dsn *direct; /* may be dsn */
-	struct pg_pool pool;
-	struct pg_writer writer;
-	struct pg_listener listener;
+	struct ph_pg_dsn *dsn;
+	struct ph_pg_dsn *direct; /* may be dsn */
+	struct ph_pg_pool pool;
+	struct ph_pg_writer writer;
+	struct ph_pg_listener listener;
 	bool listening;
 	bool closing;
 	struct ph_timer grace;

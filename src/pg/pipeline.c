@@ -9,19 +9,22 @@
  * statement that was skipped. An error of the commit itself comes after the last statement and before the
  * sync. With nothing in flight it returns NULL for ever. When the backend dies the sync never comes.
  */
+#include <libpq-fe.h>
+
 #include "pg_priv.h"
 #include "posthouse/err.h"
 
-void ph_pg_segment_init(struct pg_segment *s, void (*on_result)(struct pg_segment *s, int at, PGresult *r),
-	void (*on_end)(struct pg_segment *s, bool synced))
+void ph_pg_segment_init(struct ph_pg_segment *s,
+	void (*on_result)(struct ph_pg_segment *s, int at, PGresult *r),
+	void (*on_end)(struct ph_pg_segment *s, bool synced))
 {
-	*s = (struct pg_segment){.on_result = on_result, .on_end = on_end};
+	*s = (struct ph_pg_segment){.on_result = on_result, .on_end = on_end};
 	ph_list_init(&s->node);
 }
 
 /* ---- sending ---- */
 
-void ph_pg_send(struct pg_conn *c, struct pg_segment *s, const struct pg_statement *st)
+void ph_pg_send(struct ph_pg_conn *c, struct ph_pg_segment *s, const struct ph_pg_statement *st)
 {
 	s->statements++;
 	if (st->bytes > PG_BIG)
@@ -30,7 +33,7 @@ void ph_pg_send(struct pg_conn *c, struct pg_segment *s, const struct pg_stateme
 		s->broken = true;
 }
 
-void ph_pg_send_end(struct pg_conn *c, struct pg_segment *s)
+void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s)
 {
 	s->conn = c;
 	s->at = 0;
@@ -51,7 +54,7 @@ void ph_pg_send_end(struct pg_conn *c, struct pg_segment *s)
 
 /* ---- the end of a segment ---- */
 
-static void end(struct pg_conn *c, struct pg_segment *s, bool synced)
+static void end(struct ph_pg_conn *c, struct ph_pg_segment *s, bool synced)
 {
 	ph_list_remove(&s->node);
 	c->depth--;
@@ -62,7 +65,7 @@ static void end(struct pg_conn *c, struct pg_segment *s, bool synced)
 	s->on_end(s, synced);
 }
 
-void ph_pg_fail_sent(struct pg_conn *c)
+void ph_pg_fail_sent(struct ph_pg_conn *c)
 {
 	struct ph_list dead;
 
@@ -70,25 +73,25 @@ void ph_pg_fail_sent(struct pg_conn *c)
 	PH_LIST_EACH_SAFE (it, &c->sent)
 		ph_list_move(it, &dead);
 	while (!ph_list_empty(&dead))
-		end(c, PH_CONTAINER(dead.next, struct pg_segment, node), false);
+		end(c, PH_CONTAINER(dead.next, struct ph_pg_segment, node), false);
 }
 
 /* ---- receiving ---- */
 
-static void take_result(struct pg_conn *c, struct pg_segment *s, PGresult *r)
+static void take_result(struct ph_pg_conn *c, struct ph_pg_segment *s, PGresult *r)
 {
 	s->had_result = true;
 	if (PQresultMemorySize(r) > PG_BIG)
 		ph_pg_conn_drain(c);
-	if (PQresultStatus(r) == PGRES_FATAL_ERROR && ph_pg_class_of(r) == PG_ELSEWHERE)
+	if (PQresultStatus(r) == PGRES_FATAL_ERROR && ph_pg_classify_result(r) == PG_ELSEWHERE)
 		ph_pg_conn_leave(c);
 	s->on_result(s, s->at, r);
 }
 
-void ph_pg_read(struct pg_conn *c)
+void ph_pg_read(struct ph_pg_conn *c)
 {
 	while (c->pq && !ph_list_empty(&c->sent) && !PQisBusy(c->pq)) {
-		struct pg_segment *s = PH_CONTAINER(c->sent.next, struct pg_segment, node);
+		struct ph_pg_segment *s = PH_CONTAINER(c->sent.next, struct ph_pg_segment, node);
 		PGresult *r = PQgetResult(c->pq);
 
 		if (!r) {

@@ -8,6 +8,7 @@
  * results carry no name, only an order. Everything is decided in the pump, once per turn of the loop and
  * never inside the asking call.
  */
+#include <libpq-fe.h>
 #include <stdlib.h>
 
 #include "pg_priv.h"
@@ -17,9 +18,9 @@
 /* Owner: the pool while it waits, then the connection as the owner of its segment. */
 struct ph_pg_call {
 	struct ph_list node; /* pool->waiting */
-	struct pg_pool *pool;
-	struct pg_segment segment;      /* segment.conn is NULL while it waits */
-	struct pg_statement *statement; /* until sent */
+	struct ph_pg_pool *pool;
+	struct ph_pg_segment segment;      /* segment.conn is NULL while it waits */
+	struct ph_pg_statement *statement; /* until sent */
 	PGresult *result;
 	struct ph_timer timer;
 	uint64_t asked_ns;
@@ -62,13 +63,13 @@ static void refuse(struct ph_pg_call *call, int code, const char *sqlstate, cons
 }
 
 /* Those that wait now; a callback may ask again, and that call waits for the next round. */
-static void refuse_all(struct pg_pool *p, int code, const char *why)
+static void refuse_all(struct ph_pg_pool *p, int code, const char *why)
 {
 	for (int n = p->waiting_count; n > 0 && !ph_list_empty(&p->waiting); n--)
 		refuse(PH_CONTAINER(p->waiting.next, struct ph_pg_call, node), code, NULL, why);
 }
 
-static bool all_away(const struct pg_pool *p)
+static bool all_away(const struct ph_pg_pool *p)
 {
 	for (int i = 0; i < p->conn_count; i++)
 		if (ph_pg_conn_alive(&p->conn[i]))
@@ -78,7 +79,7 @@ static bool all_away(const struct pg_pool *p)
 
 /* ---- calls in flight ---- */
 
-static void on_result(struct pg_segment *s, int at, PGresult *r)
+static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 {
 	struct ph_pg_call *call = PH_CONTAINER(s, struct ph_pg_call, segment);
 
@@ -91,7 +92,7 @@ static void on_result(struct pg_segment *s, int at, PGresult *r)
 	call->result = r;
 }
 
-static void on_end(struct pg_segment *s, bool synced)
+static void on_end(struct ph_pg_segment *s, bool synced)
 {
 	struct ph_pg_call *call = PH_CONTAINER(s, struct ph_pg_call, segment);
 	bool closing = call->pool->pg->closing;
@@ -131,12 +132,12 @@ static void on_timer(void *arg)
 
 /* ---- the pump ---- */
 
-static struct pg_conn *least_busy(struct pg_pool *p)
+static struct ph_pg_conn *least_busy(struct ph_pg_pool *p)
 {
-	struct pg_conn *best = NULL;
+	struct ph_pg_conn *best = NULL;
 
 	for (int i = 0; i < p->conn_count; i++) {
-		struct pg_conn *c = &p->conn[i];
+		struct ph_pg_conn *c = &p->conn[i];
 
 		if (ph_pg_conn_ready(c) && c->depth < PG_DEPTH_MAX && (!best || c->depth < best->depth))
 			best = c;
@@ -144,7 +145,7 @@ static struct pg_conn *least_busy(struct pg_pool *p)
 	return best;
 }
 
-static void send_call(struct pg_conn *c, struct ph_pg_call *call)
+static void send_call(struct ph_pg_conn *c, struct ph_pg_call *call)
 {
 	if (call->statement->has_nul) {
 		refuse(call, PH_E_DATABASE_ERROR, PG_NUL_STATE, PG_NUL_TEXT);
@@ -158,8 +159,8 @@ static void send_call(struct pg_conn *c, struct ph_pg_call *call)
 
 static void pump(void *arg)
 {
-	struct pg_pool *p = arg;
-	struct pg_conn *c;
+	struct ph_pg_pool *p = arg;
+	struct ph_pg_conn *c;
 
 	if (p->pg->closing)
 		refuse_all(p, PH_E_CANCELLED, "the node is closing its database connections");
@@ -174,21 +175,21 @@ static void pump(void *arg)
 		ph_pg_conn_settle(&p->conn[i]);
 }
 
-static void wake(struct pg_conn *c)
+static void wake(struct ph_pg_conn *c)
 {
-	struct pg_pool *p = c->owner;
+	struct ph_pg_pool *p = c->owner;
 
 	ph_defer_call(c->loop, &p->pump);
 }
 
-static const struct pg_conn_ops ops = {.on_up = wake, .on_room = wake, .on_down = wake};
+static const struct ph_pg_conn_ops ops = {.on_up = wake, .on_room = wake, .on_down = wake};
 
 /* ---- the interface ---- */
 
 struct ph_pg_call *ph_pg_query(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
 	uint64_t timeout_ms, ph_pg_cb cb, void *arg)
 {
-	struct pg_pool *p = &pg->pool;
+	struct ph_pg_pool *p = &pg->pool;
 	struct ph_pg_call *call = ph_alloc(sizeof(*call));
 
 	call->pool = p;
@@ -222,7 +223,7 @@ bool ph_pg_up(const struct ph_pg *pg)
 	return false;
 }
 
-void ph_pg_pool_init(struct pg_pool *p, struct ph_pg *pg, int readers)
+void ph_pg_pool_init(struct ph_pg_pool *p, struct ph_pg *pg, int readers)
 {
 	p->pg = pg;
 	p->conn_count = readers < 1 ? 1 : readers > PG_READERS_MAX ? PG_READERS_MAX : readers;
@@ -232,13 +233,13 @@ void ph_pg_pool_init(struct pg_pool *p, struct ph_pg *pg, int readers)
 		ph_pg_conn_init(&p->conn[i], pg->loop, pg->dsn, "reader", &ops, p);
 }
 
-void ph_pg_pool_start(struct pg_pool *p)
+void ph_pg_pool_start(struct ph_pg_pool *p)
 {
 	for (int i = 0; i < p->conn_count; i++)
 		ph_pg_conn_start(&p->conn[i]);
 }
 
-void ph_pg_pool_close(struct pg_pool *p)
+void ph_pg_pool_close(struct ph_pg_pool *p)
 {
 	ph_defer_cancel(&p->pump);
 	for (int i = 0; i < p->conn_count; i++)

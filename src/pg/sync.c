@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blocking twin, for the command line and for starts: one connection, one statement at a time, no loop.
  */
+#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include "posthouse/clock.h"
 
 struct ph_pgs {
-	struct pg_dsn *dsn;
+	struct ph_pg_dsn *dsn;
 	PGconn *pq;
 };
 
@@ -58,7 +59,7 @@ static void fail_connect(struct ph_err *err, PGconn *pq, bool silent, int timeou
 }
 
 /* A silent host gets its share of the time, then the round begins with its neighbour. */
-static PGconn *connect_within(const struct pg_dsn *d, int timeout_s, struct ph_err *err)
+static PGconn *connect_within(const struct ph_pg_dsn *d, int timeout_s, struct ph_err *err)
 {
 	uint64_t share = (uint64_t)timeout_s * 1000 / (uint64_t)d->place_count;
 
@@ -81,7 +82,7 @@ static PGconn *connect_within(const struct pg_dsn *d, int timeout_s, struct ph_e
 
 struct ph_pgs *ph_pgs_open(const char *dsn, int timeout_s, struct ph_err *err)
 {
-	struct pg_dsn *d = ph_pg_dsn_new(dsn, "posthouse", err);
+	struct ph_pg_dsn *d = ph_pg_dsn_new(dsn, "posthouse", err);
 	struct ph_pgs *s;
 	PGconn *pq;
 
@@ -111,7 +112,7 @@ struct ph_pgs *ph_pgs_close(struct ph_pgs *s)
 struct ph_pg_result *ph_pgs_query(
 	struct ph_pgs *s, const char *sql, const struct ph_pg_param *params, int count, struct ph_err *err)
 {
-	struct pg_statement *st = ph_pg_statement_new(sql, params, count);
+	struct ph_pg_statement *st = ph_pg_statement_new(sql, params, count);
 	bool has_nul = st->has_nul;
 	PGresult *r = NULL;
 

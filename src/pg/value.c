@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <inttypes.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -55,7 +56,7 @@ static size_t param_room(const struct ph_pg_param *p)
 }
 
 /* Writes the value at `to`, which has param_room() bytes. */
-static void param_fill(struct pg_statement *st, int i, const struct ph_pg_param *p, char *to)
+static void param_fill(struct ph_pg_statement *st, int i, const struct ph_pg_param *p, char *to)
 {
 	if (p->kind == PH_PG_NULL)
 		return;
@@ -78,9 +79,9 @@ static void param_fill(struct pg_statement *st, int i, const struct ph_pg_param 
 	}
 }
 
-struct pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count)
+struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count)
 {
-	struct pg_statement *st;
+	struct ph_pg_statement *st;
 	size_t n = (size_t)count;
 	size_t arrays =
 		n * (sizeof(*st->value) + sizeof(*st->length) + sizeof(*st->format) + sizeof(*st->type));
@@ -108,7 +109,7 @@ struct pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_par
 	return st;
 }
 
-struct pg_statement *ph_pg_statement_free(struct pg_statement *st)
+struct ph_pg_statement *ph_pg_statement_free(struct ph_pg_statement *st)
 {
 	free(st);
 	return NULL;
@@ -261,11 +262,11 @@ bool ph_pg_is_error(const PGresult *pq)
 	return status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
 }
 
-enum pg_class ph_pg_class(const char *sqlstate)
+enum ph_pg_class ph_pg_classify(const char *sqlstate)
 {
 	static const struct {
 		const char *prefix;
-		enum pg_class class;
+		enum ph_pg_class class;
 	} classes[] = {
 		{"08", PG_ELSEWHERE},    /* connection exceptions, of a pooler for one */
 		{"25006", PG_ELSEWHERE}, /* read_only_sql_transaction: a primary that was demoted */
@@ -284,7 +285,7 @@ enum pg_class ph_pg_class(const char *sqlstate)
 	return PG_REFUSED;
 }
 
-enum pg_class ph_pg_class_of(const PGresult *pq)
+enum ph_pg_class ph_pg_classify_result(const PGresult *pq)
 {
 	const char *state = PQresultErrorField(pq, PG_DIAG_SQLSTATE);
 	const char *severity = PQresultErrorField(pq, PG_DIAG_SEVERITY_NONLOCALIZED);
@@ -292,7 +293,7 @@ enum pg_class ph_pg_class_of(const PGresult *pq)
 	/* libpq's own errors have no SQLSTATE, and after FATAL there is no connection. */
 	if (!state || (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
 		return PG_ELSEWHERE;
-	return ph_pg_class(state);
+	return ph_pg_classify(state);
 }
 
 void ph_pg_one_line(char *dst, size_t size, const char *message)
@@ -333,7 +334,7 @@ void ph_pg_err_result(struct ph_err *err, const PGresult *pq, bool full)
 		field_append(text, sizeof(text), " Hint: ", PQresultErrorField(pq, PG_DIAG_MESSAGE_HINT));
 	}
 	*err = (struct ph_err){
-		.code = ph_pg_class_of(pq) == PG_ELSEWHERE ? PH_E_DATABASE_AWAY : PH_E_DATABASE_ERROR,
+		.code = ph_pg_classify_result(pq) == PG_ELSEWHERE ? PH_E_DATABASE_AWAY : PH_E_DATABASE_ERROR,
 	};
 	ph_str_copy(err->sqlstate, sizeof(err->sqlstate), ph_str_c(state));
 	ph_pg_one_line(err->detail, sizeof(err->detail), text);

@@ -12,6 +12,7 @@
  * knows: the same again, in order, when a connection is back. Statements are idempotent, that is the contract
  * What waits longer than five minutes, or beyond 64 MiB, is given up with DATABASE_AWAY.
  */
+#include <libpq-fe.h>
 #include <stdlib.h>
 
 #include "pg_priv.h"
@@ -19,9 +20,9 @@
 #include "posthouse/metrics.h"
 
 /* Owner: the writer; one of its three lists holds it. */
-struct pg_write {
+struct ph_pg_write {
 	struct ph_list node;
-	struct pg_statement *statement;
+	struct ph_pg_statement *statement;
 	size_t bytes; /* counted against keep_bytes */
 	PGresult *result;
 	uint64_t asked_ns;
@@ -34,18 +35,18 @@ struct pg_write {
 
 #define CLOSING "the node is closing its database connections"
 
-static struct pg_write *first(const struct ph_list *list)
+static struct ph_pg_write *first(const struct ph_list *list)
 {
-	return PH_CONTAINER(list->next, struct pg_write, node);
+	return PH_CONTAINER(list->next, struct ph_pg_write, node);
 }
 
-static void wake(struct pg_writer *w)
+static void wake(struct ph_pg_writer *w)
 {
 	ph_defer_call(w->pg->loop, &w->pump);
 }
 
 /* Out of its list and out of the figures. */
-static void take_out(struct pg_writer *w, struct pg_write *write)
+static void take_out(struct ph_pg_writer *w, struct ph_pg_write *write)
 {
 	ph_list_remove(&write->node);
 	w->count--;
@@ -53,7 +54,7 @@ static void take_out(struct pg_writer *w, struct pg_write *write)
 	ph_metric_set(PH_M_WRITE_QUEUE, 0, 0, (int64_t)w->count);
 }
 
-static void write_free(struct pg_write *write)
+static void write_free(struct ph_pg_write *write)
 {
 	ph_pg_statement_free(write->statement);
 	PQclear(write->result);
@@ -61,8 +62,8 @@ static void write_free(struct pg_write *write)
 }
 
 /* The end of a write: r, or an error of ours where r is NULL. */
-static void finish(struct pg_writer *w, struct pg_write *write, PGresult *r, int code, const char *sqlstate,
-	const char *why)
+static void finish(struct ph_pg_writer *w, struct ph_pg_write *write, PGresult *r, int code,
+	const char *sqlstate, const char *why)
 {
 	ph_pg_cb cb = write->cb;
 	void *arg = write->arg;
@@ -83,14 +84,14 @@ static void finish(struct pg_writer *w, struct pg_write *write, PGresult *r, int
 /* ---- patience ---- */
 
 /* The oldest writes are in the batch, then at the queue's head. */
-static void watch_oldest(struct pg_writer *w)
+static void watch_oldest(struct ph_pg_writer *w)
 {
 	uint64_t now = ph_loop_now_ms(w->pg->loop);
-	const struct pg_write *oldest = NULL;
+	const struct ph_pg_write *oldest = NULL;
 
 	PH_LIST_EACH (it, &w->batch) {
-		if (!oldest && !PH_CONTAINER(it, struct pg_write, node)->given_up)
-			oldest = PH_CONTAINER(it, struct pg_write, node);
+		if (!oldest && !PH_CONTAINER(it, struct ph_pg_write, node)->given_up)
+			oldest = PH_CONTAINER(it, struct ph_pg_write, node);
 	}
 	if (!oldest && !ph_list_empty(&w->queue))
 		oldest = first(&w->queue);
@@ -100,7 +101,7 @@ static void watch_oldest(struct pg_writer *w)
 		ph_timer_start(&w->expire, oldest->expires_ms > now ? oldest->expires_ms - now : 0);
 }
 
-static void give_up(struct pg_write *write)
+static void give_up(struct ph_pg_write *write)
 {
 	write->given_up = true;
 	ph_pg_answer_code(
@@ -109,11 +110,11 @@ static void give_up(struct pg_write *write)
 
 static void on_expire(void *arg)
 {
-	struct pg_writer *w = arg;
+	struct ph_pg_writer *w = arg;
 	uint64_t now = ph_loop_now_ms(w->pg->loop);
 
 	PH_LIST_EACH (it, &w->batch) {
-		struct pg_write *write = PH_CONTAINER(it, struct pg_write, node);
+		struct ph_pg_write *write = PH_CONTAINER(it, struct ph_pg_write, node);
 
 		if (!write->given_up && write->expires_ms <= now)
 			give_up(write);
@@ -128,12 +129,12 @@ static void on_expire(void *arg)
 /* ---- a batch comes back ---- */
 
 /* Everything in the batch to the queue's front, in order; what was given up meanwhile is forgotten. */
-static size_t put_back(struct pg_writer *w)
+static size_t put_back(struct ph_pg_writer *w)
 {
 	size_t n = 0;
 
 	while (!ph_list_empty(&w->batch)) {
-		struct pg_write *write = PH_CONTAINER(w->batch.prev, struct pg_write, node);
+		struct ph_pg_write *write = PH_CONTAINER(w->batch.prev, struct ph_pg_write, node);
 
 		PQclear(write->result);
 		write->result = NULL;
@@ -148,10 +149,10 @@ static size_t put_back(struct pg_writer *w)
 	return n;
 }
 
-static void acknowledge(struct pg_writer *w)
+static void acknowledge(struct ph_pg_writer *w)
 {
 	while (!ph_list_empty(&w->batch)) {
-		struct pg_write *write = first(&w->batch);
+		struct ph_pg_write *write = first(&w->batch);
 		PGresult *r = write->result;
 
 		write->result = NULL;
@@ -160,12 +161,12 @@ static void acknowledge(struct pg_writer *w)
 }
 
 /* A single write that was refused: its error, or another try. */
-static void refuse_single(struct pg_writer *w)
+static void refuse_single(struct ph_pg_writer *w)
 {
 	PGresult *error = w->error;
-	struct pg_write *write = first(&w->batch);
+	struct ph_pg_write *write = first(&w->batch);
 
-	if (ph_pg_class_of(error) == PG_AGAIN && ++write->tries < PG_TRIES_MAX) {
+	if (ph_pg_classify_result(error) == PG_AGAIN && ++write->tries < PG_TRIES_MAX) {
 		ph_timer_start(&w->pause, UINT64_C(10) << write->tries);
 		w->alone += put_back(w);
 		return;
@@ -174,9 +175,9 @@ static void refuse_single(struct pg_writer *w)
 	finish(w, write, error, 0, NULL, NULL);
 }
 
-static void judge(struct pg_writer *w)
+static void judge(struct ph_pg_writer *w)
 {
-	if (ph_pg_class_of(w->error) == PG_ELSEWHERE)
+	if (ph_pg_classify_result(w->error) == PG_ELSEWHERE)
 		put_back(w); /* the connection is being replaced */
 	else if (w->batch.next == w->batch.prev)
 		refuse_single(w);
@@ -184,9 +185,9 @@ static void judge(struct pg_writer *w)
 		w->alone += put_back(w);
 }
 
-static void on_result(struct pg_segment *s, int at, PGresult *r)
+static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 {
-	struct pg_writer *w = PH_CONTAINER(s, struct pg_writer, segment);
+	struct ph_pg_writer *w = PH_CONTAINER(s, struct ph_pg_writer, segment);
 	struct ph_list *it = w->batch.next;
 
 	if (PQresultStatus(r) == PGRES_PIPELINE_ABORTED) {
@@ -200,13 +201,13 @@ static void on_result(struct pg_segment *s, int at, PGresult *r)
 	}
 	for (; at > 0; at--)
 		it = it->next;
-	PQclear(PH_CONTAINER(it, struct pg_write, node)->result);
-	PH_CONTAINER(it, struct pg_write, node)->result = r;
+	PQclear(PH_CONTAINER(it, struct ph_pg_write, node)->result);
+	PH_CONTAINER(it, struct ph_pg_write, node)->result = r;
 }
 
-static void on_end(struct pg_segment *s, bool synced)
+static void on_end(struct ph_pg_segment *s, bool synced)
 {
-	struct pg_writer *w = PH_CONTAINER(s, struct pg_writer, segment);
+	struct ph_pg_writer *w = PH_CONTAINER(s, struct ph_pg_writer, segment);
 
 	ph_timer_stop(&w->late);
 	if (!synced)
@@ -223,21 +224,21 @@ static void on_end(struct pg_segment *s, bool synced)
 
 static void on_late(void *arg)
 {
-	struct pg_writer *w = arg;
+	struct ph_pg_writer *w = arg;
 
 	ph_pg_conn_late(&w->conn, &w->segment);
 }
 
 /* ---- a batch goes out ---- */
 
-static void send_batch(struct pg_writer *w)
+static void send_batch(struct ph_pg_writer *w)
 {
 	size_t limit = w->alone ? 1 : PG_BATCH_MAX;
 	size_t bytes = 0;
 	size_t n = 0;
 
 	while (n < limit && !ph_list_empty(&w->queue)) {
-		struct pg_write *write = first(&w->queue);
+		struct ph_pg_write *write = first(&w->queue);
 
 		bytes += write->statement->bytes;
 		if (n > 0 && bytes > PG_BATCH_BYTES)
@@ -254,7 +255,7 @@ static void send_batch(struct pg_writer *w)
 	ph_pg_conn_settle(&w->conn);
 }
 
-static void refuse(struct pg_writer *w, struct pg_write *write)
+static void refuse(struct ph_pg_writer *w, struct ph_pg_write *write)
 {
 	w->bytes -= write->bytes;
 	write->bytes = 0;
@@ -262,12 +263,12 @@ static void refuse(struct pg_writer *w, struct pg_write *write)
 }
 
 /* What is beyond the bounds, the newest first, and what was asked in vain. */
-static void shed(struct pg_writer *w)
+static void shed(struct ph_pg_writer *w)
 {
 	while (w->bytes > w->keep_bytes && !ph_list_empty(&w->queue))
-		refuse(w, PH_CONTAINER(w->queue.prev, struct pg_write, node));
+		refuse(w, PH_CONTAINER(w->queue.prev, struct ph_pg_write, node));
 	while (!ph_list_empty(&w->refused)) {
-		struct pg_write *write = first(&w->refused);
+		struct ph_pg_write *write = first(&w->refused);
 
 		if (write->statement->has_nul)
 			finish(w, write, NULL, PH_E_DATABASE_ERROR, PG_NUL_STATE, PG_NUL_TEXT);
@@ -281,7 +282,7 @@ static void shed(struct pg_writer *w)
 
 static void pump(void *arg)
 {
-	struct pg_writer *w = arg;
+	struct ph_pg_writer *w = arg;
 
 	shed(w);
 	if (ph_list_empty(&w->batch) && !ph_list_empty(&w->queue) && ph_pg_conn_ready(&w->conn) &&
@@ -297,20 +298,20 @@ static void on_pause(void *arg)
 	wake(arg);
 }
 
-static void on_conn(struct pg_conn *c)
+static void on_conn(struct ph_pg_conn *c)
 {
 	wake(c->owner);
 }
 
-static const struct pg_conn_ops ops = {.on_up = on_conn, .on_room = on_conn, .on_down = on_conn};
+static const struct ph_pg_conn_ops ops = {.on_up = on_conn, .on_room = on_conn, .on_down = on_conn};
 
 /* ---- the interface ---- */
 
 void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
 	void *arg)
 {
-	struct pg_writer *w = &pg->writer;
-	struct pg_write *write = ph_alloc(sizeof(*write));
+	struct ph_pg_writer *w = &pg->writer;
+	struct ph_pg_write *write = ph_alloc(sizeof(*write));
 
 	write->statement = ph_pg_statement_new(sql, params, count);
 	write->asked_ns = ph_clock_ns();
@@ -332,7 +333,7 @@ size_t ph_pg_write_queued(const struct ph_pg *pg)
 	return pg->writer.count;
 }
 
-void ph_pg_writer_init(struct pg_writer *w, struct ph_pg *pg)
+void ph_pg_writer_init(struct ph_pg_writer *w, struct ph_pg *pg)
 {
 	w->pg = pg;
 	w->keep_ms = PG_KEEP_MS;
@@ -348,12 +349,12 @@ void ph_pg_writer_init(struct pg_writer *w, struct ph_pg *pg)
 	ph_pg_conn_init(&w->conn, pg->loop, pg->dsn, "writer", &ops, w);
 }
 
-void ph_pg_writer_start(struct pg_writer *w)
+void ph_pg_writer_start(struct ph_pg_writer *w)
 {
 	ph_pg_conn_start(&w->conn);
 }
 
-void ph_pg_writer_close(struct pg_writer *w)
+void ph_pg_writer_close(struct ph_pg_writer *w)
 {
 	ph_pg_conn_close(&w->conn); /* what is in flight comes back to the queue */
 	while (!ph_list_empty(&w->queue))
