@@ -252,7 +252,7 @@ void ph_http_no_body(struct ph_http *h)
 
 bool ph_http_idle(const struct ph_http *h)
 {
-	return h->state == AT_HEAD && h->guard.seen == 0;
+	return h->state == AT_HEAD && h->guard.seen == 0 && h->interim == 0;
 }
 
 bool ph_http_in_body(const struct ph_http *h)
