@@ -83,6 +83,10 @@ void ph_config_help(struct ph_buf *out, bool everywhere);
 /* One row of help: a head, and beside it what it means, wrapped. */
 void ph_config_help_row(struct ph_buf *out, const char *head, const char *doc);
 
+/* All of fd, without one trailing newline: how every secret is read. 0, or a negated errno: EFBIG past b's maximum. The
+ * caller wipes b. */
+int ph_config_read_secret(int fd, struct ph_buf *b) PH_WARN_UNUSED;
+
 /* "250ms" "5s" "2m" "1h" "30d", a bare number means seconds. "64KiB" "64MiB" "1GiB", a bare number means bytes. */
 int ph_config_duration(const char *text, uint64_t *ret_ms, struct ph_err *err) PH_WARN_UNUSED;
 int ph_config_size(const char *text, uint64_t *ret, struct ph_err *err) PH_WARN_UNUSED;

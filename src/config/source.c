@@ -92,23 +92,27 @@ static int find(const struct ph_setting *s, const struct flags *f, struct source
 
 /* ---- NAME_FILE ---- */
 
-static int read_all(int fd, struct ph_buf *b)
+int ph_config_read_secret(int fd, struct ph_buf *b)
 {
-	for (;;) {
-		char *room = ph_buf_room(b, 4096);
-		ssize_t n = room ? read(fd, room, 4096) : -1;
+	ssize_t n = 1;
 
+	while (n != 0) {
+		char *room = ph_buf_room(b, 4096);
+
+		n = room ? read(fd, room, 4096) : -1;
 		if (room == NULL)
 			return -EFBIG;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		ph_buf_wrote(b, (size_t)n);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			ph_buf_wrote(b, (size_t)n);
 	}
+	if (b->n > 0 && b->p[b->n - 1] == '\n')
+		b->n--;
+	return 0;
 }
 
-/* The file's text without one trailing newline, in memory that the caller wipes and frees. */
+/* The file's text, in memory that the caller wipes and frees. */
 static char *read_secret(const struct source *src, struct ph_err *err)
 {
 	struct ph_buf b;
@@ -116,7 +120,7 @@ static char *read_secret(const struct source *src, struct ph_err *err)
 
 	ph_buf_init(&b, SECRET_FILE_MAX);
 	if (fd >= 0) {
-		r = read_all(fd, &b);
+		r = ph_config_read_secret(fd, &b);
 		close(fd);
 	}
 	if (r == 0 && b.n > 0 && memchr(b.p, '\0', b.n) != NULL)
@@ -129,8 +133,6 @@ static char *read_secret(const struct source *src, struct ph_err *err)
 			src->label, src->text, strerror(-r));
 		return NULL;
 	}
-	if (b.n > 0 && b.p[b.n - 1] == '\n')
-		b.n--;
 	ph_buf_putc(&b, '\0');
 	return b.p;
 }

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands, and the way from argv to one of them. */
+#include "posthouse/cli.h"
+
+#include <stdio.h>
+
+#include "cli_priv.h"
+
+#define HELP_MAX 65536
+
+static const struct ph_cli_option migrate_options[] = {
+	{"wait", NULL, "Change nothing: wait until the schema is up to date"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option account_add_options[] = {
+	{"kind", "KIND", "platform (api.openai.com and its like), stateless (any other server) or codex"},
+	{"base-url", "URL", "What stands before /responses: https://api.openai.com/v1"},
+	{"api-key-file", "FILE",
+		"File with the upstream's key, - for standard input; stateless accounts may go without"},
+	{"auth-json", "FILE", NULL}, /* known, so that it can be refused in words */
+	{"max-streams", "N", "Turns that may run at once, in the whole cluster (new accounts: no limit)"},
+	{"weight", "N", "Share of the load among accounts, 1 to 1000 (new accounts: 1)"},
+	{"priority", "N", "Lower is preferred where the strategy is priority (new accounts: 0)"},
+	{"model", "MODEL", "A model that it serves; may be repeated (default: any)"},
+	{"token-url", "URL", "Where a codex account's tokens are refreshed"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option list_options[] = {{"json", NULL, "Print JSON"}, {NULL, NULL, NULL}};
+static const struct ph_cli_option reason_options[] = {
+	{"reason", "TEXT", "Why; kept in the audit log"}, {NULL, NULL, NULL}};
+static const struct ph_cli_option key_create_options[] = {
+	{"snapshots", "all|stored|none", "Which turns are kept, instead of POSTHOUSE_SNAPSHOTS"},
+	{"expires", "TIME", "How long the key is valid: 30d, 12h (default: for ever)"},
+	{"model", "MODEL", "A model that it may use; may be repeated (default: all)"},
+	{"account", "NAME", "An account that it may use; may be repeated (default: all)"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option snapshot_options[] = {
+	{"key", "NAME", "The API key whose conversation it is"},
+	{"json", NULL, "Print JSON"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option check_config_options[] = {
+	{"json", NULL, "Print JSON"},
+	{"markdown", NULL, NULL}, /* the table of README.md */
+	{NULL, NULL, NULL},
+};
+
+static int version(const struct ph_cli *c);
+static int help(const struct ph_cli *c);
+
+static const struct ph_cli_command commands[] = {
+	{
+		.name = "serve",
+		.args = "",
+		.settings = PH_CLI_ALL_SETTINGS,
+		.summary = "Run a node",
+		.details = "SIGTERM or Ctrl-C drains: running turns end first. A second one ends at once.\n"
+			   "Without a database URL it runs a PostgreSQL of its own in the data directory.",
+		.run = ph_cmd_serve,
+	},
+	{
+		.name = "migrate",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Bring the database's schema up to date",
+		.options = migrate_options,
+		.run = ph_cmd_migrate,
+	},
+	{
+		.name = "account add",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Add an upstream account, or update the one of that name",
+		.details =
+			"The key is sealed with the master key before it leaves this process.\n\n"
+			"  posthouse account add main --kind platform --base-url https://api.openai.com/v1 "
+			"--api-key-file key.txt\n"
+			"  posthouse account add local --kind stateless --base-url http://127.0.0.1:11434/v1",
+		.options = account_add_options,
+		.run = ph_cmd_account_add,
+	},
+	{
+		.name = "account list",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "List the upstream accounts",
+		.options = list_options,
+		.run = ph_cmd_account_list,
+	},
+	{
+		.name = "account show",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Show one upstream account",
+		.options = list_options,
+		.run = ph_cmd_account_show,
+	},
+	{
+		.name = "account pause",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Send an account no new turns",
+		.options = reason_options,
+		.run = ph_cmd_account_pause,
+	},
+	{
+		.name = "account resume",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Use an account again, and forget its faults",
+		.options = reason_options,
+		.run = ph_cmd_account_resume,
+	},
+	{
+		.name = "account remove",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Remove an account; its conversations stay replayable",
+		.options = reason_options,
+		.run = ph_cmd_account_remove,
+	},
+	{
+		.name = "key create",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Make an API key and print it, once",
+		.details =
+			"Standard output gets the key and nothing else; the database keeps only its digest.",
+		.options = key_create_options,
+		.run = ph_cmd_key_create,
+	},
+	{
+		.name = "key list",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "List the API keys",
+		.options = list_options,
+		.run = ph_cmd_key_list,
+	},
+	{
+		.name = "key revoke",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "End an API key",
+		.options = reason_options,
+		.run = ph_cmd_key_revoke,
+	},
+	{
+		.name = "snapshot show",
+		.args = "RESPONSE_ID",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Show what one turn added to a conversation",
+		.options = snapshot_options,
+		.run = ph_cmd_snapshot_show,
+	},
+	{
+		.name = "snapshot chain",
+		.args = "RESPONSE_ID",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "List a turn and those before it, newest first",
+		.options = snapshot_options,
+		.run = ph_cmd_snapshot_chain,
+	},
+	{
+		.name = "check-config",
+		.args = "",
+		.settings = PH_CLI_ALL_SETTINGS,
+		.summary = "Show every setting, its value and where it comes from",
+		.details = "Touches no network. Secrets read \"set\" or \"unset\".",
+		.options = check_config_options,
+		.run = ph_cmd_check_config,
+	},
+	{
+		.name = "healthcheck",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Ask the node on this machine whether it is ready",
+		.details = "GET /readyz on the admin listener, answered within two seconds.",
+		.run = ph_cmd_healthcheck,
+	},
+	{
+		.name = "version",
+		.args = "",
+		.summary = "Print the version",
+		.run = version,
+	},
+	{
+		.name = "help",
+		.args = "",
+		.summary = "Print this",
+		.run = help,
+	},
+	{.name = NULL},
+};
+
+static int version(const struct ph_cli *c)
+{
+	(void)c;
+	ph_cli_say("posthouse %s", PH_VERSION);
+	return 0;
+}
+
+static int print_help(const struct ph_cli *c)
+{
+	struct ph_buf b;
+
+	ph_buf_init(&b, HELP_MAX);
+	ph_cli_help(c, &b);
+	ph_cli_print(&b);
+	ph_buf_deinit(&b);
+	return 0;
+}
+
+static int help(const struct ph_cli *c)
+{
+	const struct ph_cli all = {.commands = c->commands};
+
+	return print_help(&all);
+}
+
+static int run(const struct ph_cli *c)
+{
+	if (c->help)
+		return print_help(c);
+	if (c->version)
+		return version(c);
+	return c->command->run(c);
+}
+
+int ph_cli_main(int argc, char **argv)
+{
+	struct ph_err err = {0};
+	struct ph_cli c;
+	int status;
+
+	if (ph_cli_parse(&c, commands, argc, argv, &err) < 0)
+		return ph_cli_fail(&err);
+	status = run(&c);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		ph_fail(&err, PH_E_SYSTEM,
+			"standard output cannot be written to; what was printed is incomplete");
+		return ph_cli_fail(&err);
+	}
+	return status;
+}
