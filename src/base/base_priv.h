@@ -8,7 +8,7 @@
 
 #include "posthouse/str.h"
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PH_NO_SIMD)
 #include <emmintrin.h>
 #endif
 
@@ -21,8 +21,8 @@ static inline bool ph_is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/* Non-zero if one of eight bytes is not plain. Which one, the caller finds out byte by byte. */
-static inline uint64_t ph_swar_special(uint64_t x)
+/* Non-zero if one of eight bytes ends a run. Which one, the caller finds out byte by byte. */
+static inline uint64_t ph_swar_special(uint64_t x, bool trusted)
 {
 	uint64_t quote = x ^ (PH_SWAR_ONES * '"');
 	uint64_t backslash = x ^ (PH_SWAR_ONES * '\\');
@@ -30,25 +30,28 @@ static inline uint64_t ph_swar_special(uint64_t x)
 
 	quote = (quote - PH_SWAR_ONES) & ~quote;
 	backslash = (backslash - PH_SWAR_ONES) & ~backslash;
-	return (x | low | quote | backslash) & PH_SWAR_HIGHS;
+	return (quote | backslash | (trusted ? 0 : x | low)) & PH_SWAR_HIGHS;
 }
 
-/* Length of the run of plain bytes at p. */
-static inline size_t ph_plain_run(const char *p, size_t n)
+/* The run that ends at a quote or a backslash and, unless the text was validated before, at a byte that needs
+ * judging. `trusted` is a constant at every call, so that each gets a loop of its own. */
+static inline size_t ph_run(const char *p, size_t n, bool trusted)
 {
 	size_t i = 0;
 
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(PH_NO_SIMD)
 	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
 		      space = _mm_set1_epi8(0x20);
 
 	for (; n - i >= 16; i += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-		/* Signed: control characters and all bytes above 0x7f are below the space. */
-		__m128i special = _mm_or_si128(_mm_cmplt_epi8(v, space),
-			_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
-		int mask = _mm_movemask_epi8(special);
+		__m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
+		int mask;
 
+		/* Signed: control characters and all bytes above 0x7f are below the space. */
+		if (!trusted)
+			special = _mm_or_si128(special, _mm_cmplt_epi8(v, space));
+		mask = _mm_movemask_epi8(special);
 		if (mask)
 			return i + (size_t)__builtin_ctz((unsigned)mask);
 	}
@@ -57,12 +60,18 @@ static inline size_t ph_plain_run(const char *p, size_t n)
 		uint64_t x;
 
 		memcpy(&x, p + i, 8);
-		if (ph_swar_special(x))
+		if (ph_swar_special(x, trusted))
 			break;
 	}
-	while (i < n && ph_is_plain((unsigned char)p[i]))
+	while (i < n && (trusted ? p[i] != '"' && p[i] != '\\' : ph_is_plain((unsigned char)p[i])))
 		i++;
 	return i;
+}
+
+/* Length of the run of bytes at p that may stand in a JSON string as they are. */
+static inline size_t ph_plain_run(const char *p, size_t n)
+{
+	return ph_run(p, n, false);
 }
 
 /* Length of the UTF-8 sequence at p (1 to 4), or 0 where there is none: truncated, overlong, surrogate, past
@@ -91,27 +100,20 @@ static inline size_t ph_utf8_len(const char *text, size_t n)
 #undef CONTINUES
 }
 
-/* What the letter behind a backslash stands for in JSON; NUL for 'u' and for what JSON does not know. */
+/* What the letter behind a backslash stands for in JSON; NUL for 'u' and for what JSON does not know. A
+ * table, because the letters of real text are as good as random to a branch predictor. */
 static inline char ph_json_letter(char c)
 {
-	switch (c) {
-	case '"':
-	case '\\':
-	case '/':
-		return c;
-	case 'b':
-		return '\b';
-	case 'f':
-		return '\f';
-	case 'n':
-		return '\n';
-	case 'r':
-		return '\r';
-	case 't':
-		return '\t';
-	default:
-		return '\0';
-	}
+	static const char meaning[256] = {['"'] = '"',
+		['\\'] = '\\',
+		['/'] = '/',
+		['b'] = '\b',
+		['f'] = '\f',
+		['n'] = '\n',
+		['r'] = '\r',
+		['t'] = '\t'};
+
+	return meaning[(unsigned char)c];
 }
 
 static inline int ph_hex_digit(char c)

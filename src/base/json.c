@@ -48,14 +48,13 @@ static bool skip_trusted_string(struct scan *s)
 	const char *p = s->p + 1;
 
 	for (;;) {
-		p += ph_plain_run(p, (size_t)(s->end - p));
+		p += ph_run(p, (size_t)(s->end - p), true);
+		while (p < s->end && *p == '\\')
+			p += s->end - p > 1 ? 2 : 1;
 		if (p == s->end)
 			return fail(s, s->p, "a string without end");
 		if (*p == '"')
 			break;
-		p += *p == '\\' && s->end - p > 1 ? 2 : 1;
-		while (p < s->end && (unsigned char)*p >= 0x80)
-			p++;
 	}
 	s->p = p + 1;
 	return true;
@@ -101,7 +100,10 @@ static bool skip_string(struct scan *s)
 			break;
 		if ((unsigned char)*p < 0x20)
 			return fail(s, p, "a control character in a string");
-		p = *p == '\\' ? skip_escape(s, p) : skip_wide(s, p);
+		if ((unsigned char)*p >= 0x80)
+			p = skip_wide(s, p);
+		while (p && p < s->end && *p == '\\')
+			p = skip_escape(s, p);
 		if (!p)
 			return false;
 	}
