@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fake upstream: several accounts in one process, each knowing only what it was told. README.md is the
+ * manual for those who write tests with it; this header is the map for those who change it.
+ *
+ *     server.c    listeners, connections, requests in order
+ *     exchange.c  one request: whose account it is, what is scripted for it, who answers
+ *     turn.c      POST /responses: reads it, refuses what that kind of account refuses, keeps what it keeps
+ *     context.c   the conversation as the account sees it: canonical entries, their hash, foreign and
+ * unpaired items object.c    response objects and items;  events.c  the stream of a turn, with its faults
+ *     rest.c      every other endpoint;  control.c  /_fake/...
+ *     answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
+ *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
+ *     script.c    what a test ordered;  walk.c  members of JSON objects
+ *
+ * An answer is made in whole before its first byte leaves: payload and steps, then head and framing around
+ * them. So play.c alone knows time, and whatever a script orders is one of: other bytes, a wait between two
+ * steps, an ending.
+ */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include "posthouse/arena.h"
+#include "posthouse/buf.h"
+#include "posthouse/http1.h"
+#include "posthouse/json.h"
+#include "posthouse/list.h"
+#include "posthouse/loop.h"
+#include "posthouse/stream.h"
+
+#define FAKE_BODY_MAX    ((size_t)128 << 20)
+#define FAKE_ANSWER_MAX  ((size_t)512 << 20)
+#define FAKE_PENDING_MAX ((size_t)1 << 20) /* pipelined bytes that wait for their turn */
+#define FAKE_ECHO_MAX    1024              /* bytes of the last user text that an answer repeats */
+#define FAKE_NAME_MAX    32
+#define FAKE_ID_MAX      128
+
+struct fake_server;
+struct fake_conn;
+struct fake_exchange;
+struct fake_turn;
+
+/* ---- accounts ---- */
+
+enum fake_kind {
+	FAKE_PLATFORM,
+	FAKE_CODEX,
+	FAKE_STATELESS
+};
+
+/* What an account found wrong in what it was sent. X(name, label, foreign): foreign = it belongs to another
+ * account. */
+#define FAKE_FINDINGS(X)                                                                                     \
+	X(FOREIGN_RESPONSE, "foreign_response", true)                                                        \
+	X(FOREIGN_CIPHERTEXT, "foreign_ciphertext", true)                                                    \
+	X(FOREIGN_FILE, "foreign_file", true)                                                                \
+	X(FOREIGN_ITEM, "foreign_item", true) /* a bare reasoning item or a reference */                     \
+	X(FOREIGN_ID, "foreign_id", true)     /* an id on any other item: counted, not refused */            \
+	X(FOREIGN_TURN_STATE, "foreign_turn_state", true) /* counted, not refused */                         \
+	X(UNKNOWN_RESPONSE, "unknown_response", false)                                                       \
+	X(UNKNOWN_CIPHERTEXT, "unknown_ciphertext", false)                                                   \
+	X(UNKNOWN_FILE, "unknown_file", false)                                                               \
+	X(UNKNOWN_ITEM, "unknown_item", false)                                                               \
+	X(TOOL_PAIR, "tool_pair", false)                                                                     \
+	X(REASONING_PAIR, "reasoning_pair", false)                                                           \
+	X(PARAMETER, "parameter", false)                                                                     \
+	X(MODEL, "model", false)                                                                             \
+	X(JSON, "json", false)
+
+enum fake_finding {
+#define X(name, label, foreign) FAKE_##name,
+	FAKE_FINDINGS(X)
+#undef X
+	FAKE_FINDINGS_NR,
+};
+
+enum fake_mode {
+	FAKE_UP,
+	FAKE_DOWN,
+	FAKE_LIMITED,
+	FAKE_QUOTA,
+	FAKE_OVERLOADED,
+	FAKE_REVOKED,
+	FAKE_DEACTIVATED,
+	FAKE_REFUSE,
+	FAKE_SILENT,
+	FAKE_MODES_NR,
+};
+extern const char *const fake_mode_words[];
+
+struct fake_listener;
+
+/* Owner: the server, from start to end. */
+struct fake_account {
+	struct ph_list node;
+	struct fake_server *server;
+	char name[FAKE_NAME_MAX + 1];
+	enum fake_kind kind;
+	char key[256];                  /* "" = takes anybody */
+	struct fake_listener *listener; /* a port of its own, or NULL */
+	enum fake_mode mode;
+	uint64_t retry_after;     /* seconds that LIMITED and QUOTA tell */
+	struct ph_list scripts;   /* ordered for coming requests, oldest first */
+	struct fake_do *standing; /* for all others, or NULL */
+	char **models;            /* the only ones it serves, or NULL */
+	size_t model_count;
+	uint64_t last_id; /* counts whatever ids it minted */
+	uint64_t requests, turns, running, max_running, completed, cancelled, faulted, connections;
+	uint64_t found[FAKE_FINDINGS_NR];
+	double cancelled_at; /* when a peer last left early, or 0 */
+};
+
+struct fake_account *fake_account_add(struct fake_server *s, struct ph_str spec, struct ph_err *err);
+void fake_accounts_free(struct fake_server *s);
+struct fake_account *fake_account_named(struct fake_server *s, struct ph_str name);
+/* By bearer key, else the one account that has no key, else NULL. */
+struct fake_account *fake_account_by_key(struct fake_server *s, struct ph_str authorization);
+bool fake_account_opens(const struct fake_account *a, struct ph_str authorization);
+/* The account that minted an id of ours ("rs_NAME_..", "file-NAME-..", "enc:NAME:.."), or NULL. */
+struct fake_account *fake_account_of_id(struct fake_server *s, struct ph_str id);
+bool fake_account_serves(const struct fake_account *a, struct ph_str model);
+void fake_account_set_models(struct fake_account *a, struct ph_str array);
+/* A new number of the account as text that its ids share: "NAME_<run><8 hex digits>". */
+void fake_account_mint(struct fake_account *a, char *dst, size_t size);
+void fake_account_reset(struct fake_account *a); /* counters, mode, scripts */
+const char *fake_kind_word(enum fake_kind kind);
+const char *fake_finding_word(enum fake_finding f);
+bool fake_finding_foreign(enum fake_finding f);
+double fake_now_ms(void); /* CLOCK_MONOTONIC, as Python's time.monotonic() * 1000 */
+
+/* ---- JSON objects (validated before) ---- */
+
+/* The next member; offset starts at 0. name is without quotes, escapes undecoded. */
+bool fake_member_next(struct ph_str object, size_t *offset, struct ph_str *name, struct ph_str *value);
+/* Where the value that begins at `at` ends, or 0 if it does not end in text. Needs no validation. */
+size_t fake_value_end(struct ph_str text, size_t at);
+/* Appends JSON bytes as one line: line ends between tokens become spaces. */
+void fake_put_line(struct ph_buf *b, struct ph_str json);
+/* "..." with escapes; null where s.p is NULL. */
+void fake_put_string(struct ph_buf *b, struct ph_str s);
+
+/* ---- scripts ---- */
+
+enum fake_point {
+	FAKE_AT_NONE,
+	FAKE_AT_HEAD,
+	FAKE_AT_OPEN,
+	FAKE_AT_CREATED,
+	FAKE_AT_ADDED,
+	FAKE_AT_ITEM,
+	FAKE_AT_ITEM_DONE,
+	FAKE_AT_OUTPUT,
+	FAKE_AT_CUT,
+	FAKE_AT_TERMINAL,
+	FAKE_AT_BODY
+};
+enum fake_fault {
+	FAKE_NO_FAULT,
+	FAKE_END,
+	FAKE_EOF,
+	FAKE_RESET,
+	FAKE_SILENCE,
+	FAKE_FAILED,
+	FAKE_FAILED_BARE,
+	FAKE_INCOMPLETE,
+	FAKE_ERROR,
+	FAKE_ERROR_NESTED
+};
+enum fake_framing {
+	FAKE_FRAMING_DEFAULT,
+	FAKE_CHUNKED,
+	FAKE_LENGTH,
+	FAKE_UNTIL_EOF
+};
+enum fake_output {
+	FAKE_OUTPUT_DEFAULT,
+	FAKE_OUTPUT_FULL,
+	FAKE_OUTPUT_EMPTY,
+	FAKE_OUTPUT_NULL,
+	FAKE_OUTPUT_ABSENT
+};
+enum fake_line_end {
+	FAKE_LF,
+	FAKE_CRLF,
+	FAKE_CR
+};
+
+/* Numbers are FAKE_UNSET, texts and raws PH_STR_NONE, enums 0 where the script says nothing. README.md
+ * explains each. */
+#define FAKE_UNSET INT64_MIN
+
+/* Owner: whoever holds a reference; slices point into its arena. */
+struct fake_do {
+	struct ph_list node; /* in an account's queue */
+	int refs;
+	int64_t count; /* requests that it is still for */
+	bool any;      /* of every kind, not turns alone */
+	struct ph_arena arena;
+	/* what is answered */
+	int64_t status, retry_after, html, close, first_delay_ms;
+	struct ph_str body, headers, informational, raw, content_type;
+	int64_t framing, slice, slice_delay_ms;
+	/* error texts of status answers and of events */
+	struct ph_str code, message, type, param, reason;
+	/* the turn's content */
+	struct ph_str text, id, items, calls, usage;
+	int64_t text_bytes, reasoning, say, odd, deltas, delta_bytes, delay_ms, stamp, obfuscation;
+	int64_t output, sequence, queued;
+	struct ph_str before, events, after, skip;
+	/* the stream's look */
+	int64_t done, line_end, comments, pretty, no_event, bom;
+	/* the fault */
+	int64_t at, at_event, fault, for_ms, then;
+	/* markers only */
+	struct ph_str on;
+	int64_t times;
+};
+
+/* NULL with err filled on an unknown member, a wrong type or word: a typing error in a test must not pass for
+ * a fault that did not happen. */
+struct fake_do *fake_do_parse(struct ph_str json, struct ph_err *err);
+struct fake_do *fake_do_ref(struct fake_do *d);
+struct fake_do *fake_do_unref(struct fake_do *d); /* returns NULL; NULL is allowed */
+/* What is ordered for this request: a marker in its text, the account's queue, its standing script. A
+ * reference or NULL. -PH_E_PARAM_BAD for a marker that cannot be read. */
+int fake_do_choose(struct fake_exchange *x, struct ph_str user_text, bool turn, struct fake_do **ret,
+	struct ph_err *err);
+/* The number, or other where the script is NULL or says nothing: fake_do_int(d, d ? d->deltas : 0, 4) reads
+ * badly, so members are named. */
+#define FAKE_DO(d, member, other) ((d) && (d)->member != FAKE_UNSET ? (d)->member : (int64_t)(other))
+
+struct fake_times {
+	uint64_t hash;
+	int64_t left;
+};
+#define FAKE_TIMES 4096
+
+/* ---- what platform accounts keep ---- */
+
+/* Owner: the store. */
+struct fake_stored {
+	struct ph_list by_age, in_bucket;
+	struct fake_account *account;
+	char id[FAKE_ID_MAX];
+	char parent[FAKE_ID_MAX]; /* "" = none */
+	struct ph_buf input;      /* this turn's own, elements of an array without brackets */
+	struct ph_buf output;     /* likewise */
+	struct ph_buf object;     /* the response object */
+	uint64_t count, bytes;    /* of the context behind this turn */
+	uint8_t hash[32];
+	char last_user[FAKE_ECHO_MAX + 1];
+	size_t last_user_n;
+};
+
+#define FAKE_BUCKETS 65536
+struct fake_store {
+	struct ph_list by_age;
+	struct ph_list *buckets;
+	size_t count, max_count, bytes, max_bytes;
+};
+
+void fake_store_init(struct fake_store *t, size_t max_count, size_t max_bytes);
+void fake_store_deinit(struct fake_store *t);
+struct fake_stored *fake_store_add(
+	struct fake_store *t, struct fake_account *a, struct ph_str id); /* replaces one of that id */
+void fake_store_added(struct fake_store *t,
+	struct fake_stored *r); /* its buffers are filled: drops the oldest past the bounds */
+/* The account's own, or NULL. */
+struct fake_stored *fake_store_get(struct fake_store *t, const struct fake_account *a, struct ph_str id);
+void fake_store_drop(struct fake_store *t, struct fake_stored *r);
+/* An item that the account keeps, by its id: one of an answer, or "<prefix>_NAME_<number>_i<k>" of an input.
+ */
+bool fake_store_item(
+	struct fake_store *t, const struct fake_account *a, struct ph_str item_id, struct ph_str *ret);
+
+/* ---- the conversation that an account sees ---- */
+
+struct fake_refusal {
+	bool set;
+	int status;
+	bool detail; /* {"detail":"message"} instead of the envelope */
+	const char *code;
+	const char *param;
+	char message[400];
+};
+
+struct fake_call {
+	struct ph_str id;
+	struct ph_str type;
+};
+
+struct fake_context {
+	struct fake_account *account;
+	struct ph_arena *arena;
+	bool own;       /* what follows was made here: take it without questions */
+	uint64_t count; /* entries */
+	uint64_t bytes;
+	uint8_t hash[32];
+	struct ph_str last_user; /* at most FAKE_ECHO_MAX bytes */
+	struct ph_str user_text; /* the whole last user text if nothing of the model or a tool stands behind
+				    it, else empty */
+	struct fake_call *calls; /* unanswered */
+	size_t call_count, call_max;
+	struct ph_str reasoning; /* id of the reasoning item just before, or empty */
+	bool after_reasoning;
+	struct ph_buf scratch;
+	struct ph_buf *list;         /* entries as JSON strings, or NULL */
+	struct fake_refusal refusal; /* the first */
+};
+
+void fake_context_init(struct fake_context *c, struct fake_account *a, struct ph_arena *arena);
+void fake_context_deinit(struct fake_context *c);
+void fake_context_resume(struct fake_context *c, const struct fake_stored *parent);
+void fake_context_input(struct fake_context *c, struct ph_str input);    /* a string, an array, or nothing */
+void fake_context_items(struct fake_context *c, struct ph_str elements); /* without brackets */
+void fake_context_finish(struct fake_context *c); /* the end of the input: calls must be answered */
+/* Counts what was found; with a message, also refuses (the first refusal stands). */
+void fake_found(struct fake_context *c, enum fake_finding f);
+void fake_refuse(struct fake_context *c, enum fake_finding f, int status, const char *code, const char *param,
+	const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* ---- sending ---- */
+
+enum fake_ending {
+	FAKE_KEEP,  /* complete; the connection lives on */
+	FAKE_CLOSE, /* complete; FIN after it */
+	FAKE_CUT,   /* FIN in the middle */
+	FAKE_ABORT, /* RST */
+	FAKE_HOLD,  /* nothing more, until the peer leaves */
+};
+
+struct fake_step {
+	size_t end;        /* of its bytes, in the payload and later in the wire form */
+	uint64_t delay_ms; /* before its bytes */
+	size_t stamp;      /* where 20 digits of nanoseconds are written as it leaves, or 0 */
+};
+
+/* Owner: its exchange; memory is kept from one to the next. */
+struct fake_play {
+	struct ph_buf payload; /* the body without framing */
+	struct ph_buf wire;
+	struct fake_step *steps;
+	size_t step_count, step_max, step;
+	size_t sent;
+	bool waited; /* the delay of this step is over */
+	enum {
+		FAKE_WAITS_NOT,
+		FAKE_WAITS_DRAIN,
+		FAKE_WAITS_DELAY,
+		FAKE_WAITS_SLICE,
+		FAKE_WAITS_FLUSH,
+		FAKE_WAITS_TICK
+	} waits;
+	enum fake_ending ending;
+	struct ph_timer timer;
+	struct ph_list tick; /* in server->ticking: goes on in the next turn of the loop */
+};
+
+void fake_play_init(struct fake_exchange *x);
+void fake_play_deinit(struct fake_exchange *x);
+void fake_play_reset(struct fake_exchange *x);
+/* All payload since the last mark is one step. */
+void fake_play_mark(struct fake_exchange *x, uint64_t delay_ms, size_t stamp);
+void fake_play_start(
+	struct fake_exchange *x); /* wire, steps and ending are ready; may end the exchange at once */
+void fake_play_run(struct fake_exchange *x); /* goes on: drained, timer, tick */
+void fake_play_tick(struct fake_server *s);  /* the turn of the loop that somebody waited for */
+
+/* Head and framing around payload and steps, then fake_play_start(). The script's content type stands above
+ * content_type. */
+void fake_answer(struct fake_exchange *x, int status, const char *content_type, enum fake_framing framing);
+void fake_answer_json(struct fake_exchange *x, int status, struct ph_str json);
+void fake_answer_error(struct fake_exchange *x, int status, const char *type, const char *code,
+	const char *param, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void fake_answer_refusal(struct fake_exchange *x, const struct fake_refusal *r);
+void fake_answer_scripted(struct fake_exchange *x);                   /* status, body, raw of x->todo */
+void fake_answer_scripted_error(struct fake_exchange *x, int status); /* the script's code and message */
+/* The payload as a whole body, or broken in it as the script says. */
+void fake_answer_plain(struct fake_exchange *x, int status, const char *content_type);
+void fake_answer_nothing(struct fake_exchange *x, enum fake_ending ending);
+
+/* ---- exchanges ---- */
+
+/* One request and its answer. Owner: its connection, one after the other. */
+struct fake_exchange {
+	struct fake_server *server;
+	struct fake_conn *conn;
+	const struct ph_head *head;
+	struct ph_str path; /* behind "/a/NAME" */
+	struct ph_str query;
+	struct ph_str body;  /* decoded */
+	struct ph_buf plain; /* where a compressed body was decoded to */
+	struct ph_arena arena;
+	struct fake_account *account; /* NULL: control, or nobody's */
+	struct fake_do *todo;
+	struct fake_record *record;
+	bool turn;                /* counts as running */
+	bool faulted;             /* mode or script made it fail */
+	bool by_path;             /* the account was named by the path */
+	char stored[FAKE_ID_MAX]; /* response to forget again if the peer leaves early */
+	struct fake_play play;
+};
+
+void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port);
+/* The end, however it came. */
+void fake_exchange_end(struct fake_exchange *x, bool cancelled);
+void fake_turn_start(struct fake_exchange *x);
+void fake_rest_start(struct fake_exchange *x);
+void fake_control_start(struct fake_exchange *x);
+/* The part of path behind prefix, or false. */
+bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *rest);
+/* Whether mode or script answered instead of the endpoint. */
+bool fake_exchange_overridden(struct fake_exchange *x);
+
+/* ---- a turn being answered; lives while its answer is made ---- */
+
+enum fake_ask {
+	FAKE_ASK_MODEL,
+	FAKE_ASK_INPUT,
+	FAKE_ASK_PREVIOUS,
+	FAKE_ASK_STREAM,
+	FAKE_ASK_STORE,
+	FAKE_ASK_INCLUDE,
+	FAKE_ASK_CONVERSATION,
+	FAKE_ASK_INSTRUCTIONS,
+	FAKE_ASK_TOOLS,
+	FAKE_ASK_TOOL_CHOICE,
+	FAKE_ASK_TRUNCATION,
+	FAKE_ASK_PARALLEL,
+	FAKE_ASK_TEXT,
+	FAKE_ASK_TOP_P,
+	FAKE_ASK_TEMPERATURE,
+	FAKE_ASK_TOP_LOGPROBS,
+	FAKE_ASK_REASONING,
+	FAKE_ASK_MAX_OUTPUT,
+	FAKE_ASK_MAX_CALLS,
+	FAKE_ASK_BACKGROUND,
+	FAKE_ASK_TIER,
+	FAKE_ASK_METADATA,
+	FAKE_ASK_SAFETY,
+	FAKE_ASK_CACHE_KEY,
+	FAKE_ASK_PENALTY_P,
+	FAKE_ASK_PENALTY_F,
+	FAKE_ASK_USER,
+	FAKE_ASK_CACHE_RETENTION,
+	FAKE_ASK_CACHE_OPTIONS,
+	FAKE_ASK_CLIENT_METADATA,
+	FAKE_ASK_NR,
+};
+
+struct fake_turn {
+	struct fake_exchange *x;
+	struct fake_do *todo;
+	struct ph_json_member ask[FAKE_ASK_NR];
+	struct fake_context context;
+	const struct fake_stored *parent;
+	char tag[64]; /* "NAME_0000002a": what the ids of this turn share */
+	char id[FAKE_ID_MAX];
+	bool stream, store, reasoning, sealed;
+	uint64_t created_at, seen_bytes, output_tokens;
+	struct ph_str text;    /* what the message says */
+	struct ph_buf members; /* of the response object: those that stay the same through the turn */
+	struct ph_buf output;  /* finished items, joined by commas */
+	struct ph_buf object;  /* the final response object */
+	size_t items;          /* in output */
+	bool finished;         /* a completed or incomplete end was made */
+};
+
+/* Writes a response object. output NULL leaves the member out. */
+enum fake_status {
+	FAKE_IN_PROGRESS,
+	FAKE_QUEUED,
+	FAKE_COMPLETED,
+	FAKE_STATUS_INCOMPLETE,
+	FAKE_STATUS_FAILED
+};
+void fake_object_members(struct fake_turn *t);
+void fake_object_put(struct fake_turn *t, struct ph_buf *b, enum fake_status status, enum fake_output output);
+void fake_object_encrypted(struct fake_turn *t, struct ph_buf *b); /* "enc:..." without quotes */
+bool fake_encrypted_by(const struct fake_account *a, struct ph_str text);
+/* Plays the turn into payload and steps; fills output, object, finished and the play's ending. Without
+ * stream, only the items are made. */
+void fake_events_make(struct fake_turn *t);
+
+/* ---- what was received ---- */
+
+/* Owner: the record log. */
+struct fake_record {
+	struct ph_list node;
+	uint64_t number, conn;
+	char account[FAKE_NAME_MAX + 1];
+	struct ph_buf head; /* JSON: "method":..,"path":..,"headers":[[..]] */
+	struct ph_buf body;
+	struct ph_buf answer;
+	struct ph_buf seen; /* JSON: what context.c made of it */
+	int status;
+	double started, ended, left; /* left: the peer went before the end; 0 = it did not */
+	size_t bytes;
+	bool open; /* its exchange runs */
+};
+struct fake_log {
+	struct ph_list records;
+	bool on;
+	uint64_t last; /* the newest one's number */
+	size_t bytes, max_bytes;
+};
+
+void fake_log_init(struct fake_log *l, bool on, size_t max_bytes);
+void fake_log_clear(struct fake_log *l); /* not those whose exchange runs */
+void fake_record_start(struct fake_exchange *x);
+void fake_record_end(struct fake_exchange *x, bool left);
+/* {"requests":[..]} */
+void fake_log_put(struct fake_log *l, struct ph_buf *b, struct ph_str account, uint64_t last, bool base64,
+	bool answers);
+
+/* ---- the server ---- */
+
+struct fake_listener {
+	struct ph_list node;
+	struct fake_server *server;
+	struct fake_account *account; /* whose port it is, or NULL */
+	struct ph_addr addr;
+	struct ph_listener *listener; /* NULL while refused */
+};
+
+struct fake_server {
+	struct ph_loop *loop;
+	struct ph_list accounts, conns, listeners;
+	struct ph_list ticking;
+	int tick_fd;
+	struct ph_watch *tick;
+	struct ph_signal *term, *intr;
+	bool stopping;
+	char run[33]; /* stands in every id, so that a later run mints others */
+	struct fake_store store;
+	struct fake_log log;
+	struct fake_times times[FAKE_TIMES];
+	uint64_t connections, connections_open, unauthorized, bad_http;
+};
+
+int fake_server_listen(
+	struct fake_server *s, struct fake_account *of, struct ph_str hostport, struct ph_err *err);
+void fake_server_stop(struct fake_server *s);
+void fake_server_close_idle(struct fake_server *s, const struct fake_account *a, bool abort);
+int fake_listener_refuse(struct fake_listener *l, bool refuse, struct ph_err *err);
+
+struct fake_conn {
+	struct ph_list node;
+	struct fake_server *server;
+	struct fake_account *of_port;
+	struct fake_account *last; /* whose request came last */
+	struct ph_stream *stream;
+	struct ph_http *http;
+	uint64_t number;
+	struct ph_buf pending, body;
+	struct ph_timer linger;
+	bool busy, pumping, request_done, upgrade, closing, fin_sent, got_head;
+	struct fake_exchange exchange;
+};
+
+void fake_conn_finished(struct fake_conn *c); /* the exchange is over and the connection lives */
+void fake_conn_fin(struct fake_conn *c);      /* FIN after what is queued, then the end */
+void fake_conn_close(struct fake_conn *c, bool abort);
+
+#endif
