@@ -121,6 +121,8 @@ struct ph_pg_result *ph_pgs_query(
 	ph_pg_statement_free(st);
 	if (has_nul) {
 		ph_fail(err, PH_E_DATABASE_ERROR, PG_NUL_TEXT);
+		if (err)
+			ph_str_copy(err->sqlstate, sizeof(err->sqlstate), PH_STR(PG_NUL_STATE));
 		return NULL;
 	}
 	if (ph_pg_is_error(r)) {
