@@ -205,9 +205,9 @@ CREATE TABLE posthouse.request_log (
 	continuity text,
 	outcome text NOT NULL,
 	error text,
-	response_id text,
-	PRIMARY KEY (turn, day)
+	response_id text
 ) PARTITION BY RANGE (day);
+CREATE INDEX request_log_turn ON posthouse.request_log (turn);
 
 CREATE TABLE posthouse.usage_windows (
 	scope bigint NOT NULL,
@@ -241,13 +241,15 @@ CREATE TABLE posthouse.model_prices (
 	updated timestamptz NOT NULL DEFAULT now()
 );
 
-/* ---- the second wall: a session sees the scope that its function set, and none where nothing is set ---- */
+/*
+ * The second wall: a session sees the scope that its function set, and none where nothing is set. It stands where
+ * content or its whereabouts are read; nodes write figures and may not read them back.
+ */
 DO $$
 DECLARE
 	t text;
 BEGIN
-	FOREACH t IN ARRAY ARRAY['snapshots', 'snapshot_items', 'resource_owners', 'preferences', 'request_log',
-		'usage_windows', 'usage_hours']
+	FOREACH t IN ARRAY ARRAY['snapshots', 'snapshot_items', 'resource_owners', 'preferences']
 	LOOP
 		EXECUTE format('ALTER TABLE posthouse.%I ENABLE ROW LEVEL SECURITY', t);
 		EXECUTE format('ALTER TABLE posthouse.%I FORCE ROW LEVEL SECURITY', t);

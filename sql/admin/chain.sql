@@ -18,9 +18,10 @@ BEGIN
 		SELECT 1 AS hop, s.* FROM posthouse.snapshots s
 		WHERE s.scope = v_scope AND s.response_id = chain.response_id
 		UNION ALL
-		SELECT w.hop + 1, s.* FROM walk w
-		JOIN posthouse.snapshots s ON s.scope = v_scope AND s.response_id = w.parent_id AND s.class = w.parent_class
-			AND s.day = w.parent_day
+		SELECT w.hop + 1, p.* FROM walk w, LATERAL (
+			SELECT s.* FROM posthouse.snapshots s
+			WHERE s.scope = v_scope AND s.response_id = w.parent_id AND s.class = w.parent_class AND s.day = w.parent_day
+			OFFSET 0) p
 		WHERE w.hop < 10000
 	)
 	SELECT w.hop, w.response_id, w.parent_id, a.name, w.model, w.turn_status, w.day,

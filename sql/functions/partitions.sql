@@ -20,13 +20,17 @@ LANGUAGE sql STABLE AS $$
 	) r
 $$;
 
-/* A table of its own, then attached: PARTITION OF would lock out every reader of the parent. */
+/*
+ * A table of its own, then attached: PARTITION OF would lock out every reader of the parent. Rows stay in one piece up
+ * to a page: a turn of 4 KB in pieces costs twice the time to write and several times to read.
+ */
 CREATE OR REPLACE FUNCTION posthouse.create_partition(p_parent text, p_day date) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	part text := p_parent || '_' || to_char(p_day, 'YYYYMMDD');
 BEGIN
 	EXECUTE format('CREATE TABLE posthouse.%I (LIKE posthouse.%I INCLUDING ALL)', part, p_parent);
+	EXECUTE format('ALTER TABLE posthouse.%I SET (toast_tuple_target = 8160)', part);
 	EXECUTE format('ALTER TABLE posthouse.%I ATTACH PARTITION posthouse.%I FOR VALUES FROM (%L) TO (%L)',
 		p_parent, part, p_day, p_day + 1);
 	INSERT INTO posthouse.partitions (name, parent, day, keep_until)
