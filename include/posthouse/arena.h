@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory that goes with a turn. Bump allocation with a cap; nothing in an arena is freed singly. Foreign objects are
- * tied to it with ph_arena_defer() and released in the reverse order when the arena ends.
+ * Memory that goes with a turn. Bump allocation with a cap; nothing in an arena is freed singly. Foreign
+ * objects are tied to it with ph_arena_defer() and released in the reverse order when the arena ends.
  */
 #ifndef POSTHOUSE_ARENA_H
 #define POSTHOUSE_ARENA_H

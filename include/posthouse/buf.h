@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing buffer that is born with its maximum. Growing past it is an error: the buffer frees what it holds, and
- * every later append fails as well, so one check at the end of a series is enough.
+ * A growing buffer that is born with its maximum. Growing past it is an error: the buffer frees what it
+ * holds, and every later append fails as well, so one check at the end of a series is enough.
  */
 #ifndef POSTHOUSE_BUF_H
 #define POSTHOUSE_BUF_H
@@ -18,8 +18,8 @@ struct ph_buf {
 };
 
 void ph_buf_init(struct ph_buf *b, size_t max); /* allocates nothing */
-void ph_buf_deinit(struct ph_buf *b);           /* may be repeated; leaves an empty buffer with the same max */
-void ph_buf_reset(struct ph_buf *b);            /* empties, keeps the memory, clears `failed` */
+void ph_buf_deinit(struct ph_buf *b); /* may be repeated; leaves an empty buffer with the same max */
+void ph_buf_reset(struct ph_buf *b);  /* empties, keeps the memory, clears `failed` */
 
 /* 0 or -PH_E_BODY_TOO_LARGE. The result may be ignored where the caller checks `failed` at the end. */
 int ph_buf_append(struct ph_buf *b, const void *p, size_t n);
@@ -29,7 +29,8 @@ int ph_buf_printf(struct ph_buf *b, const char *fmt, ...) __attribute__((format(
 /* Appends s as the inside of a JSON string (no quotes). Invalid UTF-8 becomes U+FFFD. */
 int ph_buf_json(struct ph_buf *b, struct ph_str s);
 
-/* Room for at least n more bytes: returns where to write, or NULL past max. ph_buf_wrote() then says how many came. */
+/* Room for at least n more bytes: returns where to write, or NULL past max. ph_buf_wrote() then says how many
+ * came. */
 char *ph_buf_room(struct ph_buf *b, size_t n);
 void ph_buf_wrote(struct ph_buf *b, size_t n);
 
@@ -37,7 +38,7 @@ void ph_buf_consume(struct ph_buf *b, size_t n); /* drops n bytes from the front
 
 static inline struct ph_str ph_buf_str(const struct ph_buf *b)
 {
-	return (struct ph_str){ b->p, b->n };
+	return (struct ph_str){b->p, b->n};
 }
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Errors. One table gives the enum, the HTTP status, what a turn may do about it, whom it blames, the metric label
- * and the words for the client.
+ * Errors. One table gives the enum, the HTTP status, what a turn may do about it, whom it blames, the metric
+ * label and the words for the client.
  *
- * A function that can fail returns 0 or a negated code (-PH_E_x). Where a person needs more, its last parameter is a
- * struct ph_err, which is written on the failing path and untouched otherwise. Whoever handles an error logs it, once;
- * a function logs or returns, never both.
+ * A function that can fail returns 0 or a negated code (-PH_E_x). Where a person needs more, its last
+ * parameter is a struct ph_err, which is written on the failing path and untouched otherwise. Whoever handles
+ * an error logs it, once; a function logs or returns, never both.
  */
 #ifndef POSTHOUSE_ERR_H
 #define POSTHOUSE_ERR_H
@@ -31,6 +31,7 @@ enum ph_blame {
 	PH_SELF,
 };
 
+/* clang-format off */
 /*   name                http  remedy         blames   metric               type                     code                           text for the client */
 #define PH_ERRORS(X)                                                                                                                                     \
 	X(INTERNAL,          500, GIVE_UP,       SELF,    "internal",          "server_error",          "internal_error",              "Something failed inside the gateway.") \
@@ -86,6 +87,7 @@ enum ph_blame {
 	X(DATABASE_AWAY,     503, GIVE_UP,       SELF,    "database_away",     "server_error",          "service_unavailable",         "The conversation cannot be looked up right now. Retry with the same previous_response_id.") \
 	X(DATABASE_ERROR,    503, GIVE_UP,       SELF,    "database_error",    "server_error",          "service_unavailable",         "The conversation cannot be looked up right now. Retry with the same previous_response_id.") \
 	X(CLIENT_GONE,       499, GIVE_UP,       CLIENT,  "client_gone",       "invalid_request_error", NULL,                          "")
+/* clang-format on */
 
 enum ph_error {
 	PH_OK,
@@ -110,7 +112,7 @@ struct ph_err_info {
 	enum ph_remedy remedy;
 	enum ph_blame blames;
 	const char *metric;
-	const char *type; /* OpenAI's error.type */
+	const char *type;  /* OpenAI's error.type */
 	const char *ocode; /* OpenAI's error.code, or NULL */
 	const char *text;
 };
@@ -126,7 +128,8 @@ int ph_fail_param(struct ph_err *err, int code, const char *param, const char *f
 /* Ends the process after one line on standard error: out of memory, or a broken invariant at start. */
 void ph_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
-/* Memory or death: the house does not limp on without memory. Sizes that a peer chooses have a maximum above this. */
+/* Memory or death: the house does not limp on without memory. Sizes that a peer chooses have a maximum above
+ * this. */
 void *ph_alloc(size_t size);            /* zeroed */
 void *ph_realloc(void *p, size_t size); /* not zeroed */
 char *ph_strdup(const char *s);

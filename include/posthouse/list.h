@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Intrusive doubly linked lists. A node that stands in no list points to itself, so that removal may be repeated. */
+/* Intrusive doubly linked lists. A node that stands in no list points to itself, so that removal may be
+ * repeated. */
 #ifndef POSTHOUSE_LIST_H
 #define POSTHOUSE_LIST_H
 
@@ -10,11 +11,12 @@ struct ph_list {
 	struct ph_list *next, *prev;
 };
 
-#define PH_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define PH_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define PH_LIST_EACH(it, head)          for (struct ph_list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be removed or freed in the body. */
-#define PH_LIST_EACH_SAFE(it, head)                                                                                    \
-	for (struct ph_list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+#define PH_LIST_EACH_SAFE(it, head)                                                                          \
+	for (struct ph_list *it = (head)->next, *it##_next = it->next; it != (head);                         \
+		it = it##_next, it##_next = it->next)
 
 static inline void ph_list_init(struct ph_list *l)
 {

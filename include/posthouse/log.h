@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: one line per event on standard error, JSON or text. The writer redacts (bearer tokens, API keys, JWTs,
- * passwords in URLs) and never blocks: a full pipe drops the line and counts it. Bodies are never logged. A message is
- * cut to 511 bytes, a value to 1023, a line to 4096; fields that no longer fit are left out and the line says "cut".
+ * The log: one line per event on standard error, JSON or text. The writer redacts (bearer tokens, API keys,
+ * JWTs, passwords in URLs) and never blocks: a full pipe drops the line and counts it. Bodies are never
+ * logged. A message is cut to 511 bytes, a value to 1023, a line to 4096; fields that no longer fit are left
+ * out and the line says "cut".
  */
 #ifndef POSTHOUSE_LOG_H
 #define POSTHOUSE_LOG_H
@@ -23,16 +24,21 @@ enum ph_log_format {
 
 struct ph_field {
 	const char *name;
-	enum { PH_FIELD_STR, PH_FIELD_INT, PH_FIELD_MS, PH_FIELD_BOOL } kind;
+	enum {
+		PH_FIELD_STR,
+		PH_FIELD_INT,
+		PH_FIELD_MS,
+		PH_FIELD_BOOL
+	} kind;
 	struct ph_str s;
 	int64_t i; /* PH_FIELD_MS: nanoseconds, printed as milliseconds with three decimals */
 };
 
-#define PH_F_STR(name, str)  ((struct ph_field){ name, PH_FIELD_STR, str, 0 })
-#define PH_F_C(name, cstr)   ((struct ph_field){ name, PH_FIELD_STR, ph_str_c(cstr), 0 })
-#define PH_F_INT(name, n)    ((struct ph_field){ name, PH_FIELD_INT, PH_STR_NONE, (int64_t)(n) })
-#define PH_F_MS(name, ns)    ((struct ph_field){ name, PH_FIELD_MS, PH_STR_NONE, (int64_t)(ns) })
-#define PH_F_BOOL(name, yes) ((struct ph_field){ name, PH_FIELD_BOOL, PH_STR_NONE, (yes) ? 1 : 0 })
+#define PH_F_STR(name, str)  ((struct ph_field){name, PH_FIELD_STR, str, 0})
+#define PH_F_C(name, cstr)   ((struct ph_field){name, PH_FIELD_STR, ph_str_c(cstr), 0})
+#define PH_F_INT(name, n)    ((struct ph_field){name, PH_FIELD_INT, PH_STR_NONE, (int64_t)(n)})
+#define PH_F_MS(name, ns)    ((struct ph_field){name, PH_FIELD_MS, PH_STR_NONE, (int64_t)(ns)})
+#define PH_F_BOOL(name, yes) ((struct ph_field){name, PH_FIELD_BOOL, PH_STR_NONE, (yes) ? 1 : 0})
 
 void ph_log_init(enum ph_log_level level, enum ph_log_format format, const char *node);
 bool ph_log_on(enum ph_log_level level);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counters, gauges and histograms in one block of shared memory that is mapped before the workers are forked. Worker n
- * writes only its own slots; any worker prints the sum over all. A restarted worker takes its slots as it finds them,
- * so a counter never runs backwards; its gauges are zeroed when it starts.
+ * Counters, gauges and histograms in one block of shared memory that is mapped before the workers are forked.
+ * Worker n writes only its own slots; any worker prints the sum over all. A restarted worker takes its slots
+ * as it finds them, so a counter never runs backwards; its gauges are zeroed when it starts.
  *
  * A family has up to two labels, each with a fixed list of values: label sets are bounded by construction.
  */
@@ -20,6 +20,7 @@ enum ph_metric_type {
 	PH_HISTOGRAM_COUNT,   /* observe plain numbers */
 };
 
+/* clang-format off */
 /* label values are one string, separated by '|' */
 /*   id                    name                                     type               label 1, values                                                       label 2, values                                help */
 #define PH_METRICS(X)                                                                                                                                                                                                     \
@@ -59,6 +60,7 @@ enum ph_metric_type {
 	X(LOOP_LAG_SECONDS,    "posthouse_loop_lag_seconds",            HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Length of one turn of the event loop.") \
 	X(CHAIN_DEPTH,         "posthouse_replay_chain_depth",          HISTOGRAM_COUNT,   NULL, NULL,                                                             NULL, NULL,                                   "Turns in a replayed chain.") \
 	X(REPLAY_BYTES,        "posthouse_replay_bytes",                HISTOGRAM_COUNT,   NULL, NULL,                                                             NULL, NULL,                                   "Bytes of items in a replayed chain.")
+/* clang-format on */
 
 enum ph_metric {
 #define X(id, name, type, l1, v1, l2, v2, help) PH_M_##id,
@@ -67,8 +69,8 @@ enum ph_metric {
 	PH_M_NR,
 };
 
-/* Maps the block. Before the fork, once; later calls are ignored. Without it, and before ph_metrics_worker(), writing
- * does nothing. */
+/* Maps the block. Before the fork, once; later calls are ignored. Without it, and before ph_metrics_worker(),
+ * writing does nothing. */
 void ph_metrics_init(int workers);
 void ph_metrics_worker(int worker); /* after the fork: whose slots this process writes; zeroes its gauges */
 

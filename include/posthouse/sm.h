@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checked state machines: a table of states, each with a name and the set of states it may move to, and one mover that
- * asserts the edge. Events never change a state; one function per machine does, through ph_sm_move().
+ * Checked state machines: a table of states, each with a name and the set of states it may move to, and one
+ * mover that asserts the edge. Events never change a state; one function per machine does, through
+ * ph_sm_move().
  */
 #ifndef POSTHOUSE_SM_H
 #define POSTHOUSE_SM_H
@@ -24,10 +25,11 @@ struct ph_sm {
 	uint64_t since_ns; /* monotonic time of the last move */
 };
 
-void ph_sm_init(struct ph_sm *sm, const char *what, const struct ph_sm_state *table, unsigned count, unsigned start);
+void ph_sm_init(
+	struct ph_sm *sm, const char *what, const struct ph_sm_state *table, unsigned count, unsigned start);
 bool ph_sm_may(const struct ph_sm *sm, unsigned to);
-/* Dies on an edge that the table lacks, in every build: a wrong state is a wrong answer to somebody. Returns the
- * nanoseconds that were spent in the state left. */
+/* Dies on an edge that the table lacks, in every build: a wrong state is a wrong answer to somebody. Returns
+ * the nanoseconds that were spent in the state left. */
 uint64_t ph_sm_move(struct ph_sm *sm, unsigned to);
 const char *ph_sm_name(const struct ph_sm *sm);
 

@@ -13,18 +13,18 @@ struct ph_str {
 	size_t n;
 };
 
-#define PH_STR(literal)  ((struct ph_str){ "" literal, sizeof(literal) - 1 })
-#define PH_STR_NONE      ((struct ph_str){ NULL, 0 })
-#define PH_STR_ARG(s)    (int)(s).n, (s).p ? (s).p : "" /* for "%.*s" */
+#define PH_STR(literal) ((struct ph_str){"" literal, sizeof(literal) - 1})
+#define PH_STR_NONE     ((struct ph_str){NULL, 0})
+#define PH_STR_ARG(s)   (int)(s).n, (s).p ? (s).p : "" /* for "%.*s" */
 
 static inline struct ph_str ph_str(const char *p, size_t n)
 {
-	return (struct ph_str){ p, n };
+	return (struct ph_str){p, n};
 }
 
 static inline struct ph_str ph_str_c(const char *c)
 {
-	return (struct ph_str){ c, c ? strlen(c) : 0 };
+	return (struct ph_str){c, c ? strlen(c) : 0};
 }
 
 static inline bool ph_str_eq(struct ph_str a, struct ph_str b)
@@ -37,7 +37,8 @@ bool ph_str_starts(struct ph_str s, struct ph_str prefix);
 bool ph_str_ends(struct ph_str s, struct ph_str suffix);
 struct ph_str ph_str_trim(struct ph_str s); /* spaces, tabs, CR, LF at both ends */
 struct ph_str ph_str_from(struct ph_str s, size_t offset);
-/* Cuts s at the first `sep`: returns what stands before it and leaves the rest in s. Without sep: all of s, s empty. */
+/* Cuts s at the first `sep`: returns what stands before it and leaves the rest in s. Without sep: all of s, s
+ * empty. */
 struct ph_str ph_str_split(struct ph_str *s, char sep);
 /* First place of needle in s, or -1. The nocase form folds ASCII letters. */
 ptrdiff_t ph_str_find(struct ph_str s, struct ph_str needle);
