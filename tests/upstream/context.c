@@ -328,7 +328,7 @@ static void add_reasoning(struct fake_context *c, struct item *it)
 	else if (!c->own && !fake_store_item(&c->account->server->store, c->account, it->id, &item))
 		refuse_item(c, it->id);
 	c->reasoning = it->id;
-	c->after_reasoning = !c->own;
+	c->after_reasoning = true;
 }
 
 static void add_reference(struct fake_context *c, struct item *it)
@@ -455,7 +455,7 @@ void fake_context_resume(struct fake_context *c, const struct fake_stored *paren
 {
 	c->own = true;
 	fake_context_items(c, ph_buf_str(&parent->output));
-	c->own = false;
+	c->own = c->after_reasoning = false;
 	c->count = parent->count;
 	c->bytes = parent->bytes;
 	memcpy(c->hash, parent->hash, sizeof(c->hash));

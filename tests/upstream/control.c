@@ -31,7 +31,7 @@ static void put_found(struct ph_buf *b, const struct fake_account *a)
 	ph_buf_printf(b, "},\"foreign\":%llu", (unsigned long long)foreign);
 }
 
-static void put_account(struct fake_server *s, struct ph_buf *b, const struct fake_account *a)
+static void put_account(struct ph_buf *b, const struct fake_account *a)
 {
 	size_t stored = 0, scripts = 0;
 
@@ -48,7 +48,7 @@ static void put_account(struct fake_server *s, struct ph_buf *b, const struct fa
 		(unsigned long long)a->turns, (unsigned long long)a->running,
 		(unsigned long long)a->max_running, (unsigned long long)a->completed,
 		(unsigned long long)a->cancelled, (unsigned long long)a->faulted,
-		(unsigned long long)a->connections, stored, scripts);
+		(unsigned long long)a->connections, a->stored, scripts);
 	if (a->cancelled_at > 0)
 		ph_buf_printf(b, ",\"cancelled_at\":%.3f", a->cancelled_at);
 	else
@@ -70,7 +70,7 @@ static void answer_stats(struct fake_exchange *x)
 	PH_LIST_EACH (n, &s->accounts) {
 		if (n != s->accounts.next)
 			ph_buf_putc(b, ',');
-		put_account(s, b, PH_CONTAINER(n, struct fake_account, node));
+		put_account(b, PH_CONTAINER(n, struct fake_account, node));
 	}
 	ph_buf_puts(b, PH_STR("}}"));
 	fake_answer(x, 200, "application/json", FAKE_LENGTH);

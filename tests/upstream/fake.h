@@ -107,6 +107,7 @@ struct fake_account {
 	uint64_t last_id; /* counts whatever ids it minted */
 	uint64_t requests, turns, running, max_running, completed, cancelled, faulted, connections;
 	uint64_t found[FAKE_FINDINGS_NR];
+	size_t stored;       /* responses that it keeps */
 	double cancelled_at; /* when a peer last left early, or 0 */
 };
 

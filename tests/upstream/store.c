@@ -49,6 +49,7 @@ struct fake_stored *fake_store_add(struct fake_store *t, struct fake_account *a,
 	ph_list_push_back(&t->by_age, &r->by_age);
 	ph_list_push_back(bucket(t, id), &r->in_bucket);
 	t->count++;
+	a->stored++;
 	return r;
 }
 
@@ -63,6 +64,7 @@ void fake_store_drop(struct fake_store *t, struct fake_stored *r)
 {
 	t->bytes -= stored_bytes(r);
 	t->count--;
+	r->account->stored--;
 	ph_list_remove(&r->by_age);
 	ph_list_remove(&r->in_bucket);
 	ph_buf_deinit(&r->input);
