@@ -23,7 +23,7 @@ def new_id():
 
 
 def message(text, number=1, **more):
-    return dict({'type': 'message', 'id': 'msg_%d' % number, 'status': 'completed', 'role': 'assistant',
+    return dict({'type': 'message', 'id': 'msg_%s' % number, 'status': 'completed', 'role': 'assistant',
                  'content': [{'type': 'output_text', 'text': text, 'annotations': []}]}, **more)
 
 
