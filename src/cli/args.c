@@ -53,11 +53,15 @@ static void list_names(const struct ph_cli_command *commands, const char *group,
 
 	dst[0] = '\0';
 	for (; commands->name && n < size; commands++) {
-		const char *word = group ? commands->name + strlen(group) + 1 : commands->name;
-		size_t len = strcspn(word, " ");
+		const char *word = commands->name;
+		size_t len;
 
-		if ((group && !in_group(commands, group)) ||
-			(strncmp(last, word, len) == 0 && last[len] == ' '))
+		if (group && !in_group(commands, group))
+			continue;
+		if (group)
+			word += strlen(group) + 1;
+		len = strcspn(word, " ");
+		if (strncmp(last, word, len) == 0 && last[len] == ' ') /* another command of the same group */
 			continue;
 		n += (size_t)snprintf(dst + n, size - n, "%s%.*s", n > 0 ? ", " : "", (int)len, word);
 		last = word;

@@ -58,8 +58,8 @@ static int from_flags(
 	strcpy(name, "--");
 	ph_setting_flag(s, name + 2);
 	snprintf(path, sizeof(path), "%s-file", name + 2);
-	return take(ret, name, "-file", s->no_flag ? NULL : flag_value(f, name + 2),
-		s->secret ? flag_value(f, path) : NULL, "flag", err);
+	return take(ret, name, "-file", flag_value(f, name + 2), s->secret ? flag_value(f, path) : NULL,
+		"flag", err);
 }
 
 static int from_environment(const struct ph_setting *s, struct source *ret, struct ph_err *err)

@@ -350,12 +350,11 @@ bool ph_config_is_flag(const char *name, bool everywhere)
 		char flag[PH_FLAG_MAX];
 		size_t n;
 
-		if (everywhere && !s->everywhere)
-			continue;
 		ph_setting_flag(s, flag);
 		n = strlen(flag);
-		if (strncmp(name, flag, n) == 0 &&
-			(name[n] == '\0' || (s->secret && strcmp(name + n, "-file") == 0)))
+		if ((everywhere && !s->everywhere) || strncmp(name, flag, n) != 0)
+			continue;
+		if ((name[n] == '\0' && !s->no_flag) || (s->secret && strcmp(name + n, "-file") == 0))
 			return true;
 	}
 	return false;

@@ -126,8 +126,9 @@ static void test_flags(void **state)
 		ph_setting_flag(&ph_settings[i], flag);
 		for (const char *p = flag; *p; p++)
 			assert_true(islower((unsigned char)*p) || *p == '-');
-		assert_true(ph_config_is_flag(flag, false));
-		assert_int_equal(ph_config_is_flag(flag, true), ph_settings[i].everywhere);
+		assert_int_equal(ph_config_is_flag(flag, false), !ph_settings[i].no_flag);
+		assert_int_equal(
+			ph_config_is_flag(flag, true), ph_settings[i].everywhere && !ph_settings[i].no_flag);
 	}
 	assert_true(ph_config_is_flag("max-body", false));
 	assert_true(ph_config_is_flag("master-key-file", true));
