@@ -24,7 +24,10 @@ DECLARE
 	scope_text text := set_config('posthouse.scope', p_scope::text, true);
 	kept bool := p_response_id IS NOT NULL AND p_keep;
 	upstream bool := p_response_id IS NOT NULL AND p_stored_upstream AND p_account IS NOT NULL;
-	there record;
+	there_turn uuid; -- the row that has this id already
+	there_class smallint;
+	there_day date;
+	there_until date;
 BEGIN
 	result := 'ok';
 	/* As expressions, not queries, the lock and the scope cost a tenth. IS NULL: the lock's value is void. */
@@ -33,21 +36,23 @@ BEGIN
 		RETURN;
 	END IF;
 	IF kept AND length(p_response_id) >= 24 THEN
-		SELECT s.turn, s.class, s.day, s.chain_until INTO there FROM posthouse.snapshots s
+		SELECT s.turn, s.class, s.day, s.chain_until INTO there_turn, there_class, there_day, there_until
+		FROM posthouse.snapshots s
 		WHERE s.scope = p_scope AND s.response_id = p_response_id AND s.day IN (today, today - 1) LIMIT 1;
 	ELSIF kept THEN
-		SELECT s.turn, s.class, s.day, s.chain_until INTO there FROM posthouse.snapshots s
+		SELECT s.turn, s.class, s.day, s.chain_until INTO there_turn, there_class, there_day, there_until
+		FROM posthouse.snapshots s
 		WHERE s.scope = p_scope AND s.response_id = p_response_id LIMIT 1;
 	END IF;
 
-	IF there.turn = p_turn THEN
+	IF there_turn = p_turn THEN
 		result := 'duplicate';
-		chain_until := there.chain_until;
+		chain_until := there_until;
 		RETURN;
-	ELSIF there.turn IS NOT NULL THEN
+	ELSIF there_turn IS NOT NULL THEN
 		result := 'conflict';
 		UPDATE posthouse.snapshots s SET flags = s.flags | 16::smallint
-		WHERE s.scope = p_scope AND s.response_id = p_response_id AND s.class = there.class AND s.day = there.day
+		WHERE s.scope = p_scope AND s.response_id = p_response_id AND s.class = there_class AND s.day = there_day
 			AND s.flags & 16 = 0;
 	END IF;
 	IF (NOT kept OR result = 'conflict')
