@@ -33,10 +33,8 @@ static void put_found(struct ph_buf *b, const struct fake_account *a)
 
 static void put_account(struct ph_buf *b, const struct fake_account *a)
 {
-	size_t stored = 0, scripts = 0;
+	size_t scripts = 0;
 
-	PH_LIST_EACH (n, &s->store.by_age)
-		stored += PH_CONTAINER(n, struct fake_stored, by_age)->account == a;
 	PH_LIST_EACH (n, &a->scripts)
 		scripts += (size_t)PH_CONTAINER(n, struct fake_do, node)->count;
 	ph_buf_printf(b,

@@ -536,6 +536,7 @@ struct fake_server {
 	struct fake_store store;
 	struct fake_log log;
 	struct fake_times times[FAKE_TIMES];
+	uint64_t last_conn; /* the newest connection's number */
 	uint64_t connections, connections_open, unauthorized, bad_http;
 };
 

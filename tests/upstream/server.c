@@ -211,7 +211,8 @@ static void on_accept(void *owner, struct ph_stream *stream)
 	c->server = s;
 	c->of_port = l->account;
 	c->stream = stream;
-	c->number = ++s->connections;
+	c->number = ++s->last_conn;
+	s->connections++;
 	s->connections_open++;
 	c->http = ph_http_new(PH_HTTP_REQUESTS, &http_events, c);
 	ph_buf_init(&c->pending, FAKE_PENDING_MAX * 2);
