@@ -5,11 +5,14 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'upstream')]
 
 # pylint: disable=wrong-import-position
-from harness import BINARY, SCALE, SEED, SANITIZER, Cluster, Postgres  # noqa: E402
+from harness import BINARY, BUILD, SCALE, SEED, SANITIZER, Cluster, Postgres  # noqa: E402
 from rawupstream import RawUpstream  # noqa: E402
+
+os.environ['FAKE_UPSTREAM'] = str(BUILD / 'fake-upstream')
 
 
 def pytest_report_header():

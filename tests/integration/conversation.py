@@ -6,7 +6,6 @@ hash (tests/upstream/README.md, "The context"). A conversation computes the same
 answer whose context lacked, doubled or changed anything fails at once.
 """
 import hashlib
-import json
 
 
 class Context:
@@ -20,11 +19,6 @@ class Context:
     @property
     def words(self):
         return 'seen %d %s: ' % (self.count, self.digest.hex())
-
-
-def script(**members):
-    """A marker that tells the fake upstream what to do with the turn whose user text ends with it."""
-    return '{{fake: %s}}' % json.dumps(members)
 
 
 class Conversation:

@@ -22,6 +22,7 @@ import time
 import psycopg
 
 import client as http
+import fake_upstream
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('POSTHOUSE_TEST_BUILD', ROOT / 'build' / 'asan'))
@@ -252,53 +253,22 @@ class Node(Process):
         assert status == expect, '%s ended with %s\n%s' % (self.name, status, self.tail())
 
 
-class FakeUpstream(Process):
-    """tests/upstream: accounts that know only what they were told. accounts: list of (name, kind)."""
+class FakeUpstream(fake_upstream.FakeUpstream):
+    """tests/upstream: accounts that know only what they were told. accounts: list of (name, kind), without keys, each
+    at a base URL of its own."""
 
-    def __init__(self, directory, accounts, args=()):
-        options = [word for name, kind in accounts for word in ('--account', '%s:%s' % (name, kind))]
-        env = dict(clean_environment(), ASAN_OPTIONS='detect_leaks=1:exitcode=99')
-        super().__init__('upstream', [BUILD / 'fake-upstream', *options, *args], env, directory)
-        self.spawn()
-        found = http.eventually(lambda: re.search(rb'listening on (\S+)\n', self.text()) or not self.running,
-                                what='fake upstream')
-        assert self.running, self.tail()
-        self.address = 'http://' + found.group(1).decode()
-        self.control = http.Client(self.address)
+    def __init__(self, accounts, *args):
+        super().__init__(['%s:%s' % pair for pair in accounts], *args, program=str(BUILD / 'fake-upstream'))
 
     def base(self, name):
-        """The base URL of one account."""
-        return '%s/a/%s/v1' % (self.address, name)
+        return self.base_url(name, named=True)
 
-    def ask(self, method, path, body=None):
-        answer = self.control.request(method, '/_fake' + path, body)
-        assert answer.status == 200, answer
-        return answer.json
-
-    def stats(self):
-        return self.ask('GET', '/stats')['accounts']
-
-    def requests(self, last=1000):
-        """What was received, oldest first."""
-        return self.ask('GET', '/requests?last=%d' % last)['requests']
-
-    def script(self, account, times=1, **do):
-        """What the next requests of an account meet."""
-        self.ask('POST', '/script', {'account': account, 'count': times, 'do': do})
-
-    def mode(self, account, mode):
-        self.ask('POST', '/account', {'account': account, 'mode': mode})
-
-    def reset(self):
-        self.ask('POST', '/reset')
+    def accounts(self):
+        return self.stats()['accounts']
 
     def close(self):
-        self.control.close()
-        if self.running:
-            self.signal(signal.SIGTERM)
-            status = self.wait(20)
-            assert status == 0, '%d\n%s' % (status, self.tail())
-        assert not SANITIZER.search(self.text()), self.tail()
+        status = self.stop()
+        assert status == 0, 'the fake upstream ended with %d: a live handle, or a sanitizer report above' % status
 
 
 class Cluster:

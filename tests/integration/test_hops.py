@@ -9,6 +9,7 @@ import pytest
 
 import client as http
 from conversation import Conversation
+from fake_upstream import marker
 from harness import FakeUpstream, SCALE, SEED, count
 
 TURNS = 20
@@ -18,7 +19,7 @@ class World:
     def __init__(self, make_cluster, kinds, nodes, env=None):
         self.cluster = make_cluster(env)
         self.names = ['%s%d' % (kind[0], n) for n, kind in enumerate(kinds, 1)]
-        self.upstream = self.cluster.own(FakeUpstream(self.cluster.dir, list(zip(self.names, kinds))))
+        self.upstream = self.cluster.own(FakeUpstream(list(zip(self.names, kinds)), '--no-record'))
         for name, kind in zip(self.names, kinds):
             self.cluster.account(name, kind, self.upstream.base(name))
         self.key = self.cluster.key('k1')
@@ -29,10 +30,9 @@ class World:
 
     def check_upstream(self):
         """No account ever saw what belongs to another."""
-        stats = self.upstream.stats()
+        stats = self.upstream.accounts()
         for name in self.names:
-            found = {what: n for what, n in stats[name]['found'].items() if n}
-            assert not [what for what in found if what.startswith('foreign')], (name, found)
+            assert stats[name]['foreign'] == 0, stats[name]['found']
         return stats
 
 
@@ -168,7 +168,7 @@ def test_long_chain(make_cluster, kind):
     sizes = []
     for turn in range(depth):
         if turn == depth // 2:
-            stats = world.upstream.stats()
+            stats = world.upstream.accounts()
             world.cluster.cli('account', 'pause', max(world.names, key=lambda name: stats[name]['turns']))
         conversation = conversation.say(clients[turn % 2], 'turn %d' % turn, stream=turn % 3 == 0)
         if turn % (depth // 10) == depth // 10 - 1:
@@ -206,7 +206,7 @@ def test_reasoning_stays_with_its_owner(make_cluster, kinds):
     a, b = world.clients()
     conversation = Conversation()
     for turn in range(6):
-        stats = world.upstream.stats()
+        stats = world.upstream.accounts()
         if turn == 3:
             world.cluster.cli('account', 'pause', max(world.names, key=lambda name: stats[name]['turns']))
             time.sleep(0.3)
@@ -219,8 +219,7 @@ def test_reasoning_stays_with_its_owner(make_cluster, kinds):
 def test_tool_calls_stay_paired(pair):
     """A call that the model made and its output go on together, on either node."""
     a, b = pair.clients()
-    from conversation import script  # pylint: disable=import-outside-toplevel
-    text = 'use the tool ' + script(calls=[{'name': 'f', 'arguments': '{"x":1}', 'call_id': 'call_1'}], say=False)
+    text = 'use the tool ' + marker(calls=[{'name': 'f', 'arguments': '{"x":1}', 'call_id': 'call_1'}], say=False)
     first = a.turn({'model': 'demo', 'input': text, 'tools': [{'type': 'function', 'name': 'f', 'parameters': {}}]})
     call, = [item for item in first.response['output'] if item['type'] == 'function_call']
     refused = b.post({'model': 'demo', 'input': 'no output', 'previous_response_id': first.id})

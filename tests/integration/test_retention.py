@@ -17,7 +17,7 @@ class World:
             'POSTHOUSE_RETENTION': '%dd' % RETENTION_DAYS, 'POSTHOUSE_RETENTION_UNSTORED': '1d',
             'POSTHOUSE_POLL_INTERVAL': '500ms'})
         self.cluster.cli('migrate')
-        self.upstream = self.cluster.own(FakeUpstream(self.cluster.dir, [('s1', 'stateless')]))
+        self.upstream = self.cluster.own(FakeUpstream([('s1', 'stateless')]))
         self.cluster.account('s1', 'stateless', self.upstream.base('s1'))
         self.key = self.cluster.key('k1')
         self.nodes = [self.cluster.node(), self.cluster.node()]

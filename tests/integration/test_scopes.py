@@ -15,7 +15,7 @@ class World:
     def __init__(self, make_cluster, kinds):
         self.cluster = make_cluster()
         self.names = ['acc%d' % n for n, _ in enumerate(kinds, 1)]
-        self.upstream = self.cluster.own(FakeUpstream(self.cluster.dir, list(zip(self.names, kinds))))
+        self.upstream = self.cluster.own(FakeUpstream(list(zip(self.names, kinds))))
         for name, kind in zip(self.names, kinds):
             self.cluster.account(name, kind, self.upstream.base(name))
         self.keys = {policy: self.cluster.key('owner-' + policy, '--snapshots', policy) for policy in POLICIES}
@@ -75,7 +75,7 @@ def test_foreign_is_unknown(world, policy, store, how):
         mine = owner.turn({'model': 'demo', 'input': 'a secret of the owner', 'store': store})
     with http.Client(world.other.url, world.thief) as thief:
         never = unknown_like(mine.id)
-        sent = len(world.upstream.requests(100000))
+        sent = len(world.upstream.requests(last=100000))
         foreign = ask(thief, mine.id, how)
         unknown = ask(thief, never, how)
         assert shape(foreign, mine.id) == shape(unknown, never)
@@ -86,7 +86,7 @@ def test_foreign_is_unknown(world, policy, store, how):
             assert (foreign.status, error['code'], error['param'], error['type']) == (
                 400, 'previous_response_not_found', 'previous_response_id', 'invalid_request_error')
             assert error['message'] == "Previous response with id '%s' not found." % mine.id
-    later = world.upstream.requests(100000)[sent:]
+    later = world.upstream.requests(last=100000)[sent:]
     assert not [r for r in later if mine.id in r['body'] or mine.id in r['path']], 'a foreign id reached upstream'
     # the owner's response survived the thief's DELETE
     if policy != 'none' and store:
@@ -105,12 +105,12 @@ def test_foreign_items_are_unknown(world, anchored):
         anchor = thief.turn({'model': 'demo', 'input': 'my own'}).id if anchored else None
         answers = []
         for name in (item, unknown_like(item)):
-            sent = len(world.upstream.requests())
+            sent = len(world.upstream.requests(last=100000))
             body = {'model': 'demo', 'input': [{'type': 'item_reference', 'id': name}, {'role': 'user', 'content': 'x'}]}
             if anchor:
                 body['previous_response_id'] = anchor
             answers.append(shape(thief.post(body), name))
-            assert len(world.upstream.requests()) == sent, 'it was sent upstream'
+            assert len(world.upstream.requests(last=100000)) == sent, 'it was sent upstream'
         assert answers[0] == answers[1]
         assert answers[0][0] == 404 and b'Item with id' in answers[0][2], answers[0]
     # the owner may refer to it, from any node
@@ -122,11 +122,11 @@ def test_foreign_items_are_unknown(world, anchored):
 def test_ids_that_upstream_may_know(world):
     """An id that was never issued through us is passed on once, to a platform account only, and its "not found" is ours."""
     with http.Client(world.node.url, world.thief) as api:
-        before = len(world.upstream.requests())
+        before = len(world.upstream.requests(last=100000))
         answer = api.post({'model': 'demo', 'input': 'x', 'previous_response_id': 'resp_made_elsewhere'})
         assert answer.status == 400 and answer.error['code'] == 'previous_response_not_found', answer
-        sent = world.upstream.requests()[before:]
-        stats = world.upstream.stats()
+        sent = world.upstream.requests(last=100000)[before:]
+        stats = world.upstream.accounts()
         platform = [name for name in world.names if stats[name]['kind'] == 'platform']
         assert len(sent) == len(platform), sent
         assert all(request['account'] in platform for request in sent)
@@ -144,7 +144,7 @@ def test_two_keys_with_the_same_conversation(world):
 
 def test_policies_of_keeping(world):
     """all: every turn goes on; stored: store:false does not, unless upstream's own memory serves; none: neither."""
-    platform = any(stats['kind'] == 'platform' for stats in world.upstream.stats().values())
+    platform = any(stats['kind'] == 'platform' for stats in world.upstream.accounts().values())
     for policy, store, goes_on in (('all', True, True), ('all', False, True), ('stored', True, True),
                                    ('stored', False, False), ('none', False, False)):
         with http.Client(world.node.url, world.keys[policy]) as here, \
