@@ -350,23 +350,21 @@ void ph_pg_conn_settle(struct ph_pg_conn *c)
 static void on_event(void *owner, int status, int events)
 {
 	struct ph_pg_conn *c = owner;
+	int heard = 1;
 
 	if (c->sm.state == PG_CONNECT) {
 		step(c);
 		return;
 	}
-	if (status < 0) {
-		lose(c, "polling its socket failed");
-		return;
-	}
-	if ((events & PH_READABLE) && !PQconsumeInput(c->pq)) {
-		ph_pg_read(c);
-		lose(c, PQerrorMessage(c->pq));
-		return;
-	}
+	/* A poll that fails is a peer that reset: what it said before may still be there to read. */
+	if (status < 0 || (events & PH_READABLE))
+		heard = PQconsumeInput(c->pq);
 	ph_pg_read(c);
 	drain_notifies(c);
-	ph_pg_conn_settle(c);
+	if (status < 0 || !heard)
+		lose(c, PQerrorMessage(c->pq));
+	else
+		ph_pg_conn_settle(c);
 }
 
 /* ---- for the owner ---- */

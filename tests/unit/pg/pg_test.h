@@ -4,6 +4,7 @@
 #ifndef PG_TEST_H
 #define PG_TEST_H
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@
 #include "pg_server.h"
 #include "ph_test.h"
 #include "posthouse/clock.h"
+#include "posthouse/log.h"
 #include "posthouse/loop.h"
 
 static struct ph_test_server *server;
@@ -18,6 +20,7 @@ static struct ph_test_server *server;
 static inline int server_setup(void **state)
 {
 	(void)state;
+	ph_log_init(PH_LOG_ERROR, PH_LOG_TEXT, "test"); /* connections are lost on purpose, by the hundred */
 	server = ph_test_server_new();
 	return 0;
 }
@@ -179,6 +182,20 @@ static inline bool all_answered(void *arg)
 		if (all->a[i].count == 0)
 			return false;
 	return true;
+}
+
+/* Accepts, and says nothing. */
+static inline int silent_listener(int *ret_port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	*ret_port = ntohs(a.sin_port);
+	return fd;
 }
 
 /* ---- straight to the server, past the loop ---- */
