@@ -247,16 +247,28 @@ static void take(struct ph_stream *s, struct ph_str bytes)
 	read_records(s);
 }
 
-static void take_end(struct ph_stream *s, ssize_t n)
+/* The read side is over: with UV_EOF or an error. */
+static void take_end(struct ph_stream *s, int sys)
 {
 	struct ph_err err = {0};
 
 	if (s->sm.state != HANDSHAKE) {
-		end(s, n == UV_EOF && s->wr != WRITE_FAILED ? 0 : -PH_E_SOCKET);
+		end(s, sys == UV_EOF && s->wr != WRITE_FAILED ? 0 : -PH_E_SOCKET);
 		return;
 	}
-	ph_fail(&err, PH_E_TLS, "the connection ended during the TLS handshake: %s", uv_strerror((int)n));
+	ph_fail(&err, PH_E_TLS, "the connection ended during the TLS handshake: %s", uv_strerror(sys));
 	connect_failed(s, -PH_E_TLS, &err);
+}
+
+/* libuv 1.44: a short read of a socket that has hung up is followed by UV_EOF without another look, also
+ * after a reset, which must not pass for a clean end. */
+static int true_end(const struct ph_stream *s, ssize_t n)
+{
+	char byte;
+
+	if (n == UV_EOF && recv(descriptor(s), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+		return -errno;
+	return (int)n;
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
@@ -266,7 +278,7 @@ static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
 	if (n > 0)
 		take(s, ph_str(buf->base, (size_t)n));
 	else if (n < 0)
-		take_end(s, n);
+		take_end(s, true_end(s, n));
 }
 
 void ph_stream_read(struct ph_stream *s, bool on)
@@ -448,6 +460,9 @@ static void on_flush(void *arg)
 	}
 	while (more > 0 && s->in_flight == 0 && s->wr != WRITE_FAILED)
 		more = write_round(s);
+	if (s->queue.bytes == 0)
+		ph_queue_drop(
+			&s->queue, s->loop, 0); /* empty borrowed slices want their release all the same */
 	if (s->sm.state == CLOSING)
 		return;
 	if (more < 0)
