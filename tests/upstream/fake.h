@@ -330,6 +330,15 @@ enum fake_ending {
 	FAKE_HOLD,  /* nothing more, until the peer leaves */
 };
 
+enum fake_wait {
+	FAKE_WAITS_NOT,
+	FAKE_WAITS_DRAIN, /* for the peer to read */
+	FAKE_WAITS_DELAY, /* before a step */
+	FAKE_WAITS_SLICE, /* between two slices */
+	FAKE_WAITS_FLUSH, /* for the last bytes before an abort */
+	FAKE_WAITS_TICK,  /* for the next turn of the loop */
+};
+
 struct fake_step {
 	size_t end;        /* of its bytes, in the payload and later in the wire form */
 	uint64_t delay_ms; /* before its bytes */
@@ -344,14 +353,7 @@ struct fake_play {
 	size_t step_count, step_max, step;
 	size_t sent;
 	bool waited; /* the delay of this step is over */
-	enum {
-		FAKE_WAITS_NOT,
-		FAKE_WAITS_DRAIN,
-		FAKE_WAITS_DELAY,
-		FAKE_WAITS_SLICE,
-		FAKE_WAITS_FLUSH,
-		FAKE_WAITS_TICK
-	} waits;
+	enum fake_wait waits;
 	enum fake_ending ending;
 	struct ph_timer timer;
 	struct ph_list tick; /* in server->ticking: goes on in the next turn of the loop */

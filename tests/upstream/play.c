@@ -118,7 +118,7 @@ void fake_play_tick(struct fake_server *s)
 		ph_watch_pause(s->tick);
 }
 
-static void wait_timer(struct fake_exchange *x, int waits, uint64_t ms)
+static void wait_timer(struct fake_exchange *x, enum fake_wait waits, uint64_t ms)
 {
 	x->play.waits = waits;
 	ph_timer_start(&x->play.timer, ms);
