@@ -94,9 +94,10 @@ static struct {
 	_Atomic int64_t *slots; /* NULL before init */
 	_Atomic uint64_t *beats;
 	int workers;
-	int self;                /* -1: this process writes nothing */
-	unsigned row;            /* slots in a row */
-	unsigned first[PH_M_NR]; /* of each family within a row */
+	int self;                          /* -1: this process writes nothing */
+	unsigned row;                      /* slots in a row */
+	unsigned first[PH_M_NR];           /* of each family within a row */
+	unsigned label_values[PH_M_NR][2]; /* how many values each label has, 1 where there is no label */
 } block = {.self = -1};
 
 static bool is_histogram(enum ph_metric m)
@@ -112,10 +113,8 @@ static unsigned bounds(enum ph_metric m, const struct bound **ret)
 	return of_seconds ? SECONDS : COUNTS;
 }
 
-/* How many values a label has; a family without the label has one, unnamed. */
-static unsigned values_of(enum ph_metric m, int label)
+static unsigned count_values(struct ph_str values)
 {
-	struct ph_str values = ph_str_c(families[m].values[label]);
 	unsigned n = 1;
 
 	for (size_t i = 0; i < values.n; i++)
@@ -127,7 +126,7 @@ static unsigned slots_of(enum ph_metric m)
 {
 	const struct bound *b;
 
-	return is_histogram(m) ? bounds(m, &b) + 2 : values_of(m, 0) * values_of(m, 1);
+	return is_histogram(m) ? bounds(m, &b) + 2 : block.label_values[m][0] * block.label_values[m][1];
 }
 
 void ph_metrics_init(int workers)
@@ -139,6 +138,8 @@ void ph_metrics_init(int workers)
 	if (block.slots)
 		return;
 	for (int m = 0; m < PH_M_NR; m++) {
+		block.label_values[m][0] = count_values(ph_str_c(families[m].values[0]));
+		block.label_values[m][1] = count_values(ph_str_c(families[m].values[1]));
 		block.first[m] = (unsigned)slots;
 		slots += slots_of((enum ph_metric)m);
 	}
@@ -188,9 +189,9 @@ void ph_metrics_worker(int worker)
  */
 static unsigned label_set(enum ph_metric m, unsigned i, unsigned j)
 {
-	unsigned n1 = values_of(m, 0), n2 = values_of(m, 1);
+	unsigned n1 = block.label_values[m][0], n2 = block.label_values[m][1];
 
-	assert(!is_histogram(m) && i < n1 && j < n2);
+	assert(!block.slots || (!is_histogram(m) && i < n1 && j < n2));
 	return i < n1 && j < n2 ? i * n2 + j : 0;
 }
 
@@ -287,7 +288,7 @@ static void put_labels(struct ph_buf *out, enum ph_metric m, const unsigned chos
 
 static void put_plain(struct ph_buf *out, enum ph_metric m)
 {
-	unsigned n1 = values_of(m, 0), n2 = values_of(m, 1);
+	unsigned n1 = block.label_values[m][0], n2 = block.label_values[m][1];
 
 	for (unsigned i = 0; i < n1; i++) {
 		for (unsigned j = 0; j < n2; j++) {

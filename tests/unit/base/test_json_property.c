@@ -186,8 +186,10 @@ static bool strict(struct ph_str text, struct ph_err *err)
 	ph_buf_puts(&b, text);
 	ph_buf_puts(&b, PH_STR("}"));
 	result = ph_json_scan(ph_buf_str(&b), &PH_STR("wanted"), 1, &m, err);
+	/* All of it is that member's value: `{},"x":1` would have become two members. */
+	result = result == 0 && m.value.n == ph_str_trim(text).n;
 	ph_buf_deinit(&b);
-	return result == 0;
+	return result;
 }
 
 /* Returns whether the document was accepted. */
