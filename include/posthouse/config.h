@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration: one table (name, type, default, minimum, maximum, secret, doc) gives environment variables, flags,
- * NAME_FILE, `check-config`, help texts and the README's table. A flag wins over the environment, the environment over
- * the default. Durations are kept in milliseconds, sizes in bytes.
+ * Configuration: one table (name, type, default, minimum, maximum, secret, doc) gives environment variables,
+ * flags, NAME_FILE, `check-config`, help texts and the README's table. A flag wins over the environment, the
+ * environment over the default. Durations are kept in milliseconds, sizes in bytes.
  */
 #ifndef POSTHOUSE_CONFIG_H
 #define POSTHOUSE_CONFIG_H
@@ -49,7 +49,8 @@ struct ph_config {
 	char *upstream_ca_file;
 	enum ph_log_level log_level;
 	enum ph_log_format log_format;
-	const char *origin[PH_CONFIG_SETTINGS_MAX]; /* of each row of the table: see ph_config_each(); private */
+	/* Of each row of the table, as ph_config_each() tells it; private. */
+	const char *origin[PH_CONFIG_SETTINGS_MAX];
 };
 
 /* One flag as the command line found it: "--listen" "A". */
@@ -58,36 +59,39 @@ struct ph_config_flag {
 	const char *value;
 };
 
-/* Whether the table has this flag (without dashes). `everywhere`: a flag of every command, such as --database-url and
- * --data-dir; without it the flags of `serve`, which are all. */
+/* Whether the table has this flag (without dashes). `everywhere`: a flag of every command, such as
+ * --database-url and --data-dir; without it all of them, which are those of `serve`. */
 bool ph_config_is_flag(const char *name, bool everywhere);
 
 /*
- * Reads flags, then the process's environment, then defaults. The first fault stops: err names the variable or flag,
- * says what is wrong and gives a valid example; its code is PH_E_USAGE for a flag, PH_E_CONFIG for anything else, and
- * ret holds nothing. A later flag of the same name wins. Warnings (unknown POSTHOUSE_ variables with the nearest known
- * name) go to warn(arg, text), which may be NULL. Opens the files that settings name, and no network.
+ * Reads flags, then the process's environment, then defaults. The first fault stops: err names the variable
+ * or flag, says what is wrong and gives a valid example; its code is PH_E_USAGE for a flag, PH_E_CONFIG for
+ * anything else, and ret holds nothing. A later flag of the same name wins. Warnings (unknown POSTHOUSE_
+ * variables with the nearest known name) go to warn(arg, text), which may be NULL. Opens the files that
+ * settings name, and no network.
  */
 int ph_config_load(struct ph_config *ret, const struct ph_config_flag *flags, size_t flag_count,
 	void (*warn)(void *arg, const char *text), void *arg, struct ph_err *err) PH_WARN_UNUSED;
 void ph_config_free(struct ph_config *c); /* wipes secrets; may be repeated */
 
-/* Each setting with its effective value and where it came from: "default", "environment", "flag", "file", "DATABASE_URL",
- * "PGHOST" or "PGSERVICE". Secrets and what has no value read "set" or "unset". */
+/* Each setting with its effective value and where it came from: "default", "environment", "flag", "file",
+ * "DATABASE_URL", "PGHOST" or "PGSERVICE". Secrets and what has no value read "set" or "unset". */
 typedef void (*ph_config_visit)(void *arg, const char *variable, const char *value, const char *origin);
 void ph_config_each(const struct ph_config *c, ph_config_visit visit, void *arg);
 
-/* The table as a GitHub-flavoured Markdown table (README), and as help text: all flags, or those of every command. */
+/* The table as a GitHub-flavoured Markdown table (README), and as help text: all flags, or those of every
+ * command. */
 void ph_config_markdown(struct ph_buf *out);
 void ph_config_help(struct ph_buf *out, bool everywhere);
 /* One row of help: a head, and beside it what it means, wrapped. */
 void ph_config_help_row(struct ph_buf *out, const char *head, const char *doc);
 
-/* All of fd, without one trailing newline: how every secret is read. 0, or a negated errno: EFBIG past b's maximum. The
- * caller wipes b. */
+/* All of fd, without one trailing newline: how every secret is read. 0, or a negated errno: EFBIG past b's
+ * maximum. The caller wipes b. */
 int ph_config_read_secret(int fd, struct ph_buf *b) PH_WARN_UNUSED;
 
-/* "250ms" "5s" "2m" "1h" "30d", a bare number means seconds. "64KiB" "64MiB" "1GiB", a bare number means bytes. */
+/* "250ms" "5s" "2m" "1h" "30d", a bare number means seconds. "64KiB" "64MiB" "1GiB", a bare number means
+ * bytes. */
 int ph_config_duration(const char *text, uint64_t *ret_ms, struct ph_err *err) PH_WARN_UNUSED;
 int ph_config_size(const char *text, uint64_t *ret, struct ph_err *err) PH_WARN_UNUSED;
 void ph_config_duration_text(uint64_t ms, char *dst, size_t size);

@@ -91,18 +91,14 @@ struct ph_cli_session {
 	struct ph_pgs *pg;
 };
 
-/* In three steps, each of which leaves nothing open when it fails: the configuration; the embedded server
- * where that is the database; a connection, and a schema that this binary can work with (an empty embedded
- * database gets one). */
+/* The configuration; then the embedded server where that is the database. What fails leaves nothing open. */
 int ph_cli_session_load(struct ph_cli_session *s, const struct ph_cli *c,
 	void (*warn)(void *arg, const char *text), void *arg, struct ph_err *err) PH_WARN_UNUSED;
 int ph_cli_session_join(struct ph_cli_session *s, void (*progress)(void *arg, const char *line),
 	struct ph_err *err) PH_WARN_UNUSED;
-int ph_cli_session_connect(struct ph_cli_session *s, struct ph_err *err) PH_WARN_UNUSED;
-int ph_cli_session_open(
-	struct ph_cli_session *s, const struct ph_cli *c, struct ph_err *err) PH_WARN_UNUSED; /* all */
 void ph_cli_session_close(struct ph_cli_session *s); /* may be repeated */
-/* Opens, runs, reports what failed, closes: a whole command. Returns the exit status. */
+/* A whole command: loads, joins, connects, insists on a schema that this binary can work with (an empty
+ * embedded database gets one), runs, reports what failed, closes. Returns the exit status. */
 int ph_cli_with_session(const struct ph_cli *c,
 	int (*run)(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err),
 	void *arg);

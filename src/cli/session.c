@@ -119,7 +119,7 @@ static int advise(struct ph_err *err)
 	return -err->code;
 }
 
-int ph_cli_session_connect(struct ph_cli_session *s, struct ph_err *err)
+static int connect_session(struct ph_cli_session *s, struct ph_err *err)
 {
 	int r;
 
@@ -130,13 +130,13 @@ int ph_cli_session_connect(struct ph_cli_session *s, struct ph_err *err)
 	return r;
 }
 
-int ph_cli_session_open(struct ph_cli_session *s, const struct ph_cli *c, struct ph_err *err)
+static int open_session(struct ph_cli_session *s, const struct ph_cli *c, struct ph_err *err)
 {
 	int r = ph_cli_session_load(s, c, NULL, NULL, err);
 
 	if (r == 0)
 		r = ph_cli_session_join(s, ph_cli_progress, err);
-	return r == 0 ? ph_cli_session_connect(s, err) : r;
+	return r == 0 ? connect_session(s, err) : r;
 }
 
 void ph_cli_session_close(struct ph_cli_session *s)
@@ -155,7 +155,7 @@ int ph_cli_with_session(const struct ph_cli *c,
 {
 	struct ph_cli_session s;
 	struct ph_err err = {0};
-	int r = ph_cli_session_open(&s, c, &err);
+	int r = open_session(&s, c, &err);
 
 	if (r == 0) {
 		r = run(c, &s, arg, &err);

@@ -55,7 +55,7 @@ static int from_flags(
 {
 	char name[2 + PH_FLAG_MAX], path[PH_FLAG_MAX + 8];
 
-	strcpy(name, "--");
+	name[0] = name[1] = '-';
 	ph_setting_flag(s, name + 2);
 	snprintf(path, sizeof(path), "%s-file", name + 2);
 	return take(ret, name, "-file", flag_value(f, name + 2), s->secret ? flag_value(f, path) : NULL,
