@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of a JUnit file, for ./dev: prints "passed failed skipped" and names failed and skipped tests on stderr.
+"""Counts of a JUnit file, for ./dev: prints "passed failed skipped"; on stderr, failed and skipped tests by name, and the
+figures that tests printed (lines that begin with "figure: ").
 
 Usage: junit.py FILE EXIT_STATUS. A runner that failed without a failed test in its file (a crash, a broken collection)
 counts as one failure. Exit status 1 if the file cannot be read or is empty.
@@ -22,6 +23,10 @@ def counts(path, status):
             print('skipped %s: %s' % (name, text), file=sys.stderr)
         else:
             passed += 1
+        for output in case.iter('system-out'):
+            for line in (output.text or '').splitlines():
+                if line.startswith('figure: '):
+                    print('  %s: %s' % (case.get('name'), line[8:]), file=sys.stderr)
     if status != 0 and failed == 0:
         failed += 1
         print('FAILED the runner ended with status %d' % status, file=sys.stderr)

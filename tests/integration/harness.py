@@ -39,6 +39,11 @@ def count(full):
     return max(1, round(full * SCALE / 20))
 
 
+def figure(text):
+    """A measured figure: ./dev shows these lines when all is done (tests/junit.py)."""
+    print('figure: ' + text)
+
+
 def seeded(name):
     return random.Random('%d %s' % (SEED, name))
 

@@ -10,7 +10,7 @@ import pytest
 
 import client as http
 import rawupstream as raw
-from harness import Postgres, count, seeded
+from harness import Postgres, count, figure, seeded
 from netproxy import Proxy
 
 
@@ -113,7 +113,7 @@ def test_kill_nodes_under_load(make_cluster, make_upstream):
     acknowledged = load.finish()
     assert len(acknowledged) > kills * 5
     checked = verify(cluster, key, nodes[0], upstream, acknowledged, count(4000), 2)
-    print('%d kills, %d turns acknowledged, %d verified, 0 lost; statuses %s' % (
+    figure('%d kills, %d turns acknowledged, %d verified, 0 lost; statuses %s' % (
         kills, len(acknowledged), checked, load.statuses))
 
 
@@ -140,7 +140,7 @@ def test_kill_postgres_under_load(own_postgres, tmp_path, make_upstream):
         assert len(acknowledged) > kills * 5
         unacknowledged = sum(node.metric('posthouse_snapshots_unacknowledged_total') for node in nodes)
         checked = verify(cluster, key, nodes[1], upstream, acknowledged, count(4000), 4)
-        print('%d kills of PostgreSQL, %d turns acknowledged, %d verified, 0 lost, %d released late; statuses %s' % (
+        figure('%d kills of PostgreSQL, %d turns acknowledged, %d verified, 0 lost, %d released late; statuses %s' % (
             kills, len(acknowledged), checked, unacknowledged, load.statuses))
         assert set(load.statuses) <= {200, 503}
     finally:
@@ -261,4 +261,4 @@ def test_kill_between_any_two_steps(make_cluster, make_upstream):
             with http.Client(other.url, key) as api:
                 assert api.turn({'model': 'demo', 'input': 'y', 'previous_response_id': rid}).continuity == 'replayed'
         victim.start()
-    print('%d turns had shown their end when the node died' % shown)
+    figure('%d turns had shown their end when the node died' % shown)

@@ -11,6 +11,7 @@ import pytest
 
 import client as http
 import rawupstream as raw
+from harness import figure
 
 HOLD, KEEPALIVE, FIRST_EVENT, IDLE, ANSWER, CONNECT = 1.0, 0.4, 1.5, 2.0, 2.0, 0.7
 
@@ -487,7 +488,7 @@ def test_a_client_that_leaves_cancels_upstream(pair, stage):
         sock.close()
     http.eventually(lambda: took, within=10)
     assert took[0] is not None and took[0] < 1.0, took
-    print('cancelled upstream after %.1f ms (%s)' % (took[0] * 1000, stage))
+    figure('cancelled upstream after %.1f ms (%s)' % (took[0] * 1000, stage))
     assert len(pair.upstream.turns()) == 1
     http.eventually(lambda: pair.node.metric('posthouse_streams_active') == 0)
 

@@ -10,7 +10,7 @@ import pytest
 import client as http
 from conversation import Conversation
 from fake_upstream import marker
-from harness import FakeUpstream, SCALE, SEED, count
+from harness import FakeUpstream, SCALE, SEED, count, figure
 
 TURNS = 20
 
@@ -97,7 +97,7 @@ def test_conversations_hop_between_nodes(make_cluster, kind):
         assert continuity['forwarded'] > 0 and continuity['replayed'] > 0
     else:
         assert continuity['replayed'] == total * (TURNS - 1)
-    print('%s: %d conversations of %d turns, 0 misses, %s, %.0f turns a second' % (
+    figure('%s: %d conversations of %d turns, 0 misses, %s, %.0f turns a second' % (
         kind, total, TURNS, continuity, done[0] / took))
 
 
@@ -131,7 +131,7 @@ def test_a_turn_is_continued_at_once_on_another_node(pair):
             client.close()
     start = time.monotonic()
     in_parallel(4, work)
-    print('%d continued at once, 0 misses, %.0f pairs a second' % (total, total / (time.monotonic() - start)))
+    figure('%d continued at once, 0 misses, %.0f pairs a second' % (total, total / (time.monotonic() - start)))
 
 
 def test_branches(pair):
@@ -176,7 +176,7 @@ def test_long_chain(make_cluster, kind):
                                            'WHERE depth = %s', conversation.depth)[0][0])
     world.check_upstream()
     assert max(sizes) < 2 * min(sizes), 'bytes of a turn do not grow with the chain: %s' % sizes
-    print('depth %d, bytes of a turn along the chain: %s' % (depth, sizes))
+    figure('depth %d, bytes of a turn along the chain: %s' % (depth, sizes))
 
 
 def test_bytes_written_are_flat(make_cluster):
@@ -195,7 +195,7 @@ def test_bytes_written_are_flat(make_cluster):
                 before = position()
             conversation = conversation.say(clients[turn % 2], text)
         figures.append(float(position() - before) / 15)
-    print('bytes of write-ahead log per 4 KB turn, every 20 turns: %s' % ['%.0f' % f for f in figures])
+    figure('bytes of write-ahead log per 4 KB turn, every 20 turns: %s' % ['%.0f' % f for f in figures])
     assert figures[-1] < 1.5 * figures[0] + 2000, figures
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import client as http
 import rawupstream as raw
-from harness import BINARY, ROOT, free_port
+from harness import BINARY, ROOT, figure, free_port
 
 REACH = 2.0  # promise 6 says 50 ms; asserted generously, the figure is printed
 
@@ -111,7 +111,7 @@ def test_log_lines_are_json(world, api):
 def reached(check, what):
     start = time.monotonic()
     http.eventually(check, within=REACH, every=0.005, what=what)
-    print('%s reached the node after %.0f ms' % (what, (time.monotonic() - start) * 1000))
+    figure('%s reached the node after %.0f ms' % (what, (time.monotonic() - start) * 1000))
 
 
 def test_accounts_reach_a_running_node(make_cluster, make_upstream):
