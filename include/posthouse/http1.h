@@ -2,13 +2,13 @@
 /*
  * HTTP/1.1 in both directions: bytes in, events out. Pure: no uv, no log, no clock.
  *
- * Heads are framed by a guard of our own before llhttp sees them, and chunk framing is checked beside it (llhttp 8.1.0
- * of Debian 12 takes any byte after a CR for LF: CVE-2023-30589, CVE-2025-23167). Refused in both directions: CR
- * without LF, LF without CR, NUL, folded lines, a head above PH_HEAD_MAX, a field above PH_FIELD_MAX, more than
- * PH_HEADERS_MAX fields, Content-Length with Transfer-Encoding, a second Host, Content-Length, Transfer-Encoding or
- * Authorization, a Transfer-Encoding other than `chunked`, an HTTP version other than 1.0 and 1.1. Requests of HTTP/1.1
- * need a Host. Trailers are dropped.
- * An empty line before a request is skipped, once; 1xx answers are skipped, at most eight in a row. CONNECT is refused.
+ * Heads are framed by a guard of our own before llhttp sees them, and chunk framing is checked beside it
+ * (llhttp 8.1.0 of Debian 12 takes any byte after a CR for LF: CVE-2023-30589, CVE-2025-23167). Refused in
+ * both directions: CR without LF, LF without CR, NUL, folded lines, a head above PH_HEAD_MAX, a field above
+ * PH_FIELD_MAX, more than PH_HEADERS_MAX fields, Content-Length with Transfer-Encoding, a second Host,
+ * Content-Length, Transfer-Encoding or Authorization, a Transfer-Encoding other than `chunked`, an HTTP
+ * version other than 1.0 and 1.1. Requests of HTTP/1.1 need a Host. Trailers are dropped. An empty line
+ * before a request is skipped, once; 1xx answers are skipped, at most eight in a row. CONNECT is refused.
  */
 #ifndef POSTHOUSE_HTTP1_H
 #define POSTHOUSE_HTTP1_H
@@ -32,11 +32,13 @@ struct ph_head {
 	int minor;            /* HTTP/1.minor */
 	struct ph_header *headers;
 	size_t header_count;
-	int64_t length;       /* Content-Length, or -1 */
+	int64_t length; /* Content-Length, or -1 */
 	bool chunked;
-	bool has_body;        /* a body follows: chunked, a length above 0, or (answers) until the end of the stream */
-	bool keep_alive;      /* by version and Connection; for answers only meaningful once the message is complete */
-	bool upgrade;         /* requests: Connection: upgrade, an Upgrade field, and no body; answers: status 101 */
+	bool has_body; /* a body follows: chunked, a length above 0, or (answers) until the end of the stream
+			*/
+	bool keep_alive; /* by version and Connection; for answers only meaningful once the message is
+			    complete */
+	bool upgrade; /* requests: Connection: upgrade, an Upgrade field, and no body; answers: status 101 */
 	bool expect_continue; /* Expect: 100-continue, and a body follows */
 };
 
@@ -47,7 +49,8 @@ struct ph_http;
 
 struct ph_http_events {
 	void (*on_head)(void *owner, const struct ph_head *head); /* answers: not for 1xx but 101 */
-	void (*on_body)(void *owner, struct ph_str bytes);        /* payload, without framing; valid during the call */
+	void (*on_body)(
+		void *owner, struct ph_str bytes); /* payload, without framing; valid during the call */
 	void (*on_done)(void *owner); /* the message is complete; ph_http_next() may be called from inside */
 };
 
@@ -60,19 +63,21 @@ struct ph_http *ph_http_new(enum ph_http_side side, const struct ph_http_events 
 struct ph_http *ph_http_free(struct ph_http *h); /* returns NULL. Not from inside a callback */
 
 /*
- * Consumes bytes up to the end of one message. Returns the number consumed: less than bytes.n only after on_done (feed
- * the rest after ph_http_next()) or after ph_http_pause(). An upgrade head is a whole message: on_done follows at once,
- * and the rest belongs to the new protocol, or, where the upgrade is refused, to the next message. Between on_done and
- * ph_http_next() nothing is consumed. Negative: -PH_E_HEAD_BAD, -PH_E_HEAD_TOO_LARGE, -PH_E_BODY_BAD; the connection must not be used further.
+ * Consumes bytes up to the end of one message. Returns the number consumed: less than bytes.n only after
+ * on_done (feed the rest after ph_http_next()) or after ph_http_pause(). An upgrade head is a whole message:
+ * on_done follows at once, and the rest belongs to the new protocol, or, where the upgrade is refused, to the
+ * next message. Between on_done and ph_http_next() nothing is consumed. Negative: -PH_E_HEAD_BAD,
+ * -PH_E_HEAD_TOO_LARGE, -PH_E_BODY_BAD; the connection must not be used further.
  */
 long ph_http_feed(struct ph_http *h, struct ph_str bytes) PH_WARN_UNUSED;
-void ph_http_pause(struct ph_http *h);  /* from inside on_head or on_body: feed returns after it; feed again, if need be nothing, to go on */
+void ph_http_pause(struct ph_http *h); /* from inside on_head or on_body: feed returns after it; feed again,
+					  if need be nothing, to go on */
 /* Ready for the next message on the connection; forgets the head. Gives its buffers back when idle. */
 void ph_http_next(struct ph_http *h);
 /* Answers: the request was HEAD, so no body follows whatever the head says. Before the head is fed. */
 void ph_http_no_body(struct ph_http *h);
-/* The peer ended. 0: between messages, or it completed an answer that lasts until the end (on_done fires); else
- * -PH_E_CLOSED: cut inside a message. */
+/* The peer ended. 0: between messages, or it completed an answer that lasts until the end (on_done fires);
+ * else -PH_E_CLOSED: cut inside a message. */
 int ph_http_finish(struct ph_http *h) PH_WARN_UNUSED;
 bool ph_http_idle(const struct ph_http *h); /* no byte of a message was seen, no 1xx either */
 bool ph_http_in_body(const struct ph_http *h);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* zstd: decoding of request bodies, and both ways for snapshots. */
+/*
+ * zstd: decoding of request bodies, and both ways for snapshots.
+ *
+ * Debian's libzstd also decodes the formats of zstd 0.5 to 0.7, with decoders that nobody looks after and
+ * that see the same bytes differently when they are cut. So the first four bytes of every frame are checked
+ * here: nothing but the frames of RFC 8878 is let in, skippable ones excepted.
+ */
 #include "codec_priv.h"
 
 #include <stdlib.h>
@@ -8,8 +14,11 @@
 #define WINDOW_LOG_MAX 27 /* 128 MiB of address space at most; pages are only touched by what comes out */
 #define PACK_LEVEL     1
 
+static const unsigned char magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
+
 struct ph_unzstd {
 	ZSTD_DCtx *z;
+	size_t magic_n; /* bytes of the frame's magic number that were seen */
 	bool whole;
 };
 
@@ -32,6 +41,18 @@ struct ph_unzstd *ph_unzstd_free(struct ph_unzstd *u)
 	return NULL;
 }
 
+/* The input up to the frame's fifth byte, before the decoder sees it. */
+static bool magic_ok(struct ph_unzstd *u, const ZSTD_inBuffer *in)
+{
+	const unsigned char *p = in->src;
+
+	for (size_t i = in->pos; i < in->size && u->magic_n < sizeof(magic); i++) {
+		if (p[i] != magic[u->magic_n++])
+			return false;
+	}
+	return true;
+}
+
 int ph_unzstd_feed(struct ph_unzstd *u, struct ph_str bytes, struct ph_buf *out)
 {
 	ZSTD_inBuffer in = {bytes.p, bytes.n, 0};
@@ -43,6 +64,8 @@ int ph_unzstd_feed(struct ph_unzstd *u, struct ph_str bytes, struct ph_buf *out)
 		size_t r;
 		int e;
 
+		if (!magic_ok(u, &in))
+			return -PH_E_ENCODING_BAD;
 		ph_window_open(&w, out);
 		to = (ZSTD_outBuffer){w.p, w.n, 0};
 		r = ZSTD_decompressStream(u->z, &to, &in);
@@ -52,6 +75,8 @@ int ph_unzstd_feed(struct ph_unzstd *u, struct ph_str bytes, struct ph_buf *out)
 		if (e < 0)
 			return e;
 		u->whole = r == 0;
+		if (u->whole)
+			u->magic_n = 0;
 		full = to.pos == to.size && !u->whole;
 	}
 	return 0;
@@ -85,9 +110,12 @@ int ph_zstd_pack(struct ph_str plain, struct ph_buf *out)
 /* Only what ph_zstd_pack() wrote: one frame that says how long its content is. */
 int ph_zstd_unpack(struct ph_str packed, struct ph_buf *out)
 {
-	unsigned long long size = ZSTD_getFrameContentSize(packed.p, packed.n);
+	unsigned long long size;
 	char *to;
 
+	if (packed.n < sizeof(magic) || memcmp(packed.p, magic, sizeof(magic)) != 0)
+		return -PH_E_ENCODING_BAD;
+	size = ZSTD_getFrameContentSize(packed.p, packed.n);
 	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
 		return -PH_E_ENCODING_BAD;
 	if (out->failed || size > out->max - out->n)

@@ -346,6 +346,23 @@ static void test_zstd_window(void **state)
 	check(PH_ZSTD, MAX, window_256m, PH_STR("ENCODING_BAD"));
 }
 
+/* An empty frame of zstd 0.7, which libzstd would take whole and refuse in pieces; and a skippable frame. */
+static void test_zstd_other_frames(void **state)
+{
+	static const struct ph_str old = PH_STR("\x27\xb5\x2f\xfd\xe0\0\0\0\0\0\0\0\0\xff\x40\x01");
+	static const struct ph_str skippable = PH_STR("\x50\x2a\x4d\x18\x02\0\0\0hi");
+	struct ph_buf b;
+
+	(void)state;
+	check(PH_ZSTD, MAX, old, PH_STR("ENCODING_BAD"));
+	check(PH_ZSTD, MAX, skippable, PH_STR("ENCODING_BAD"));
+	ph_buf_init(&b, MAX);
+	zstd(&b, PH_STR(TEXT));
+	ph_buf_puts(&b, old);
+	check(PH_ZSTD, MAX, ph_buf_str(&b), PH_STR("ENCODING_BAD"));
+	ph_buf_deinit(&b);
+}
+
 /* ---- snapshots ---- */
 
 static void test_pack(void **state)
@@ -432,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_zstd_window),
+		cmocka_unit_test(test_zstd_other_frames),
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_pack_nothing),
 		cmocka_unit_test(test_pack_room),
