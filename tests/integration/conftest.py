@@ -67,8 +67,8 @@ def make_cluster(postgres, template, tmp_path_factory):
 def make_upstream():
     made = []
 
-    def make(*args):
-        upstream = RawUpstream(*args)
+    def make(*args, **kwargs):
+        upstream = RawUpstream(*args, **kwargs)
         made.append(upstream)
         return upstream
 

@@ -10,6 +10,7 @@ import json
 import re
 import select
 import socket
+import ssl
 import threading
 import time
 
@@ -186,14 +187,16 @@ def plain(exchange):
 class RawUpstream:
     """handler answers every request; those given to then() come first, one each, for POST .../responses only."""
 
-    def __init__(self, handler=plain):
+    def __init__(self, handler=plain, tls=None):
         self.handler = handler
+        self.tls = tls  # an ssl.SSLContext
         self.scripted = []
         self.requests = []
         self.known = set()  # (account, id of a finished response)
         self.faults = []  # exceptions of handlers other than the gateway's leaving
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=256)
-        self.url = 'http://127.0.0.1:%d/v1' % self.listener.getsockname()[1]
+        self.port = self.listener.getsockname()[1]
+        self.url = '%s://127.0.0.1:%d/v1' % ('https' if tls else 'http', self.port)
         self.open = set()
         self.lock = threading.Lock()
         self.serial = itertools.count(1)
@@ -222,8 +225,10 @@ class RawUpstream:
     def serve(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection, data = next(self.serial), b''
-        self.open.add(sock)
         try:
+            if self.tls:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            self.open.add(sock)
             while True:
                 request, data = self.read(sock, data, connection)
                 if request is None:
@@ -233,7 +238,7 @@ class RawUpstream:
                 self.choose(request)(exchange)
                 if exchange.ended:
                     return
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             pass
         except Exception as fault:  # pylint: disable=broad-except
             self.faults.append(fault)
