@@ -18,15 +18,16 @@ struct ph_pg_result;
 struct ph_pg_call;
 
 struct ph_pg_options {
-	const char *dsn;        /* conninfo or URI; "" = libpq's own variables */
+	const char *dsn;        /* conninfo or URI; "" = libpq's own variables. Several hosts: target_session_attrs=read-write */
 	const char *direct_dsn; /* for LISTEN; NULL = dsn */
 	int readers;            /* connections of the pool: 2 */
 	const char *application; /* application_name: "posthouse node NAME" */
 };
 
+/* NULL where a conninfo cannot be read; the log says why. A database that is away is no error. */
 struct ph_pg *ph_pg_open(struct ph_loop *loop, const struct ph_pg_options *options);
 /* Lets nothing new in, waits up to grace_ms for the writer's queue, fails the rest with -PH_E_CANCELLED, closes;
- * on_closed(arg) is the last callback. */
+ * on_closed(arg) is the last callback. Once; also from inside a callback of this module. */
 void ph_pg_close(struct ph_pg *pg, uint64_t grace_ms, void (*on_closed)(void *arg), void *arg);
 bool ph_pg_up(const struct ph_pg *pg); /* at least one pooled connection is ready */
 
@@ -62,6 +63,8 @@ void ph_pg_abandon(struct ph_pg_call *call); /* cb will not fire; only before it
  * last batch was in flight goes out as one implicit transaction (at most 64 statements or 1 MiB); a batch that fails is
  * sent again one by one, so that one bad row harms nobody else. What was not acknowledged is kept at most 5 minutes or
  * 64 MiB, then cb gets DATABASE_AWAY. Parameters are copied. Order of acceptance is kept.
+ * An error that may pass (deadlock, serialization, lock or statement time-out, disk full) is tried a few times before cb
+ * gets it. cb may be NULL.
  */
 void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb, void *arg);
 size_t ph_pg_write_queued(const struct ph_pg *pg); /* statements not yet acknowledged */
@@ -87,7 +90,8 @@ void ph_pg_listen(struct ph_pg *pg, const struct ph_pg_listen *listen); /* once;
 int ph_pg_rows(const struct ph_pg_result *r);
 bool ph_pg_is_null(const struct ph_pg_result *r, int row, int col);
 struct ph_str ph_pg_str(const struct ph_pg_result *r, int row, int col); /* text, bytea, name, json: the bytes */
-int64_t ph_pg_int(const struct ph_pg_result *r, int row, int col);       /* int2, int4, int8, bool, date (days since 2000-01-01); NULL = 0 */
+/* int2, int4, int8, oid, bool, date (days since 2000-01-01), timestamp (microseconds since then); NULL = 0 */
+int64_t ph_pg_int(const struct ph_pg_result *r, int row, int col);
 double ph_pg_float(const struct ph_pg_result *r, int row, int col);      /* float4, float8; NULL = 0 */
 /* One-dimensional arrays of text, or of integers; NULL = none. */
 size_t ph_pg_array_count(const struct ph_pg_result *r, int row, int col);

@@ -343,7 +343,11 @@ void ph_pg_conn_settle(struct ph_pg_conn *c)
 	}
 	if (ph_pg_dsn_unfit(c->dsn, c->pq))
 		ph_pg_conn_drain(c);
-	if (c->sm.state == PG_DRAIN && c->depth == 0)
+	if (c->sm.state != PG_DRAIN || c->depth > 0)
+		return;
+	if (c->farewell[0])
+		lose(c, c->farewell);
+	else
 		replace(c);
 }
 

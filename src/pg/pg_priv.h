@@ -32,7 +32,6 @@ extern const struct ph_sql_file ph_sql_files[];
 
 /* ---- limits ---- */
 enum {
-	PG_PARAMS_MAX = 64,     /* of one statement */
 	PG_HOSTS_MAX = 16,      /* in a conninfo */
 	PG_PLACES_MAX = 64,     /* addresses of all hosts */
 	PG_TIMEOUT_MS = 2000,   /* of a call that names none */
@@ -177,6 +176,7 @@ struct ph_pg_conn {
 	uint64_t backoff_ms; /* 0: the next try comes at once */
 	struct ph_list sent; /* segments in flight, oldest first */
 	int depth;           /* their number */
+	size_t bytes;        /* of their statements: libpq may hold them all */
 	int late;            /* those past their deadline */
 	char farewell[128];  /* what the server said when it hung up */
 };
@@ -216,11 +216,11 @@ void ph_pg_conn_settle(struct ph_pg_conn *c);
 struct ph_pg_segment {
 	struct ph_list node; /* conn->sent */
 	struct ph_pg_conn *conn;
+	size_t bytes; /* of its statements */
 	int statements;
 	int at;          /* whose results come now; == statements: what comes is the commit's */
 	bool had_result; /* of statement `at` */
 	bool late;       /* its deadline has passed */
-	bool big;        /* carries more than PG_BIG */
 	bool broken;     /* libpq did not take all of it */
 	/* r is taken over. */
 	void (*on_result)(struct ph_pg_segment *s, int at, PGresult *r);

@@ -27,8 +27,7 @@ void ph_pg_segment_init(struct ph_pg_segment *s,
 void ph_pg_send(struct ph_pg_conn *c, struct ph_pg_segment *s, const struct ph_pg_statement *st)
 {
 	s->statements++;
-	if (st->bytes > PG_BIG)
-		s->big = true;
+	s->bytes += st->bytes;
 	if (PQsendQueryParams(c->pq, st->sql, st->count, st->type, st->value, st->length, st->format, 1) != 1)
 		s->broken = true;
 }
@@ -40,6 +39,7 @@ void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s)
 	s->had_result = s->late = false;
 	ph_list_push_back(&c->sent, &s->node);
 	c->depth++;
+	c->bytes += s->bytes;
 #ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC /* 17: the older call writes to the socket each time */
 	if (!s->broken && PQsendPipelineSync(c->pq) != 1)
 #else
@@ -48,7 +48,7 @@ void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s)
 		s->broken = true;
 	if (s->broken)
 		ph_pg_conn_drop(c, PQerrorMessage(c->pq));
-	else if (s->big)
+	else if (c->bytes > PG_BIG)
 		ph_pg_conn_drain(c);
 }
 
@@ -58,10 +58,12 @@ static void end(struct ph_pg_conn *c, struct ph_pg_segment *s, bool synced)
 {
 	ph_list_remove(&s->node);
 	c->depth--;
+	c->bytes -= s->bytes;
 	if (s->late)
 		c->late--;
+	s->bytes = 0;
 	s->statements = 0;
-	s->broken = s->big = s->late = false;
+	s->broken = s->late = false;
 	s->on_end(s, synced);
 }
 

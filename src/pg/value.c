@@ -89,7 +89,7 @@ struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_
 	size_t room = sql_room;
 	char *to;
 
-	assert(count >= 0 && count <= PG_PARAMS_MAX);
+	assert(count >= 0);
 	for (int i = 0; i < count; i++)
 		room += param_room(&params[i]);
 	st = ph_alloc(sizeof(*st) + arrays + room);

@@ -349,6 +349,84 @@ static void test_close_cancels(void **state)
 	assert_int_equal(ph_loop_free(b.loop), 0);
 }
 
+static void close_from_inside(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct bench *b = arg;
+
+	assert_null(err);
+	assert_int_equal(ph_pg_rows(r), 1);
+	ph_pg_close(b->pg, 1000, on_bench_closed, b);
+}
+
+static void test_close_from_inside_a_callback(void **state)
+{
+	struct answer a[3] = {0}, w = {0};
+	struct bench b;
+
+	(void)state;
+	NEED_SERVER();
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	bench_run(&b, is_up, &b, 5000);
+	ph_pg_query(b.pg, "select 1", NULL, 0, 0, close_from_inside, &b);
+	for (size_t i = 0; i < PH_COUNT(a); i++)
+		ph_pg_query(b.pg, "select 1 from pg_sleep(1)", NULL, 0, 0, on_answer, &a[i]);
+	ph_pg_write(b.pg, "select 4 from pg_sleep(0.1)", NULL, 0, on_answer, &w);
+	bench_run(&b, is_closed, &b, 5000);
+	assert_int_equal(ph_loop_free(b.loop), 0);
+	assert_int_equal(w.code, 0);
+	for (size_t i = 0; i < PH_COUNT(a); i++) {
+		assert_int_equal(a[i].count, 1);
+		assert_int_equal(a[i].code, PH_E_CANCELLED);
+	}
+}
+
+/* Whatever is called back may abandon its neighbour, waiting or in flight. */
+struct pair {
+	struct ph_pg_call *other[2];
+	int count;
+};
+
+static void on_first_of_pair(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct pair *p = arg;
+
+	(void)r;
+	(void)err;
+	p->count++;
+	for (int i = 0; i < 2; i++)
+		ph_pg_abandon(p->other[i]);
+}
+
+static void test_abandon_from_inside_a_callback(void **state)
+{
+	struct answer a[2] = {0}, last = {0};
+	struct pair p = {0};
+	struct bench b;
+	char dsn[96];
+
+	(void)state;
+	NEED_SERVER();
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	bench_run(&b, is_up, &b, 5000);
+	ph_pg_query(b.pg, "select 1", NULL, 0, 0, on_first_of_pair, &p);
+	for (int i = 0; i < 2; i++)
+		p.other[i] = ph_pg_query(b.pg, "select 2", NULL, 0, 0, on_answer, &a[i]);
+	ph_pg_query(b.pg, "select 3", NULL, 0, 0, on_answer, &last);
+	bench_run(&b, answered, &last, 5000);
+	bench_close(&b, 0);
+	snprintf(dsn, sizeof(dsn), "host=127.0.0.1 port=%d user=x dbname=x", ph_test_free_port());
+	bench_open(&b, dsn, 1); /* all three fail in one go */
+	ph_pg_query(b.pg, "select 1", NULL, 0, 0, on_first_of_pair, &p);
+	for (int i = 0; i < 2; i++)
+		p.other[i] = ph_pg_query(b.pg, "select 2", NULL, 0, 0, on_answer, &a[i]);
+	last = (struct answer){0};
+	ph_pg_query(b.pg, "select 3", NULL, 0, 0, on_answer, &last);
+	bench_run(&b, answered, &last, 5000);
+	bench_close(&b, 0);
+	assert_int_equal(p.count, 2);
+	assert_int_equal(a[0].count + a[1].count, 0);
+}
+
 static void test_close_at_once(void **state)
 {
 	struct bench b;
@@ -378,6 +456,8 @@ int main(void)
 		cmocka_unit_test(test_nul_is_refused),
 		cmocka_unit_test(test_a_chain_of_calls),
 		cmocka_unit_test(test_close_cancels),
+		cmocka_unit_test(test_close_from_inside_a_callback),
+		cmocka_unit_test(test_abandon_from_inside_a_callback),
 		cmocka_unit_test(test_close_at_once),
 	};
 
