@@ -230,12 +230,19 @@ static int check_flags(const struct flags *f, struct ph_err *err)
 	return 0;
 }
 
-static void warn_shadowed(const struct ph_config *c, void (*warn)(void *arg, const char *text), void *arg)
+/* What is allowed and yet seldom meant. */
+static void warn_database(const struct ph_config *c, const struct flags *f,
+	void (*warn)(void *arg, const char *text), void *arg)
 {
-	const char *alias = getenv("DATABASE_URL");
+	const char *alias = getenv("DATABASE_URL"), *flag = flag_value(f, "database-url");
+	char redacted[2048];
 
-	if (warn && alias && c->database_url && strcmp(alias, c->database_url) != 0)
-		warn(arg, "DATABASE_URL is ignored, because POSTHOUSE_DATABASE_URL is set");
+	if (alias && c->database_url && strcmp(alias, c->database_url) != 0)
+		warn(arg, "DATABASE_URL is ignored, because another database is set");
+	ph_log_redact(redacted, sizeof(redacted), ph_str_c(flag));
+	if (flag && strlen(flag) < sizeof(redacted) && strcmp(flag, redacted) != 0)
+		warn(arg, "every user of this machine can read the password in --database-url: write "
+			  "--database-url-file");
 }
 
 int ph_config_load(struct ph_config *ret, const struct ph_config_flag *flags, size_t flag_count,
@@ -253,9 +260,10 @@ int ph_config_load(struct ph_config *ret, const struct ph_config_flag *flags, si
 		ph_config_free(ret);
 		return r;
 	}
-	warn_shadowed(ret, warn, arg);
-	if (warn)
+	if (warn) {
+		warn_database(ret, &f, warn, arg);
 		ph_config_unknown(environ, warn, arg);
+	}
 	return 0;
 }
 

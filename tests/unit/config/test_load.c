@@ -475,10 +475,28 @@ static void test_service_variables_are_nobodys_mistake(void **state)
 
 	setenv("DATABASE_URL", "host=b", 1);
 	assert_int_equal(ph_config_load(&c, NULL, 0, keep, &b, NULL), 0);
-	ph_assert_str(
-		ph_buf_str(&b), PH_STR("DATABASE_URL is ignored, because POSTHOUSE_DATABASE_URL is set\n"));
+	ph_assert_str(ph_buf_str(&b), PH_STR("DATABASE_URL is ignored, because another database is set\n"));
 	ph_buf_deinit(&b);
 	ph_config_free(&c);
+}
+
+static void test_password_in_a_flag(void **state)
+{
+	const struct ph_config_flag secret = {"database-url", "postgresql://u:hunter2@h/d"};
+	const struct ph_config_flag plain = {"database-url", "postgresql://u@h/d"};
+	struct ph_config c;
+	struct ph_buf b;
+
+	(void)state;
+	ph_buf_init(&b, 1 << 16);
+	assert_int_equal(ph_config_load(&c, &plain, 1, keep, &b, NULL), 0);
+	ph_config_free(&c);
+	ph_assert_str(ph_buf_str(&b), PH_STR_NONE);
+	assert_int_equal(ph_config_load(&c, &secret, 1, keep, &b, NULL), 0);
+	ph_config_free(&c);
+	assert_true(ph_str_find(ph_buf_str(&b), PH_STR("--database-url-file")) >= 0);
+	assert_true(ph_str_find(ph_buf_str(&b), PH_STR("hunter2")) < 0);
+	ph_buf_deinit(&b);
 }
 
 int main(void)
@@ -499,6 +517,7 @@ int main(void)
 		cmocka_unit_test_setup(test_auth_off_needs_loopback, clean_environment),
 		cmocka_unit_test_setup(test_unknown_variables, clean_environment),
 		cmocka_unit_test_setup(test_service_variables_are_nobodys_mistake, clean_environment),
+		cmocka_unit_test_setup(test_password_in_a_flag, clean_environment),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
