@@ -13,14 +13,15 @@ def counts(path, status):
     passed = failed = skipped = 0
     for case in ElementTree.parse(path).iter('testcase'):
         name = '%s %s' % (case.get('classname') or '', case.get('name'))
-        if case.find('failure') is not None or case.find('error') is not None or case.get('status') == 'fail':
+        skip = case.find('skipped')
+        reason = skip.get('message', '') if skip is not None else ''
+        if case.find('failure') is not None or case.find('error') is not None or case.get('status') == 'fail' or \
+                reason.startswith('Unable to find executable'):  # ctest's word for what was not built
             failed += 1
-            print('FAILED ' + name, file=sys.stderr)
-        elif case.find('skipped') is not None or case.get('status') in ('notrun', 'disabled'):
+            print('FAILED %s %s' % (name, reason), file=sys.stderr)
+        elif skip is not None:
             skipped += 1
-            reason = case.find('skipped')
-            text = reason.get('message', '') if reason is not None else ''
-            print('skipped %s: %s' % (name, text), file=sys.stderr)
+            print('skipped %s: %s' % (name, reason), file=sys.stderr)
         else:
             passed += 1
         for output in case.iter('system-out'):
