@@ -526,6 +526,24 @@ def test_many_streams_at_once(up):
     assert stats["a"]["running"] == 0 and stats["a"]["max_running"] > 10
 
 
+def test_canned_answers_have_fresh_ids_and_nothing_else(up):
+    up.account("a", do={"canned": True, "text": "fixed", "deltas": 3, "stamp": True})
+    for stream in (True, False):
+        bodies = [turn(up, "a", "question %d" % n, stream=stream, store=False).body for n in range(3)]
+        ids = [body.split(b'"id":"')[1].split(b'"')[0] for body in bodies]
+        assert len(set(ids)) == 3 and ids == sorted(ids)
+        for body, name in zip(bodies, ids):
+            assert body.count(name[len("resp_"):]) > 1
+            assert (b"event: response.completed" in body) == stream
+        if stream:
+            stamps = [e["fake_ns"] for b in bodies for n, e in Answer(200, {}, b).events() if n == "response.output_text.delta"]
+            assert stamps == sorted(stamps) and len(set(stamps)) > 1
+        else:
+            assert len({body.replace(name[len("resp_"):], b"TAG") for body, name in zip(bodies, ids)}) == 1
+    up.account("a", do=None)
+    assert text_of(turn(up, "a", "x").json()) == fake.expected_text(["user:x"])
+
+
 # ---- other endpoints ----
 
 def test_stored_responses(up):

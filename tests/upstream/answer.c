@@ -162,6 +162,8 @@ void fake_answer(struct fake_exchange *x, int status, const char *content_type, 
 		ph_die("an answer of more than %zu bytes was ordered", FAKE_ANSWER_MAX);
 	if (x->record)
 		x->record->status = status;
+	if (x->tag[0])
+		fake_canned_keep(x);
 	fake_play_start(x);
 }
 

@@ -225,7 +225,7 @@ void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
 	x->body = ph_buf_str(&x->conn->body);
 	x->account = NULL;
 	x->by_path = x->turn = x->faulted = false;
-	x->stored[0] = '\0';
+	x->stored[0] = x->tag[0] = '\0';
 	if (ph_target_split(x->head->target, &x->path, &x->query)) {
 		fake_answer_error(x, 400, "invalid_request_error", NULL, NULL, "Bad request target.");
 		return;

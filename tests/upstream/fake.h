@@ -9,6 +9,7 @@
  *     context.c   the conversation as the account sees it: canonical entries, their hash, foreign and
  * unpaired items object.c    response objects and items;  events.c  the stream of a turn, with its faults
  *     rest.c      every other endpoint;  control.c  /_fake/...
+ *     canned.c    answers made once, for benchmarks
  *     answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
  *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
  *     script.c    what a test ordered;  walk.c  members of JSON objects
@@ -34,6 +35,7 @@
 #define FAKE_ECHO_MAX    1024              /* bytes of the last user text that an answer repeats */
 #define FAKE_NAME_MAX    32
 #define FAKE_ID_MAX      128
+#define FAKE_TAG_MAX     80 /* name, run, number */
 
 struct fake_server;
 struct fake_conn;
@@ -212,6 +214,9 @@ struct fake_do {
 	int64_t done, line_end, comments, pretty, no_event, bom;
 	/* the fault */
 	int64_t at, at_event, fault, for_ms, then;
+	/* benchmarks: canned.c */
+	int64_t canned;
+	struct fake_canned *cans[2]; /* JSON, stream */
 	/* markers only */
 	struct ph_str on;
 	int64_t times;
@@ -400,6 +405,7 @@ struct fake_exchange {
 	bool turn;                /* counts as running */
 	bool faulted;             /* mode or script made it fail */
 	bool by_path;             /* the account was named by the path */
+	char tag[FAKE_TAG_MAX];   /* of the turn, where its answer is to be kept; else empty */
 	char stored[FAKE_ID_MAX]; /* response to forget again if the peer leaves early */
 	struct fake_play play;
 };
@@ -457,7 +463,7 @@ struct fake_turn {
 	struct ph_json_member ask[FAKE_ASK_NR];
 	struct fake_context context;
 	const struct fake_stored *parent;
-	char tag[64]; /* "NAME_0000002a": what the ids of this turn share */
+	char tag[FAKE_TAG_MAX]; /* "NAME_0000002a": what the ids of this turn share */
 	char id[FAKE_ID_MAX];
 	bool stream, store, reasoning, sealed;
 	uint64_t created_at, seen_bytes, output_tokens;
@@ -468,6 +474,11 @@ struct fake_turn {
 	size_t items;          /* in output */
 	bool finished;         /* a completed or incomplete end was made */
 };
+
+/* Benchmarks: the answer that is about to leave is kept for later turns; a kept one is sent, or false. */
+void fake_canned_keep(struct fake_exchange *x);
+bool fake_canned_answer(struct fake_exchange *x);
+struct fake_canned *fake_canned_free(struct fake_canned *c); /* returns NULL; NULL is allowed */
 
 /* Writes a response object. output NULL leaves the member out. */
 enum fake_status {

@@ -90,6 +90,7 @@ static const struct member members[] = {
 	M(fault, WORD, faults),
 	M(for_ms, NUMBER, NULL),
 	M(then, WORD, faults),
+	M(canned, YES_NO, NULL),
 	M(on, ARRAY, NULL),
 	M(times, NUMBER, NULL),
 };
@@ -124,6 +125,8 @@ struct fake_do *fake_do_unref(struct fake_do *d)
 	if (!d || --d->refs > 0)
 		return NULL;
 	ph_list_remove(&d->node);
+	for (size_t i = 0; i < 2; i++)
+		d->cans[i] = fake_canned_free(d->cans[i]);
 	ph_arena_deinit(&d->arena);
 	free(d);
 	return NULL;

@@ -269,6 +269,8 @@ static void prepare(struct fake_turn *t)
 
 	fake_account_mint(t->x->account, tag, sizeof(tag));
 	memcpy(t->tag, tag, sizeof(tag));
+	if (FAKE_DO(d, canned, false))
+		memcpy(t->x->tag, tag, sizeof(tag));
 	snprintf(t->id, sizeof(t->id), "resp_%s", tag);
 	if (d && d->id.p)
 		ph_str_copy(t->id, sizeof(t->id), d->id);
@@ -404,10 +406,13 @@ static void go_on(struct fake_turn *t, struct ph_err *err)
 
 void fake_turn_start(struct fake_exchange *x)
 {
-	struct fake_turn *t = ph_alloc(sizeof(*t));
+	struct fake_turn *t;
 	struct ph_err err = {0};
 
 	count_running(x);
+	if (fake_canned_answer(x))
+		return;
+	t = ph_alloc(sizeof(*t));
 	t->x = x;
 	fake_context_init(&t->context, x->account, &x->arena);
 	if (ph_json_scan(x->body, ask_names, FAKE_ASK_NR, t->ask, &err)) {
