@@ -511,6 +511,15 @@ static void make_call(struct emitter *e, const struct call *c)
 	ph_buf_deinit(&item);
 }
 
+/* The text of a member that is a string; else what stands there stays. */
+static void read_text(struct ph_arena *a, const struct ph_json_member *m, struct ph_str *ret)
+{
+	struct ph_str text;
+
+	if (m->kind == PH_JSON_STRING && ph_json_text(m->value, a, &text))
+		*ret = text;
+}
+
 /* A script's call: {"name":..,"arguments":"text" or object,"call_id":..}; with "input" it is a custom tool's.
  */
 static void make_scripted_call(struct emitter *e, struct ph_str json)
@@ -540,12 +549,10 @@ static void make_scripted_call(struct emitter *e, struct ph_str json)
 	const struct ph_json_member *args = &m[c.custom ? INPUT : ARGUMENTS];
 	if (args->kind == PH_JSON_OBJECT)
 		c.arguments = args->value;
-	else if (args->kind == PH_JSON_STRING)
-		(void)!ph_json_text(args->value, a, &c.arguments);
-	if (m[NAME].kind == PH_JSON_STRING)
-		(void)!ph_json_text(m[NAME].value, a, &c.name);
-	if (m[CALL_ID].kind == PH_JSON_STRING)
-		(void)!ph_json_text(m[CALL_ID].value, a, &c.call_id);
+	else
+		read_text(a, args, &c.arguments);
+	read_text(a, &m[NAME], &c.name);
+	read_text(a, &m[CALL_ID], &c.call_id);
 	make_call(e, &c);
 }
 
