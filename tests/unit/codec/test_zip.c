@@ -5,6 +5,7 @@
 
 #include "posthouse/zip.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <zlib.h>
@@ -411,6 +412,34 @@ static void test_pack_room(void **state)
 	}
 }
 
+static void *pack_in_a_thread(void *arg)
+{
+	struct ph_buf packed, out;
+
+	ph_buf_init(&packed, MAX);
+	ph_buf_init(&out, MAX);
+	*(int *)arg = ph_zstd_pack(PH_STR(TEXT), &packed) | ph_zstd_unpack(ph_buf_str(&packed), &out) |
+		      (ph_str_eq(ph_buf_str(&out), PH_STR(TEXT)) ? 0 : 1);
+	ph_buf_deinit(&packed);
+	ph_buf_deinit(&out);
+	return NULL;
+}
+
+/* Each thread has contexts of its own, and they go with it (LeakSanitizer sees to that). */
+static void test_pack_in_threads(void **state)
+{
+	pthread_t threads[4];
+	int results[4] = {-1, -1, -1, -1};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, pack_in_a_thread, &results[i]), 0);
+	for (size_t i = 0; i < PH_COUNT(threads); i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(results[i], 0);
+	}
+}
+
 static void test_unpack_refuses(void **state)
 {
 	struct ph_buf packed, out;
@@ -453,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_pack),
 		cmocka_unit_test(test_pack_nothing),
 		cmocka_unit_test(test_pack_room),
+		cmocka_unit_test(test_pack_in_threads),
 		cmocka_unit_test(test_unpack_refuses),
 	};
 
