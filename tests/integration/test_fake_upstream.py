@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import pathlib
+import random
 import socket
 import struct
 import sys
@@ -432,6 +433,9 @@ def test_typing_errors_are_refused(up):
         up.script("a", {"statsu": 500})
     with pytest.raises(ValueError, match="bad value"):
         up.script("a", {"fault": "explode"})
+    for do in ({"at": "item"}, {"at": "head", "fault": "failed"}, {"fault": "eof", "then": "reset"}, [], 1):
+        with pytest.raises(ValueError):
+            up.script("a", do)
     assert turn(up, "a", "x " + fake.marker(oops=1)).json()["error"]["code"] == "bad_fake_script"
 
 
@@ -542,6 +546,42 @@ def test_canned_answers_have_fresh_ids_and_nothing_else(up):
             assert len({body.replace(name[len("resp_"):], b"TAG") for body, name in zip(bodies, ids)}) == 1
     up.account("a", do=None)
     assert text_of(turn(up, "a", "x").json()) == fake.expected_text(["user:x"])
+
+
+def test_whatever_peers_do_nothing_runs_on(up):
+    dice = random.Random(7)
+    faults = [{}, {"slice": 40}, {"slice": 300, "slice_delay_ms": 10}, {"deltas": 5, "delay_ms": 10}, {"text_bytes": 1 << 20},
+              {"close": True}, {"framing": "eof"}, {"status": 503}, {"first_delay_ms": 30}]
+    faults += [{"at": at, "fault": fault} for at in ("head", "item", "output") for fault in ("eof", "reset", "silence", "end")]
+    open_ones = []
+    for _ in range(400):
+        body = {"model": "m", "stream": dice.random() < 0.8, "input": "x " + fake.marker(**dice.choice(faults))}
+        data = json.dumps(body).encode()
+        s = socket.create_connection((up.host, up.port))
+        s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer sk-%s\r\nContent-Length: %d\r\n\r\n%s" %
+                  (dice.choice([b"a", b"b"]), len(data), data[:dice.choice([len(data), len(data), 20])]))
+        open_ones.append(s)
+        if len(open_ones) > 20:
+            s = open_ones.pop(dice.randrange(len(open_ones)))
+            s.setblocking(False)
+            try:
+                s.recv(dice.choice([1, 65536]))
+            except OSError:
+                pass
+            if dice.random() < 0.5:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+    for s in open_ones:
+        s.close()
+    for _ in range(500):
+        stats = up.stats()
+        if stats["connections_open"] == 1 and stats["accounts"]["a"]["running"] == stats["accounts"]["b"]["running"] == 0:
+            break
+        time.sleep(0.02)
+    assert stats["connections_open"] == 1
+    for name in ("a", "b"):
+        n = stats["accounts"][name]
+        assert n["running"] == 0 and n["turns"] == n["completed"] + n["cancelled"] + n["faulted"]
 
 
 # ---- other endpoints ----

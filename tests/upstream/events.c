@@ -277,7 +277,7 @@ static void reach(struct emitter *e, enum fake_point point)
 		return;
 	if (!e->d->at && e->d->at_event == FAKE_UNSET && point == FAKE_AT_OUTPUT)
 		strike(e);
-	if (e->d->at == (int64_t)point)
+	if (e->d->at == (int64_t)point || (e->d->at == FAKE_AT_BODY && point == FAKE_AT_ITEM))
 		strike(e);
 }
 

@@ -213,6 +213,19 @@ static int read_member(struct fake_do *d, struct ph_str name, struct ph_str valu
 	return ph_fail(err, PH_E_PARAM_BAD, "fake script: unknown member \"%.*s\"", PH_STR_ARG(name));
 }
 
+/* A fault that could never happen is an error like any other. */
+static int check_fault(const struct fake_do *d, struct ph_err *err)
+{
+	if ((d->at || d->at_event != FAKE_UNSET || d->for_ms != FAKE_UNSET) && !d->fault)
+		return ph_fail(err, PH_E_PARAM_BAD, "fake script: a point without \"fault\"");
+	if (d->then && d->fault != FAKE_SILENCE)
+		return ph_fail(err, PH_E_PARAM_BAD, "fake script: \"then\" follows a silence");
+	if (d->at == FAKE_AT_HEAD && (d->fault > FAKE_SILENCE || d->then > FAKE_SILENCE))
+		return ph_fail(
+			err, PH_E_PARAM_BAD, "fake script: at \"head\" only end, eof, reset and silence");
+	return 0;
+}
+
 struct fake_do *fake_do_parse(struct ph_str json, struct ph_err *err)
 {
 	struct fake_do *d = do_new();
@@ -224,6 +237,8 @@ struct fake_do *fake_do_parse(struct ph_str json, struct ph_err *err)
 		result = ph_fail(err, PH_E_PARAM_BAD, "fake script: not an object");
 	while (!result && fake_member_next(text, &offset, &name, &value))
 		result = read_member(d, name, value, err);
+	if (!result)
+		result = check_fault(d, err);
 	return result ? fake_do_unref(d) : d;
 }
 
