@@ -185,7 +185,7 @@ struct ph_response {
 	struct ph_str id;
 	int64_t account;
 	int flags;
-	int32_t day;
+	int32_t day, class; /* class 1: the turn asked for store:false */
 	struct ph_str input, output, envelope; /* decoded */
 };
 struct ph_response_read;

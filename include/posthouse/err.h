@@ -84,8 +84,8 @@ enum ph_blame {
 	X(UPSTREAM_DENIED,   503, OTHER_ACCOUNT, ACCOUNT, "upstream_denied",   "server_error",          "no_accounts",                 "No upstream account can take this request.") \
 	X(UPSTREAM_CANNOT,   400, OTHER_ACCOUNT, NOBODY,  "upstream_cannot",   "invalid_request_error", NULL,                          "The upstream cannot serve this model.") \
 	X(UPSTREAM_REFUSED,  400, GIVE_UP,       CLIENT,  "upstream_refused",  "invalid_request_error", NULL,                          "The upstream refused the request.") \
-	X(DATABASE_AWAY,     503, GIVE_UP,       SELF,    "database_away",     "server_error",          "service_unavailable",         "The conversation cannot be looked up right now. Retry with the same previous_response_id.") \
-	X(DATABASE_ERROR,    503, GIVE_UP,       SELF,    "database_error",    "server_error",          "service_unavailable",         "The conversation cannot be looked up right now. Retry with the same previous_response_id.") \
+	X(DATABASE_AWAY,     503, GIVE_UP,       SELF,    "database_away",     "server_error",          "service_unavailable",         "The gateway's database cannot be reached right now. Retry the same request: a previous_response_id stays valid.") \
+	X(DATABASE_ERROR,    503, GIVE_UP,       SELF,    "database_error",    "server_error",          "service_unavailable",         "The gateway's database cannot be reached right now. Retry the same request: a previous_response_id stays valid.") \
 	X(CLIENT_GONE,       499, GIVE_UP,       CLIENT,  "client_gone",       "invalid_request_error", NULL,                          "")
 /* clang-format on */
 

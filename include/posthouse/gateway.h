@@ -23,9 +23,9 @@ struct ph_gateway_options {
 	const char *node; /* NAME, or NAME/n */
 };
 struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *options, struct ph_err *err);
-/* Reads accounts and keys, and again whenever their topics move. ready(arg) fires when the node knows enough to serve,
- * once. */
-void ph_gateway_start(struct ph_gateway *g, void (*ready)(void *arg), void *arg);
+/* Settles with the database what a node must know, then reads accounts and keys, and again whenever their topics move.
+ * ready(arg) fires once, when the node knows enough to serve; fatal(arg) when it never will (logged). */
+void ph_gateway_start(struct ph_gateway *g, void (*ready)(void *arg), void (*fatal)(void *arg), void *arg);
 bool ph_gateway_ready(const struct ph_gateway *g);
 size_t ph_gateway_turns(const struct ph_gateway *g); /* that run, commits included */
 /* Ends the turns that still run: those shown get a failed terminal event, the others 503. Returns how many. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "account/account_priv.h"
+#include "account_priv.h"
 #include "posthouse/json.h"
 
 #define SECRET_MAX (64 * 1024)

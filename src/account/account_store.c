@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The SQL of accounts. */
-#include "account/account_priv.h"
+#include "account_priv.h"
 
 struct ph_pg_call *ph_account_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 {

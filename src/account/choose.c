@@ -3,7 +3,7 @@
  * Which account takes a turn. One pass over the accounts; each is either out for a reason, which is remembered for the
  * answer to the client, or compared with the best so far.
  */
-#include "account/account_priv.h"
+#include "account_priv.h"
 
 #define DEMOTED_MS     1000
 #define DEMOTED_MAX_MS 30000

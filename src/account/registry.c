@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "account/account_priv.h"
+#include "account_priv.h"
 #include "posthouse/log.h"
 
 static void on_wake(void *arg)

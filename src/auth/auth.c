@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-#include "auth/auth_priv.h"
+#include "auth_priv.h"
 #include "posthouse/clock.h"
 #include "posthouse/crypt.h"
 

@@ -2,7 +2,7 @@
 /* The SQL of API keys, and keys made from its rows. */
 #include <stdlib.h>
 
-#include "auth/auth_priv.h"
+#include "auth_priv.h"
 
 struct ph_pg_call *ph_auth_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 {

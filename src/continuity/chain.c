@@ -2,7 +2,7 @@
 /* Reading a chain: one call to the database, and the rows put in order as runs of items. */
 #include <stdlib.h>
 
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/metrics.h"
 
 /* Room that a new turn needs below the hop limit, so that no reader ever meets a chain that is too deep. */

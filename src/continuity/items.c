@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/json.h"
 
 #define REFERENCE_MAX 1024 /* bytes of an item that is only a reference */

@@ -6,7 +6,7 @@
  * Calls and their outputs stay in pairs, joined by call_id. Reasoning goes whole: its ciphertext is bound to the
  * account, its id leads nowhere. Ids that an account minted go, because another would look them up.
  */
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/json.h"
 
 #define ITEM_MAX SIZE_MAX /* edits only shrink an item */

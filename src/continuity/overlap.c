@@ -11,7 +11,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/crypt.h"
 
 struct entry {

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/json.h"
 
 /* One run for one account: its own, made neutral, or the client's words. */

@@ -2,7 +2,7 @@
 /* Reading what is stored: one response by its id, and items by theirs. */
 #include <stdlib.h>
 
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/json.h"
 
 #define DECODED_MAX (256 * 1024 * 1024)
@@ -31,6 +31,7 @@ static int fill_response(struct ph_response *ret, const struct ph_pg_result *r, 
 	ret->id = ph_pg_str(r, 0, RESPONSE_ID);
 	ret->account = ph_pg_int(r, 0, ACCOUNT);
 	ret->day = (int32_t)ph_pg_int(r, 0, DAY);
+	ret->class = (int32_t)ph_pg_int(r, 0, CLASS);
 	ret->flags = (int)ph_pg_int(r, 0, FLAGS);
 	rc = ph_body_decode(a, codec, ph_pg_str(r, 0, INPUT), &ret->input);
 	if (rc == 0)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 #include "posthouse/clock.h"
 #include "posthouse/crypt.h"
 #include "posthouse/json.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The SQL of snapshots: one function of the schema each (sql/README.md). */
-#include "continuity/continuity_priv.h"
+#include "continuity_priv.h"
 
 #define CHAIN_TIMEOUT_MS 5000 /* a chain of thousands of turns may take longer than a look-up */
 

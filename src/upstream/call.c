@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "upstream/upstream_priv.h"
+#include "upstream_priv.h"
 
 #define HEAD_MAX (128 * 1024)
 #define ABANDONED_MS 1000

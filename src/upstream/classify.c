@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "posthouse/json.h"
-#include "upstream/upstream_priv.h"
+#include "upstream_priv.h"
 
 #define TEXT_MAX 512
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "posthouse/metrics.h"
-#include "upstream/upstream_priv.h"
+#include "upstream_priv.h"
 
 #define IDLE_MS  60000 /* below what common servers and balancers allow */
 #define IDLE_MAX 512   /* per origin */

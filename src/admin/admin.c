@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Probes and metrics. Live: every worker's loop turned lately. Ready: the node knows what it must and does not drain;
+ * losing the database does not unready a node that was ready, because all nodes share it and ejecting all helps nobody.
+ */
+#include "posthouse/admin.h"
+
+#include "posthouse/metrics.h"
+
+#define BEAT_MAX_MS 10000 /* a loop that did not turn for so long is stuck */
+#define METRICS_MAX (4 * 1024 * 1024)
+
+static void reply(struct ph_exchange *x, int status, struct ph_str type, struct ph_str body)
+{
+	struct ph_buf headers;
+
+	ph_buf_init(&headers, 1024);
+	ph_http_put_header(&headers, PH_STR("content-type"), type);
+	ph_http_put_header(&headers, PH_STR("cache-control"), PH_STR("no-store"));
+	x->ops->head(x->end, status, &headers, (int64_t)body.n);
+	x->ops->push(x->end, body);
+	x->ops->finish(x->end);
+	ph_buf_deinit(&headers);
+}
+
+static void reply_text(struct ph_exchange *x, int status, const char *text)
+{
+	struct ph_buf body;
+
+	ph_buf_init(&body, 4096);
+	ph_buf_printf(&body, "%s\n", text);
+	reply(x, status, PH_STR("text/plain; charset=utf-8"), ph_buf_str(&body));
+	ph_buf_deinit(&body);
+}
+
+static void live(struct ph_exchange *x)
+{
+	if (ph_metrics_oldest_beat_ms() > BEAT_MAX_MS)
+		reply_text(x, 503, "a worker's event loop is stuck");
+	else
+		reply_text(x, 200, "ok");
+}
+
+static void ready(const struct ph_admin *a, struct ph_exchange *x)
+{
+	const char *why = *a->draining ? "draining" : *a->started ? NULL : ph_gateway_unready(a->gateway);
+
+	reply_text(x, why ? 503 : 200, why ? why : "ok");
+}
+
+static void startup(const struct ph_admin *a, struct ph_exchange *x)
+{
+	const char *why = *a->started ? NULL : ph_gateway_unready(a->gateway);
+
+	reply_text(x, why ? 503 : 200, why ? why : "ok");
+}
+
+static void metrics(struct ph_exchange *x)
+{
+	struct ph_buf body;
+
+	ph_buf_init(&body, METRICS_MAX);
+	ph_metrics_print(&body);
+	reply(x, 200, PH_STR("text/plain; version=0.0.4; charset=utf-8"), ph_buf_str(&body));
+	ph_buf_deinit(&body);
+}
+
+void ph_admin_handle(struct ph_admin *a, struct ph_exchange *x)
+{
+	bool get = ph_str_eq(x->head->method, PH_STR("GET")) || ph_str_eq(x->head->method, PH_STR("HEAD"));
+
+	if (!get)
+		reply_text(x, 405, "only GET is allowed here");
+	else if (ph_str_eq(x->path, PH_STR("/livez")))
+		live(x);
+	else if (ph_str_eq(x->path, PH_STR("/readyz")))
+		ready(a, x);
+	else if (ph_str_eq(x->path, PH_STR("/startupz")))
+		startup(a, x);
+	else if (ph_str_eq(x->path, PH_STR("/metrics")))
+		metrics(x);
+	else
+		reply_text(x, 404, "there are /livez, /readyz, /startupz and /metrics");
+}

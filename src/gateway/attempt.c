@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One attempt of a turn at one account: the body is put together, sent, and the answer is led to the relay, or
+ * collected where it is whole or an error. What the upstream's bytes mean is the classifier's business; what follows
+ * from it is the machine's.
+ */
+#include <stdlib.h>
+
+#include "request_priv.h"
+#include "posthouse/clock.h"
+#include "posthouse/metrics.h"
+
+#define HEAD_MAX   (128 * 1024)
+#define REFUSE_MAX (1024 * 1024) /* of an error's body; the rest is ignored */
+
+enum { ATTEMPT_OK, ATTEMPT_FAILED, ATTEMPT_CANCELLED };
+
+static void count(struct ph_request *r, unsigned outcome)
+{
+	ph_metric_add(PH_M_ATTEMPTS, (unsigned)r->account->kind, outcome, 1);
+}
+
+/* ---- what is sent ---- */
+
+static void bound_error(struct ph_request *r, const struct ph_bound *bound)
+{
+	struct ph_account *owner = ph_accounts_find(r->g->accounts, bound->account);
+
+	if (owner && owner->state != PH_ACCOUNT_DISABLED)
+		ph_fail_param(&r->fault, PH_E_ACCOUNT_AWAY, "input", "%s", "");
+	else
+		ph_fail_param(&r->fault, PH_E_ACCOUNT_BOUND, "input", "The item is of type '%s'.", bound->type);
+}
+
+static int with_reasoning(struct ph_request *r, struct ph_buf *items)
+{
+	struct ph_buf stripped;
+	int rc;
+
+	if (!r->strip)
+		return 0;
+	ph_buf_init(&stripped, items->max);
+	rc = ph_items_strip_reasoning(ph_buf_str(items), &stripped);
+	ph_buf_deinit(items);
+	*items = stripped;
+	return rc;
+}
+
+/* The items to send in place of the client's input. */
+static int put_items(struct ph_request *r, struct ph_buf *items, struct ph_bound *bound)
+{
+	struct ph_target target = { r->account->id, r->account->kind == PH_CODEX };
+	struct ph_str own = r->body.items;
+	struct ph_buf resolved;
+	int rc = 0;
+
+	ph_buf_init(&resolved, items->max);
+	if (r->found_count) {
+		rc = ph_items_dereference(own, r->found, r->found_count, &target, &resolved, bound);
+		own = ph_buf_str(&resolved);
+	}
+	if (rc == 0 && r->mode == PH_MODE_REPLAYED)
+		rc = ph_chain_replay(r->chain, &target, own, items, bound);
+	else if (rc == 0 && ph_buf_puts(items, own))
+		rc = -PH_E_CHAIN_TOO_LARGE;
+	ph_buf_deinit(&resolved);
+	return rc ? rc : with_reasoning(r, items);
+}
+
+static int build_body(struct ph_request *r, struct ph_buf *out)
+{
+	uint64_t max = r->g->config->max_body;
+	bool anchor = r->mode == PH_MODE_FORWARDED;
+	struct ph_bound bound = { .account = 0 };
+	struct ph_buf items;
+	int rc;
+
+	r->attempt.had_anchor = anchor;
+	r->attempt.had_reasoning = !r->strip;
+	if (r->mode != PH_MODE_REPLAYED && !r->found_count && !r->strip)
+		return ph_turn_body_write(&r->body, anchor, PH_STR_NONE, out);
+	ph_buf_init(&items, max);
+	rc = put_items(r, &items, &bound);
+	if (rc == 0)
+		rc = ph_turn_body_write(&r->body, anchor, items.p ? ph_buf_str(&items) : PH_STR(""), out);
+	ph_buf_deinit(&items);
+	if (rc == -PH_E_ACCOUNT_BOUND)
+		bound_error(r, &bound);
+	else if (rc)
+		ph_fail_param(&r->fault, PH_E_CHAIN_TOO_LARGE, "input", "It holds more than %llu bytes.", (unsigned long long)max);
+	return rc ? -r->fault.code : 0;
+}
+
+/* ---- what comes back ---- */
+
+int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
+{
+	struct ph_failed_answer answer = { status, body, r->attempt.after_ms, r->attempt.had_anchor, r->attempt.had_reasoning };
+	struct ph_failure failure;
+
+	ph_classify(&answer, &failure);
+	r->attempt.after_ms = failure.after_ms;
+	ph_fail(&r->fault, failure.code, "account %s: HTTP status %d", r->account->name, status);
+	ph_buf_reset(&r->words);
+	ph_buf_puts(&r->words, ph_str(body.p, body.n < REFUSE_MAX ? body.n : REFUSE_MAX));
+	r->words_status = status;
+	return -failure.code;
+}
+
+static void on_connected(void *owner)
+{
+	ph_request_event(owner, 1);
+}
+
+static void on_sent(void *owner)
+{
+	struct ph_request *r = owner;
+
+	r->attempt.sent_ns = ph_clock_ns();
+	ph_request_event(r, 1);
+}
+
+static bool is_sse(const struct ph_head *head)
+{
+	struct ph_str type = ph_head_get(head, PH_STR("content-type"));
+
+	return type.n >= 17 && ph_str_eq_nocase(ph_str(type.p, 17), PH_STR("text/event-stream"));
+}
+
+/* An answer can overtake the end of its request: what was waited for has happened. */
+static void catch_up(struct ph_request *r)
+{
+	while (r->sm.state < REQ_AWAIT && r->sm.state >= REQ_CONNECT)
+		ph_request_event(r, 1);
+}
+
+static void on_head(void *owner, const struct ph_head *head)
+{
+	struct ph_request *r = owner;
+	struct ph_attempt *a = &r->attempt;
+
+	catch_up(r);
+	a->status = head->status;
+	a->sse = head->status / 100 == 2 && r->body.stream && is_sse(head);
+	a->refused = head->status / 100 != 2 || (r->body.stream && !a->sse);
+	a->after_ms = ph_retry_after_ms(head);
+	ph_reply_pass_headers(head, &a->headers);
+	ph_buf_init(&a->body, a->refused ? REFUSE_MAX : r->g->config->max_body + REFUSE_MAX);
+	if (a->sse)
+		ph_relay_open(r);
+	else if (!a->refused)
+		ph_request_event(r, 1); /* AWAIT -> RELAY: a whole answer is on its way */
+}
+
+static void on_body(void *owner, struct ph_str bytes)
+{
+	struct ph_request *r = owner;
+	struct ph_attempt *a = &r->attempt;
+	int rc;
+
+	if (a->refused) {
+		size_t room = REFUSE_MAX - a->body.n;
+
+		ph_buf_puts(&a->body, ph_str(bytes.p, bytes.n < room ? bytes.n : room));
+		return;
+	}
+	if (!a->sse) {
+		if (ph_buf_puts(&a->body, bytes)) {
+			ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer above %zu bytes", a->body.max);
+			ph_request_event(r, -PH_E_UPSTREAM_BAD);
+		}
+		return;
+	}
+	rc = ph_relay_feed(r, bytes);
+	if (rc && r->sm.state <= REQ_RELAY && r->attempt.call) {
+		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an event above the limit");
+		ph_request_event(r, rc);
+	}
+}
+
+/* A whole answer: a response object, or something that only looks like one. */
+static void on_whole(struct ph_request *r)
+{
+	struct ph_attempt *a = &r->attempt;
+	struct ph_str body = ph_str_trim(ph_buf_str(&a->body));
+
+	r->terminal_ns = ph_clock_ns();
+	if (!r->first_event_ns)
+		r->first_event_ns = r->terminal_ns;
+	if (ph_json_kind(body) != PH_JSON_OBJECT || ph_json_check(body, NULL) || !ph_collect_response(&r->collect, body)) {
+		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
+		return;
+	}
+	if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
+		int code = ph_attempt_failure(r, body, 0);
+
+		if (ph_err_info(code)->remedy != PH_GIVE_UP) {
+			ph_request_event(r, code);
+			return;
+		}
+		r->relay.ended = PH_TERMINAL_FAILED;
+	} else if (ph_str_eq(r->collect.status, PH_STR("incomplete"))) {
+		r->relay.ended = PH_TERMINAL_INCOMPLETE;
+	} else if (ph_str_eq(r->collect.status, PH_STR("completed"))) {
+		r->relay.ended = PH_TERMINAL_COMPLETED;
+	}
+	ph_request_event(r, 1);
+}
+
+static void on_stream_over(struct ph_request *r)
+{
+	enum { EOF_BEFORE, EOF_HELD, EOF_SHOWN };
+
+	ph_relay_finish_feed(r);
+	if (r->sm.state < REQ_CONNECT || r->sm.state > REQ_RELAY || r->attempt.call)
+		return; /* the last unit ended it, one way or another */
+	ph_metric_add(PH_M_UPSTREAM_EOF, r->shown ? EOF_SHOWN : r->relay.saw_created ? EOF_HELD : EOF_BEFORE, 0, 1);
+	ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_DROPPED, "account %s ended the stream without a terminal event",
+				    r->account->name));
+}
+
+static void on_end(void *owner, int status, const struct ph_err *err)
+{
+	struct ph_request *r = owner;
+	struct ph_attempt *a = &r->attempt;
+
+	a->call = NULL;
+	if (r->sm.state < REQ_CONNECT || r->sm.state > REQ_RELAY)
+		return; /* the rest of an answer whose terminal event was seen */
+	catch_up(r);
+	if (status && !a->refused && !(a->sse && status == -PH_E_UPSTREAM_DROPPED)) {
+		r->fault = *err;
+		ph_request_event(r, status);
+	} else if (a->refused) {
+		ph_request_event(r, ph_attempt_failure(r, ph_buf_str(&a->body), a->status / 100 == 2 ? 0 : a->status));
+	} else if (a->sse) {
+		on_stream_over(r);
+	} else {
+		on_whole(r);
+	}
+}
+
+static const struct ph_call_events events = { on_connected, on_sent, on_head, on_body, on_end };
+
+int ph_attempt_start(struct ph_request *r)
+{
+	struct ph_buf head, body;
+	struct ph_call_request request = {
+		.base = &r->account->base,
+		.method = PH_STR("POST"),
+		.path = PH_STR("/responses"),
+		.head = &head,
+		.body = &body,
+		.fresh = r->fresh,
+	};
+	int rc;
+
+	ph_attempt_end(r);
+	r->attempts++;
+	ph_buf_init(&r->attempt.headers, HEAD_MAX);
+	ph_buf_init(&r->attempt.body, REFUSE_MAX);
+	ph_buf_init(&body, r->g->config->max_body + REFUSE_MAX);
+	ph_collect_reset(&r->collect);
+	rc = build_body(r, &body);
+	if (rc == 0) {
+		ph_buf_init(&head, HEAD_MAX);
+		ph_account_headers(&head, r->account, r->x, r->body.stream ? PH_STR("text/event-stream") : PH_STR("application/json"),
+			true);
+		r->attempt.open = true;
+		r->attempt.call = ph_call_start(r->g->upstream, &request, &events, r);
+		ph_buf_deinit(&head);
+	}
+	ph_buf_deinit(&body);
+	return rc;
+}
+
+void ph_attempt_end(struct ph_request *r)
+{
+	if (r->attempt.call) {
+		ph_call_cancel(r->attempt.call);
+		r->attempt.call = NULL;
+	}
+	if (r->attempt.open)
+		count(r, r->client_gone ? ATTEMPT_CANCELLED : ATTEMPT_FAILED);
+	ph_relay_close(r);
+	ph_buf_deinit(&r->attempt.headers);
+	ph_buf_deinit(&r->attempt.body);
+	memset(&r->attempt, 0, sizeof r->attempt);
+}
+
+void ph_attempt_finish(struct ph_request *r)
+{
+	count(r, ATTEMPT_OK);
+	r->attempt.open = false;
+	if (r->attempt.call)
+		ph_call_abandon(r->attempt.call);
+	r->attempt.call = NULL;
+}

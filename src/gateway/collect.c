@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a turn produced, picked from the answer that passes by: finished items, and the terminal response object. All as
+ * spans of the bytes that came; nothing is printed anew.
+ */
+#include <stdlib.h>
+
+#include "request_priv.h"
+
+#define INDEX_MAX   65536
+
+enum { R_ID, R_STATUS, R_OUTPUT, R_USAGE, R_MODEL, R_NR };
+static const struct ph_str response_names[R_NR] = {
+	[R_ID] = { "id", 2 },
+	[R_STATUS] = { "status", 6 },
+	[R_OUTPUT] = { "output", 6 },
+	[R_USAGE] = { "usage", 5 },
+	[R_MODEL] = { "model", 5 },
+};
+
+void ph_collect_reset(struct ph_collect *c)
+{
+	for (size_t i = 0; i < c->item_count; i++)
+		free((void *)(uintptr_t)c->items[i].p);
+	free(c->items);
+	ph_buf_deinit(&c->response);
+	ph_buf_deinit(&c->joined);
+	ph_buf_deinit(&c->envelope);
+	*c = (struct ph_collect){ .items = NULL };
+	ph_buf_init(&c->response, PH_COLLECT_MAX);
+	ph_buf_init(&c->joined, PH_COLLECT_MAX);
+	ph_buf_init(&c->envelope, PH_COLLECT_MAX);
+}
+
+void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str item)
+{
+	uint64_t i = c->item_count;
+	char *copy;
+
+	(void)!ph_json_u64(index, &i);
+	if (i >= INDEX_MAX || c->bytes + item.n > PH_COLLECT_MAX)
+		return;
+	if (i >= c->item_cap) {
+		size_t cap = i < 16 ? 16 : 2 * (size_t)i;
+
+		c->items = ph_realloc(c->items, cap * sizeof *c->items);
+		memset(c->items + c->item_cap, 0, (cap - c->item_cap) * sizeof *c->items);
+		c->item_cap = cap;
+	}
+	if (i >= c->item_count)
+		c->item_count = (size_t)i + 1;
+	copy = ph_alloc(item.n + 1);
+	memcpy(copy, item.p, item.n);
+	free((void *)(uintptr_t)c->items[i].p);
+	c->items[i] = ph_str(copy, item.n);
+	c->bytes += item.n;
+}
+
+static struct ph_str inside(struct ph_str array)
+{
+	return ph_str_trim(ph_str(array.p + 1, array.n - 2));
+}
+
+/* A short string value without its quotes; escapes in ids and models do not occur, and if one does it stays. */
+static struct ph_str text_of(const struct ph_json_member *m)
+{
+	return m->kind == PH_JSON_STRING ? ph_str(m->value.p + 1, m->value.n - 2) : PH_STR_NONE;
+}
+
+static uint64_t number(struct ph_str object, struct ph_str name)
+{
+	struct ph_json_member m;
+	uint64_t n = 0;
+
+	if (ph_json_kind(object) == PH_JSON_OBJECT && ph_json_find(object, &name, 1, &m) && m.kind == PH_JSON_NUMBER)
+		(void)!ph_json_u64(m.value, &n);
+	return n;
+}
+
+static void read_usage(struct ph_collect *c, struct ph_str usage)
+{
+	static const struct ph_str details = { "input_tokens_details", 20 };
+	struct ph_json_member m;
+
+	c->input_tokens = number(usage, PH_STR("input_tokens"));
+	c->output_tokens = number(usage, PH_STR("output_tokens"));
+	if (ph_json_kind(usage) == PH_JSON_OBJECT && ph_json_find(usage, &details, 1, &m))
+		c->cached_tokens = number(m.value, PH_STR("cached_tokens"));
+}
+
+/* The object with `[]` for its output, so that the items can be put back where they stood. */
+static void make_envelope(struct ph_collect *c, struct ph_str object, const struct ph_json_member *output)
+{
+	if (output->kind == PH_JSON_ABSENT) {
+		ph_buf_puts(&c->envelope, object);
+		return;
+	}
+	ph_buf_puts(&c->envelope, ph_str(object.p, (size_t)(output->value.p - object.p)));
+	ph_buf_puts(&c->envelope, PH_STR("[]"));
+	ph_buf_puts(&c->envelope, ph_str_from(object, (size_t)(output->value.p - object.p) + output->value.n));
+}
+
+static void join_items(struct ph_collect *c)
+{
+	for (size_t i = 0; i < c->item_count; i++) {
+		if (c->items[i].n == 0)
+			continue;
+		if (c->joined.n)
+			ph_buf_putc(&c->joined, ',');
+		ph_buf_puts(&c->joined, c->items[i]);
+	}
+}
+
+bool ph_collect_response(struct ph_collect *c, struct ph_str response)
+{
+	struct ph_json_member m[R_NR];
+	struct ph_str object;
+
+	if (ph_buf_puts(&c->response, response))
+		return false;
+	object = ph_buf_str(&c->response);
+	if (!ph_json_find(object, response_names, R_NR, m))
+		return false;
+	c->id = text_of(&m[R_ID]);
+	c->status = text_of(&m[R_STATUS]);
+	c->model = text_of(&m[R_MODEL]);
+	c->output = m[R_OUTPUT].kind == PH_JSON_ARRAY ? inside(m[R_OUTPUT].value) : PH_STR_NONE;
+	read_usage(c, m[R_USAGE].value);
+	make_envelope(c, object, &m[R_OUTPUT]);
+	if (c->output.n == 0 && c->item_count) {
+		join_items(c);
+		c->output = ph_buf_str(&c->joined);
+		c->output_missing = true;
+	}
+	return true;
+}
+
+void ph_collect_filled(const struct ph_collect *c, struct ph_str response, struct ph_buf *out)
+{
+	struct ph_json_member m;
+	size_t at;
+
+	if (!ph_json_find(response, &response_names[R_OUTPUT], 1, &m)) {
+		ph_buf_puts(out, response);
+		return;
+	}
+	if (m.kind == PH_JSON_ABSENT) {
+		struct ph_str rest = ph_str_trim(ph_str_from(response, 1));
+
+		ph_buf_puts(out, PH_STR("{\"output\":["));
+		ph_buf_puts(out, c->output);
+		ph_buf_puts(out, rest.n && rest.p[0] == '}' ? PH_STR("]") : PH_STR("],"));
+		ph_buf_puts(out, rest);
+		return;
+	}
+	at = (size_t)(m.value.p - response.p);
+	ph_buf_puts(out, ph_str(response.p, at));
+	ph_buf_putc(out, '[');
+	ph_buf_puts(out, c->output);
+	ph_buf_putc(out, ']');
+	ph_buf_puts(out, ph_str_from(response, at + m.value.n));
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Following what changes: accounts, keys, settings. A topic has a version row; a notification is a hint that it moved,
+ * and the poll finds what hints missed. Order on every connect: LISTEN, then read all, then follow.
+ */
+#include <stdlib.h>
+
+#include "gateway_priv.h"
+#include "models.h"
+#include "posthouse/log.h"
+#include "posthouse/metrics.h"
+
+#define RETRY_MS 500
+
+enum { ACCOUNTS, API_KEYS, SETTINGS, TOPICS };
+static const struct ph_str topic_names[TOPICS] = {
+	[ACCOUNTS] = { "accounts", 8 },
+	[API_KEYS] = { "api_keys", 8 },
+	[SETTINGS] = { "settings", 8 },
+};
+
+/* Owner: the gateway. */
+struct ph_follow {
+	struct ph_gateway *g;
+	int64_t version[TOPICS]; /* known here */
+	struct ph_timer retry;   /* a read failed */
+	struct ph_pg_call *reading; /* settings */
+	bool settings_known;
+	bool stale[TOPICS]; /* must be read again once the database is back */
+};
+
+static void read_topic(struct ph_follow *f, int topic);
+
+static int topic_of(struct ph_str name)
+{
+	for (int i = 0; i < TOPICS; i++)
+		if (ph_str_eq(name, topic_names[i]))
+			return i;
+	return TOPICS;
+}
+
+static void check_ready(struct ph_follow *f)
+{
+	struct ph_gateway *g = f->g;
+
+	if (g->ready || ph_follow_unready(f))
+		return;
+	g->ready = true;
+	g->on_ready(g->ready_arg);
+}
+
+const char *ph_follow_unready(const struct ph_follow *f)
+{
+	if (!f->settings_known)
+		return "waiting for the database: its schema and settings have not been read yet";
+	if (!ph_auth_loaded(f->g->auth))
+		return "waiting for the database: the API keys have not been read yet";
+	if (!ph_accounts_loaded(f->g->accounts))
+		return "waiting for the database: the accounts have not been read yet";
+	return NULL;
+}
+
+static void retry_later(struct ph_follow *f, int topic)
+{
+	f->stale[topic] = true;
+	if (!ph_timer_active(&f->retry))
+		ph_timer_start(&f->retry, RETRY_MS);
+}
+
+static void on_accounts(void *arg, int status)
+{
+	struct ph_follow *f = arg;
+
+	ph_models_forget(f->g->models);
+	if (status)
+		retry_later(f, ACCOUNTS);
+	check_ready(f);
+}
+
+static void on_keys(void *arg, int status)
+{
+	struct ph_follow *f = arg;
+
+	if (status)
+		retry_later(f, API_KEYS);
+	check_ready(f);
+}
+
+/* hello(): what the whole database says of itself. */
+static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	enum { SCHEMA_VERSION, NEEDS_VERSION, TODAY, SERVER_VERSION, RETENTION, RETENTION_UNSTORED };
+	struct ph_follow *f = arg;
+
+	f->reading = NULL;
+	if (err || ph_pg_rows(r) == 0) {
+		retry_later(f, SETTINGS);
+		return;
+	}
+	ph_continuity_set_retention(f->g->continuity, ph_pg_float(r, 0, RETENTION), ph_pg_float(r, 0, RETENTION_UNSTORED));
+	f->settings_known = true;
+	check_ready(f);
+}
+
+static void read_topic(struct ph_follow *f, int topic)
+{
+	f->stale[topic] = false;
+	if (topic == ACCOUNTS)
+		ph_accounts_reload(f->g->accounts, on_accounts, f);
+	else if (topic == API_KEYS)
+		ph_auth_reload(f->g->auth, on_keys, f);
+	else if (!f->reading)
+		f->reading = ph_follow_store_hello(f->g->pg, on_hello, f);
+	else
+		retry_later(f, topic);
+}
+
+static void on_retry(void *arg)
+{
+	struct ph_follow *f = arg;
+
+	for (int i = 0; i < TOPICS; i++)
+		if (f->stale[i])
+			read_topic(f, i);
+}
+
+/* Only strictly newer versions act; whoever told first. */
+static bool moved(struct ph_follow *f, int topic, int64_t version)
+{
+	if (topic == TOPICS || version <= f->version[topic])
+		return false;
+	f->version[topic] = version;
+	read_topic(f, topic);
+	return true;
+}
+
+/* ---- hints ---- */
+
+static void on_listening(void *arg)
+{
+	struct ph_follow *f = arg;
+
+	ph_metric_set(PH_M_LISTENING, 0, 0, 1);
+	for (int i = 0; i < TOPICS; i++)
+		read_topic(f, i);
+}
+
+static void on_lost(void *arg)
+{
+	(void)arg;
+	ph_metric_set(PH_M_LISTENING, 0, 0, 0);
+}
+
+/* "topic version" */
+static void on_notify(void *arg, struct ph_str payload)
+{
+	struct ph_str rest = payload, name = ph_str_split(&rest, ' ');
+	int topic = topic_of(name);
+	uint64_t version;
+
+	ph_metric_add(PH_M_NOTIFIES, (unsigned)topic, 0, 1);
+	if (ph_str_u64(rest, INT64_MAX, &version))
+		moved(arg, topic, (int64_t)version);
+}
+
+static void on_poll(void *arg, const struct ph_pg_result *r)
+{
+	struct ph_follow *f = arg;
+
+	for (int row = 0; row < ph_pg_rows(r); row++) {
+		int topic = topic_of(ph_pg_str(r, row, 0));
+		bool known_before = topic < TOPICS && f->version[topic] > 0;
+
+		if (moved(f, topic, ph_pg_int(r, row, 1)) && known_before)
+			ph_metric_add(PH_M_NOTIFIES_MISSED, 0, 0, 1);
+	}
+}
+
+struct ph_follow *ph_follow_new(struct ph_gateway *g)
+{
+	struct ph_follow *f = ph_alloc(sizeof *f);
+
+	f->g = g;
+	ph_timer_init(&f->retry, g->loop, on_retry, f);
+	return f;
+}
+
+void ph_follow_start(struct ph_follow *f)
+{
+	struct ph_pg_listen listen = {
+		.channel = "posthouse",
+		.poll_sql = ph_follow_store_poll,
+		.poll_ms = f->g->config->poll_interval_ms,
+		.on_follow = on_listening,
+		.on_notify = on_notify,
+		.on_poll = on_poll,
+		.on_lost = on_lost,
+		.arg = f,
+	};
+
+	ph_pg_listen(f->g->pg, &listen);
+	/* Where LISTEN cannot be had (a pooler in between) the node still starts, and follows by polling reads. */
+	for (int i = 0; i < TOPICS; i++)
+		read_topic(f, i);
+}
+
+struct ph_follow *ph_follow_free(struct ph_follow *f)
+{
+	if (!f)
+		return NULL;
+	ph_timer_stop(&f->retry);
+	if (f->reading)
+		ph_pg_abandon(f->reading);
+	free(f);
+	return NULL;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The header lines of a request to an account: an allow-list of the client's, and the account's own. */
+#include "gateway_priv.h"
+
+#define SECRET_LINE_MAX (80 * 1024)
+
+/* The client's identity and its marks of the conversation are passed on; Posthouse never pretends to be another. */
+static const struct ph_str passed[] = {
+	{ "user-agent", 10 },
+	{ "originator", 10 },
+	{ "version", 7 },
+	{ "session-id", 10 },
+	{ "thread-id", 9 },
+	{ "x-client-request-id", 19 },
+	{ "openai-beta", 11 },
+	{ "idempotency-key", 15 },
+	{ "traceparent", 11 },
+};
+
+static bool is_passed(struct ph_str name)
+{
+	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+		if (ph_str_eq_nocase(name, passed[i]))
+			return true;
+	return false;
+}
+
+static void put_secret(struct ph_buf *out, const struct ph_account *a)
+{
+	struct ph_buf line;
+
+	if (a->secret.n == 0)
+		return;
+	ph_buf_init(&line, SECRET_LINE_MAX);
+	ph_buf_puts(&line, PH_STR("Bearer "));
+	ph_buf_puts(&line, a->secret);
+	ph_http_put_header(out, PH_STR("authorization"), ph_buf_str(&line));
+	ph_buf_deinit(&line);
+}
+
+void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x, struct ph_str accept,
+	bool json_body)
+{
+	put_secret(out, a);
+	ph_http_put_header(out, PH_STR("accept"), accept);
+	if (json_body)
+		ph_http_put_header(out, PH_STR("content-type"), PH_STR("application/json"));
+	ph_http_put_header(out, PH_STR("x-request-id"), ph_str_c(x->request_id));
+	for (size_t i = 0; i < x->head->header_count; i++)
+		if (is_passed(x->head->headers[i].name))
+			ph_http_put_header(out, x->head->headers[i].name, x->head->headers[i].value);
+	for (size_t i = 0; i < a->header_count; i++)
+		ph_http_put_header(out, a->headers[2 * i], a->headers[2 * i + 1]);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Other paths under /v1 (embeddings, moderations, audio ...): relayed as they are to an account that has them. Only
+ * paths on which no id that somebody owns, and no stored collection, can be named come here; gateway.c holds the list.
+ * One try: what these calls do upstream is not known to be repeatable, but where nothing was sent the next account is
+ * asked.
+ */
+#include "side.h"
+
+#define TRIES 3
+
+struct pass {
+	struct ph_str path; /* behind /v1, with its query */
+	struct ph_account *account;
+	struct ph_call *call;
+	struct ph_choice choice;
+	struct ph_timer timer; /* the answer's head, then silence */
+	bool head_sent;
+	int tries;
+};
+
+static int try_account(struct ph_side *s, struct ph_err *err);
+
+static void release(struct ph_side *s)
+{
+	struct pass *p = s->data;
+
+	ph_timer_stop(&p->timer);
+	if (p->account)
+		ph_account_release(s->g->accounts, p->account);
+	p->account = NULL;
+}
+
+static void on_nothing(void *owner)
+{
+	(void)owner;
+}
+
+static void on_head(void *owner, const struct ph_head *head)
+{
+	struct ph_side *s = owner;
+	struct pass *p = s->data;
+	struct ph_buf headers;
+	bool length_known = !head->chunked && head->length >= 0;
+
+	ph_buf_init(&headers, PH_HEAD_MAX);
+	ph_reply_pass_headers(head, &headers);
+	ph_reply_common(s->g, s->x, &headers);
+	p->head_sent = true;
+	s->x->ops->head(s->x->end, head->status, &headers, length_known ? head->length : -1);
+	ph_buf_deinit(&headers);
+	ph_timer_start(&p->timer, s->g->config->idle_timeout_ms);
+}
+
+static void on_body(void *owner, struct ph_str bytes)
+{
+	struct ph_side *s = owner;
+	struct pass *p = s->data;
+
+	ph_timer_start(&p->timer, s->g->config->idle_timeout_ms);
+	if (s->x->ops->push(s->x->end, bytes) <= 0)
+		ph_call_read(p->call, false);
+}
+
+/* Nothing well-formed can follow half an answer: the connection ends, and the client sees that it was cut. */
+static void give_up(struct ph_side *s, int code, const struct ph_err *err)
+{
+	struct pass *p = s->data;
+	struct ph_exchange *x = s->x;
+
+	release(s);
+	if (!p->head_sent) {
+		ph_side_error(s, code, err, 0);
+		return;
+	}
+	x->ops->abort(x->end);
+	ph_side_close(s);
+}
+
+static void on_end(void *owner, int status, const struct ph_err *err)
+{
+	struct ph_side *s = owner;
+	struct pass *p = s->data;
+	struct ph_exchange *x = s->x;
+	struct ph_err why = { 0 };
+	int rc;
+
+	p->call = NULL;
+	if (status == 0) {
+		ph_account_worked(p->account);
+		release(s);
+		x->ops->finish(x->end);
+		ph_side_close(s);
+		return;
+	}
+	ph_account_failed(s->g->accounts, p->account, 0);
+	if (status != -PH_E_UPSTREAM_CONNECT && status != -PH_E_UPSTREAM_STALE) {
+		give_up(s, status, err);
+		return;
+	}
+	if (status == -PH_E_UPSTREAM_CONNECT && p->choice.tried_count < PH_TRIED_MAX)
+		p->choice.tried[p->choice.tried_count++] = p->account->id;
+	release(s);
+	rc = try_account(s, &why);
+	if (rc)
+		give_up(s, rc, &why);
+}
+
+static void on_timer(void *arg)
+{
+	struct ph_side *s = arg;
+	struct pass *p = s->data;
+
+	ph_call_cancel(p->call);
+	p->call = NULL;
+	give_up(s, -PH_E_UPSTREAM_SILENT, NULL);
+}
+
+static void start_call(struct ph_side *s, bool fresh)
+{
+	static const struct ph_call_events events = { on_nothing, on_nothing, on_head, on_body, on_end };
+	struct pass *p = s->data;
+	struct ph_exchange *x = s->x;
+	struct ph_str type = ph_head_get(x->head, PH_STR("content-type"));
+	struct ph_str accept = ph_head_get(x->head, PH_STR("accept"));
+	struct ph_buf head, body;
+
+	ph_buf_init(&head, PH_HEAD_MAX * 2);
+	ph_buf_init(&body, x->body.max);
+	ph_account_headers(&head, p->account, x, accept.n ? accept : PH_STR("*/*"), false);
+	if (type.n)
+		ph_http_put_header(&head, PH_STR("content-type"), type);
+	ph_buf_puts(&body, ph_buf_str(&x->body));
+	struct ph_call_request r = { &p->account->base, x->head->method, p->path, &head, x->head->has_body ? &body : NULL,
+		fresh };
+	ph_timer_start(&p->timer, s->g->config->answer_timeout_ms);
+	p->call = ph_call_start(s->g->upstream, &r, &events, s);
+	ph_buf_deinit(&head);
+	ph_buf_deinit(&body);
+}
+
+static int try_account(struct ph_side *s, struct ph_err *err)
+{
+	struct pass *p = s->data;
+	struct ph_account *a;
+	enum ph_choice_verdict verdict = PH_CHOICE_NONE;
+
+	if (p->tries++ < TRIES)
+		verdict = ph_account_choose(s->g->accounts, &p->choice, &a);
+	if (verdict == PH_CHOSEN) {
+		p->account = ph_account_take(a);
+		start_call(s, p->tries > 1);
+		return 0;
+	}
+	if (verdict == PH_CHOICE_BUSY)
+		return ph_fail(err, PH_E_ACCOUNTS_BUSY, "%s", "");
+	return p->tries > 1 ? ph_fail(err, PH_E_UPSTREAM_CONNECT, "%s", "") : ph_fail(err, PH_E_NO_ACCOUNTS, "%s", "");
+}
+
+/* The model that a JSON body names decides among the accounts; other bodies go to any. */
+static struct ph_str model_of(struct ph_side *s)
+{
+	static const struct ph_str name = { "model", 5 };
+	struct ph_str body = ph_buf_str(&s->x->body), model = PH_STR_NONE;
+	struct ph_json_member m;
+
+	if (body.n == 0 || ph_json_scan(body, &name, 1, &m, NULL) || m.kind != PH_JSON_STRING ||
+		!ph_json_text(m.value, &s->arena, &model))
+		return PH_STR_NONE;
+	return model;
+}
+
+static void serve(struct ph_side *s)
+{
+	struct pass *p = s->data;
+	struct ph_err err = { 0 };
+	int rc;
+
+	p->choice.model = model_of(s);
+	p->choice.kinds = 1 << PH_PLATFORM | 1 << PH_STATELESS;
+	p->choice.allowed = s->door.key->accounts;
+	p->choice.allowed_count = s->door.key->account_count;
+	if (!ph_key_allows_model(s->door.key, p->choice.model)) {
+		ph_side_error(s, PH_E_MODEL_DENIED, NULL, 0);
+		return;
+	}
+	rc = try_account(s, &err);
+	if (rc)
+		ph_side_error(s, rc, &err, 0);
+}
+
+static void cancel(struct ph_side *s)
+{
+	struct pass *p = s->data;
+
+	if (p->call)
+		ph_call_cancel(p->call);
+	p->call = NULL;
+	release(s);
+}
+
+static void drain(struct ph_side *s)
+{
+	struct pass *p = s->data;
+
+	if (p->call)
+		ph_call_read(p->call, true);
+}
+
+static const struct ph_side_ops ops = { PH_ROUTE_RELAY, serve, cancel, drain };
+
+void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
+{
+	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct pass));
+	struct pass *p = s->data;
+	char *whole = ph_arena_printf(&s->arena, "%.*s%s%.*s", PH_STR_ARG(path), x->query.n ? "?" : "", PH_STR_ARG(x->query));
+
+	p->path = ph_str_c(whole);
+	ph_timer_init(&p->timer, g->loop, on_timer, s);
+	ph_side_start(s);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What remains of a turn: its row in the store, its line in the log, its share of the metrics. */
+#include "request_priv.h"
+#include "posthouse/clock.h"
+#include "posthouse/log.h"
+#include "posthouse/metrics.h"
+
+bool ph_record_keeps(const struct ph_request *r)
+{
+	enum ph_snapshots policy = r->g->config->snapshots;
+
+	switch (r->door.key->snapshots) {
+	case PH_KEY_SNAPSHOTS_ALL:
+		policy = PH_SNAPSHOTS_ALL;
+		break;
+	case PH_KEY_SNAPSHOTS_STORED:
+		policy = PH_SNAPSHOTS_STORED;
+		break;
+	case PH_KEY_SNAPSHOTS_NONE:
+		policy = PH_SNAPSHOTS_NONE;
+		break;
+	default:
+		break;
+	}
+	return policy == PH_SNAPSHOTS_ALL || (policy == PH_SNAPSHOTS_STORED && r->body.store);
+}
+
+static uint64_t since_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+/* This turn's items as they are stored: references replaced by what they name. */
+static struct ph_str stored_items(struct ph_request *r)
+{
+	struct ph_bound bound;
+
+	if (!r->found_count)
+		return r->body.items;
+	ph_buf_reset(&r->stored_items);
+	if (ph_items_dereference(r->body.items, r->found, r->found_count, NULL, &r->stored_items, &bound))
+		return r->body.items;
+	return ph_buf_str(&r->stored_items);
+}
+
+static bool chain_known(const struct ph_request *r)
+{
+	return r->chain && (r->chain->status == PH_CHAIN_OK || r->chain->status == PH_CHAIN_TIP);
+}
+
+static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
+{
+	uint64_t now = ph_clock_ns();
+
+	memcpy(t->turn, r->turn, sizeof t->turn);
+	t->node = r->g->node;
+	t->scope = r->door.key->id;
+	t->request_id = r->request_id;
+	t->route = "responses";
+	t->model = r->body.model;
+	t->account = r->account_id;
+	t->continuity = ph_request_mode(r);
+	t->outcome = r->outcome ? r->outcome : "cancelled";
+	t->status = r->http_status ? r->http_status : r->attempt.status;
+	t->error = r->err ? ph_err_info(r->err)->metric : NULL;
+	t->attempts = (int)r->attempts;
+	t->hops = chain_known(r) ? r->chain->depth : 0;
+	t->chain_bytes = chain_known(r) ? r->chain->bytes : 0;
+	t->stream = r->body.stream;
+	t->duration_us = since_us(r->started_ns, now);
+	t->first_event_us = since_us(r->body_ns, r->first_event_ns);
+	t->bytes_in = r->bytes_in;
+	t->bytes_out = r->bytes_out;
+	t->input_tokens = r->collect.input_tokens;
+	t->cached_tokens = r->collect.cached_tokens;
+	t->output_tokens = r->collect.output_tokens;
+}
+
+static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
+{
+	const struct ph_collect *c = &r->collect;
+	bool known = chain_known(r);
+
+	t->response_id = c->id;
+	t->stored_upstream = r->account->kind == PH_PLATFORM && r->body.store;
+	t->class = r->body.store ? 0 : 1;
+	t->turn_status = c->status;
+	t->parent = known ? r->chain : NULL;
+	t->fold = known && r->fold && r->chain->status == PH_CHAIN_OK;
+	t->partial = r->body.previous.n && !known;
+	t->input = stored_items(r);
+	t->output = c->output;
+	t->envelope = ph_buf_str(&c->envelope);
+}
+
+void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
+{
+	struct ph_turn_record t = { .account = 0 };
+	bool answered = r->account && r->collect.id.n && r->collect.id.n <= PH_RESPONSE_ID_MAX &&
+			r->relay.ended != PH_TERMINAL_FAILED && r->sm.state == REQ_COMMIT;
+
+	fill_log(r, &t);
+	if (answered)
+		fill_snapshot(r, &t);
+	t.keep = keep && answered;
+	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
+}
+
+/* ---- the log line and the metrics ---- */
+
+static unsigned outcome_index(const char *outcome)
+{
+	static const char *const names[] = { "completed", "incomplete", "failed", "cancelled", "client_gone" };
+
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+		if (outcome && strcmp(outcome, names[i]) == 0)
+			return i;
+	return 3;
+}
+
+static void observe(const struct ph_request *r)
+{
+	uint64_t now = ph_clock_ns();
+
+	ph_metric_add(PH_M_TURNS, r->mode, outcome_index(r->outcome), 1);
+	if (r->first_event_ns > r->body_ns && r->body_ns)
+		ph_metric_observe(PH_M_FIRST_EVENT_SECONDS, r->first_event_ns - r->body_ns);
+	if (r->attempt.sent_ns > r->body_ns && r->terminal_ns)
+		ph_metric_observe(PH_M_ADDED_SECONDS, r->attempt.sent_ns - r->body_ns + (now - r->terminal_ns));
+	ph_metric_add(PH_M_INPUT_TOKENS, 0, 0, (int64_t)r->collect.input_tokens);
+	ph_metric_add(PH_M_CACHED_TOKENS, 0, 0, (int64_t)r->collect.cached_tokens);
+	ph_metric_add(PH_M_OUTPUT_TOKENS, 0, 0, (int64_t)r->collect.output_tokens);
+}
+
+void ph_record_log(struct ph_request *r)
+{
+	uint64_t now = ph_clock_ns();
+	const struct ph_field fields[] = {
+		PH_F_C("request_id", r->request_id),
+		PH_F_C("key", r->door.key ? r->door.key->name : ""),
+		PH_F_C("account", r->account ? r->account->name : ""),
+		PH_F_STR("model", r->body.model),
+		PH_F_C("continuity", ph_request_mode(r)),
+		PH_F_C("outcome", r->outcome ? r->outcome : "cancelled"),
+		PH_F_INT("status", r->http_status),
+		PH_F_C("err", r->err ? ph_err_info(r->err)->metric : ""),
+		PH_F_C("detail", r->err ? r->fault.detail : ""),
+		PH_F_INT("attempts", r->attempts),
+		PH_F_INT("hops", chain_known(r) ? r->chain->depth : 0),
+		PH_F_BOOL("stream", r->body.stream),
+		PH_F_MS("ms", now - r->started_ns),
+		PH_F_MS("first_event_ms", r->first_event_ns > r->body_ns ? r->first_event_ns - r->body_ns : 0),
+		PH_F_INT("in", r->bytes_in),
+		PH_F_INT("out", r->bytes_out),
+		PH_F_INT("input_tokens", r->collect.input_tokens),
+		PH_F_INT("output_tokens", r->collect.output_tokens),
+	};
+
+	observe(r);
+	ph_log_fields(PH_LOG_INFO, "turn", fields, sizeof fields / sizeof *fields);
+}

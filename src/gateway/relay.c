@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upstream's events to the client, byte for byte. The scanner cuts the stream into units; each is let pass, held, or
+ * changed, and this is all that is ever changed:
+ *
+ *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a failure is
+ *     retried and nobody sees it;
+ *   - the terminal event is held until the turn is committed;
+ *   - [DONE] is written by us, once, at the end;
+ *   - keepalive events are ours, and then sequence numbers behind them are shifted;
+ *   - `codex.*` and response.metadata events are dropped: they describe one account;
+ *   - an empty `output` in the terminal event is filled with the items that came;
+ *   - a failure that would tell one account's limit says server_error;
+ *   - a broken stream ends in response.failed with the id that was shown and the next number.
+ */
+#include <stdio.h>
+
+#include "request_priv.h"
+#include "posthouse/clock.h"
+#include "posthouse/metrics.h"
+
+#define HELD_MAX    (1024 * 1024)
+#define CREATED_MAX (8 * 1024 * 1024)
+#define HEADERS_MAX (64 * 1024)
+
+enum { U_TYPE, U_NUMBER, U_RESPONSE, U_INDEX, U_ITEM, U_NR };
+static const struct ph_str unit_names[U_NR] = {
+	[U_TYPE] = { "type", 4 },
+	[U_NUMBER] = { "sequence_number", 15 },
+	[U_RESPONSE] = { "response", 8 },
+	[U_INDEX] = { "output_index", 12 },
+	[U_ITEM] = { "item", 4 },
+};
+
+enum event_class {
+	EVENT_OTHER,
+	EVENT_CREATED,
+	EVENT_LIFECYCLE,
+	EVENT_ITEM_DONE,
+	EVENT_TELEMETRY, /* one account's; dropped */
+	EVENT_KEEPALIVE, /* upstream's own */
+	EVENT_COMPLETED,
+	EVENT_INCOMPLETE,
+	EVENT_FAILED,
+	EVENT_ERROR,
+};
+
+static const struct {
+	struct ph_str type;
+	enum event_class class;
+} classes[] = {
+	{ { "response.output_item.done", 25 }, EVENT_ITEM_DONE },
+	{ { "response.created", 16 }, EVENT_CREATED },
+	{ { "response.queued", 15 }, EVENT_LIFECYCLE },
+	{ { "response.in_progress", 20 }, EVENT_LIFECYCLE },
+	{ { "response.completed", 18 }, EVENT_COMPLETED },
+	{ { "response.incomplete", 19 }, EVENT_INCOMPLETE },
+	{ { "response.failed", 15 }, EVENT_FAILED },
+	{ { "error", 5 }, EVENT_ERROR },
+	{ { "keepalive", 9 }, EVENT_KEEPALIVE },
+	{ { "codex.rate_limits", 17 }, EVENT_TELEMETRY },
+	{ { "response.metadata", 17 }, EVENT_TELEMETRY },
+};
+
+static enum event_class class_of(const struct ph_json_member *type, struct ph_str event)
+{
+	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+		if (type->kind == PH_JSON_STRING ? ph_json_text_is(type->value, classes[i].type) :
+						   ph_str_eq(event, classes[i].type))
+			return classes[i].class;
+	return EVENT_OTHER;
+}
+
+/* ---- towards the client ---- */
+
+static void send_head(struct ph_request *r)
+{
+	struct ph_buf headers;
+
+	if (r->head_sent)
+		return;
+	r->head_sent = true;
+	r->http_status = r->attempt.status;
+	ph_buf_init(&headers, HEADERS_MAX);
+	ph_buf_puts(&headers, ph_buf_str(&r->attempt.headers));
+	ph_reply_common(r->g, r->x, &headers);
+	ph_reply_continuity(&headers, ph_request_mode(r));
+	r->x->ops->head(r->x->end, r->attempt.status, &headers, -1);
+	ph_buf_deinit(&headers);
+}
+
+/* The one place where the client gets bytes of an answer. */
+static void push(struct ph_request *r, struct ph_str bytes)
+{
+	if (!r->x || bytes.n == 0)
+		return;
+	send_head(r);
+	r->shown = true;
+	r->bytes_out += bytes.n;
+	if (r->x->ops->push(r->x->end, bytes) <= 0 && r->attempt.call) {
+		r->paused = true;
+		ph_call_read(r->attempt.call, false);
+	}
+	if (r->relay.phase == PH_RELAY_SHOWN)
+		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);
+}
+
+static void flush_run(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+	struct ph_str run = ph_str(y->run_p, y->run_n);
+
+	y->run_p = NULL;
+	y->run_n = 0;
+	push(r, run);
+}
+
+void ph_relay_show(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+
+	if (y->phase != PH_RELAY_HELD)
+		return;
+	y->phase = PH_RELAY_SHOWN;
+	if (y->held.n)
+		push(r, ph_buf_str(&y->held));
+	ph_buf_deinit(&y->held);
+}
+
+/* Bytes that pass: held while the head is held, else joined with their neighbours of this read. */
+static void pass(struct ph_request *r, struct ph_str raw)
+{
+	struct ph_relay *y = &r->relay;
+
+	if (y->phase == PH_RELAY_HELD) {
+		ph_buf_puts(&y->held, raw);
+		return;
+	}
+	if (y->run_p && y->run_p + y->run_n == raw.p) {
+		y->run_n += raw.n;
+		return;
+	}
+	flush_run(r);
+	y->run_p = raw.p;
+	y->run_n = raw.n;
+}
+
+/* ---- changed events ---- */
+
+/* The unit with one span of its JSON replaced. Data of several lines is joined into one: a line end inside JSON is only
+ * white space. */
+static void put_changed(struct ph_buf *out, const struct ph_sse_unit *u, size_t from, size_t to, struct ph_str with)
+{
+	size_t at = u->data_offset;
+
+	if (at == SIZE_MAX) {
+		size_t start = out->n;
+
+		if (u->event.n) {
+			ph_buf_puts(out, PH_STR("event: "));
+			ph_buf_puts(out, u->event);
+			ph_buf_putc(out, '\n');
+		}
+		ph_buf_puts(out, PH_STR("data: "));
+		start = out->n;
+		ph_buf_puts(out, ph_str(u->data.p, from));
+		ph_buf_puts(out, with);
+		ph_buf_puts(out, ph_str_from(u->data, to));
+		for (size_t i = start; i < out->n; i++)
+			if (out->p[i] == '\n' || out->p[i] == '\r')
+				out->p[i] = ' ';
+		ph_buf_puts(out, PH_STR("\n\n"));
+		return;
+	}
+	ph_buf_puts(out, ph_str(u->raw.p, at + from));
+	ph_buf_puts(out, with);
+	ph_buf_puts(out, ph_str_from(u->raw, at + to));
+}
+
+/* Appends the unit as the client may see it: with its number shifted where events of ours came before. */
+static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_json_member *number)
+{
+	struct ph_relay *y = &r->relay;
+	char text[24];
+	uint64_t n;
+	size_t from;
+	int len;
+
+	if (y->shift == 0 || number->kind != PH_JSON_NUMBER || !ph_json_u64(number->value, &n)) {
+		ph_buf_puts(out, u->raw);
+		return;
+	}
+	len = snprintf(text, sizeof text, "%lld", (long long)((int64_t)n + y->shift));
+	from = (size_t)(number->value.p - u->data.p);
+	put_changed(out, u, from, from + number->value.n, ph_str(text, (size_t)len));
+}
+
+static void pass_unit(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *number)
+{
+	struct ph_buf changed;
+
+	if (r->relay.shift == 0) {
+		pass(r, u->raw);
+		return;
+	}
+	ph_buf_init(&changed, 2 * r->g->config->max_body);
+	put_unit(r, &changed, u, number);
+	flush_run(r);
+	pass(r, ph_buf_str(&changed));
+	flush_run(r);
+	ph_buf_deinit(&changed);
+}
+
+static void note_number(struct ph_relay *y, const struct ph_json_member *number)
+{
+	uint64_t n;
+
+	if (number->kind == PH_JSON_NUMBER && ph_json_u64(number->value, &n) && n < INT64_MAX / 2)
+		y->next_number = (int64_t)n + y->shift + 1;
+	else
+		y->next_number++;
+}
+
+static void drop_unit(struct ph_request *r, const struct ph_json_member *number)
+{
+	if (number->kind == PH_JSON_NUMBER)
+		r->relay.shift--;
+}
+
+/* ---- the terminal event ---- */
+
+/* The event's JSON, and where its response stands in it, with the output filled in if it was empty. */
+static void hold_terminal(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
+{
+	struct ph_relay *y = &r->relay;
+	struct ph_buf filled;
+	struct ph_sse_unit v = *u;
+	size_t from;
+
+	if (!r->collect.output_missing) {
+		put_unit(r, &y->terminal, u, &m[U_NUMBER]);
+		return;
+	}
+	ph_buf_init(&filled, 2 * PH_COLLECT_MAX);
+	ph_collect_filled(&r->collect, m[U_RESPONSE].value, &filled);
+	from = (size_t)(m[U_RESPONSE].value.p - u->data.p);
+	put_changed(&y->terminal, &v, from, from + m[U_RESPONSE].value.n, ph_buf_str(&filled));
+	ph_buf_deinit(&filled);
+}
+
+static void end_with(struct ph_request *r, enum ph_terminal terminal)
+{
+	flush_run(r);
+	ph_timer_stop(&r->hold); /* no keepalive between here and the terminal event: its number is settled */
+	r->relay.ended = terminal;
+	r->terminal_ns = ph_clock_ns();
+	ph_sse_stop(r->relay.sse);
+	ph_request_event(r, 1);
+}
+
+static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u, const struct ph_json_member *m)
+{
+	if (m[U_RESPONSE].kind != PH_JSON_OBJECT || !ph_collect_response(&r->collect, m[U_RESPONSE].value)) {
+		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "a terminal event without a response");
+		ph_sse_stop(r->relay.sse);
+		ph_request_event(r, -PH_E_UPSTREAM_BAD);
+		return;
+	}
+	hold_terminal(r, u, m);
+	end_with(r, terminal);
+}
+
+/* response.failed or error. While nothing was shown it is classified first, and may become a retry. After that one
+ * account's limit is told as server_error; what concerns the request is told as it came. */
+static void on_failed(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u, const struct ph_json_member *m)
+{
+	int code = ph_attempt_failure(r, u->data, 0);
+	bool told = ph_err_info(code)->remedy == PH_GIVE_UP && terminal == PH_TERMINAL_FAILED && r->relay.saw_created;
+
+	if (told) {
+		if (m[U_RESPONSE].kind == PH_JSON_OBJECT)
+			(void)!ph_collect_response(&r->collect, m[U_RESPONSE].value);
+		put_unit(r, &r->relay.terminal, u, &m[U_NUMBER]);
+		end_with(r, terminal);
+		return;
+	}
+	flush_run(r);
+	ph_sse_stop(r->relay.sse);
+	ph_request_event(r, code);
+}
+
+/* ---- the scanner's units ---- */
+
+static void note_created(struct ph_request *r, const struct ph_json_member *response)
+{
+	struct ph_relay *y = &r->relay;
+
+	y->saw_created = true;
+	ph_buf_reset(&y->created);
+	if (response->kind == PH_JSON_OBJECT)
+		ph_buf_puts(&y->created, response->value);
+}
+
+static void hold_or_pass(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *number)
+{
+	pass_unit(r, u, number);
+	if (r->relay.phase == PH_RELAY_HELD && !ph_timer_active(&r->hold))
+		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
+}
+
+static void first_event(struct ph_request *r)
+{
+	if (r->relay.saw_event)
+		return;
+	r->relay.saw_event = true;
+	r->first_event_ns = ph_clock_ns();
+	ph_request_event(r, 1); /* AWAIT -> RELAY */
+}
+
+static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m, enum event_class class)
+{
+	switch (class) {
+	case EVENT_COMPLETED:
+		on_finished(r, PH_TERMINAL_COMPLETED, u, m);
+		return;
+	case EVENT_INCOMPLETE:
+		on_finished(r, PH_TERMINAL_INCOMPLETE, u, m);
+		return;
+	case EVENT_FAILED:
+		on_failed(r, PH_TERMINAL_FAILED, u, m);
+		return;
+	case EVENT_ERROR:
+		on_failed(r, PH_TERMINAL_ERROR, u, m);
+		return;
+	case EVENT_CREATED:
+		note_created(r, &m[U_RESPONSE]);
+		hold_or_pass(r, u, &m[U_NUMBER]);
+		break;
+	case EVENT_LIFECYCLE:
+		hold_or_pass(r, u, &m[U_NUMBER]);
+		break;
+	case EVENT_ITEM_DONE:
+		ph_collect_item(&r->collect, m[U_INDEX].value, m[U_ITEM].value);
+		/* fall through */
+	default:
+		ph_relay_show(r);
+		pass_unit(r, u, &m[U_NUMBER]);
+	}
+	note_number(&r->relay, &m[U_NUMBER]);
+}
+
+static void on_unit(void *owner, const struct ph_sse_unit *u)
+{
+	struct ph_request *r = owner;
+	struct ph_json_member m[U_NR];
+	enum event_class class;
+
+	if (!u->has_data) {
+		pass(r, u->raw);
+		return;
+	}
+	if (ph_str_eq(ph_str_trim(u->data), PH_STR("[DONE]")))
+		return;
+	if (!ph_json_find(u->data, unit_names, U_NR, m)) {
+		memset(m, 0, sizeof m);
+		class = EVENT_OTHER;
+	} else {
+		class = class_of(&m[U_TYPE], u->event);
+	}
+	if (class == EVENT_TELEMETRY || (class == EVENT_KEEPALIVE && r->relay.phase == PH_RELAY_HELD)) {
+		drop_unit(r, &m[U_NUMBER]);
+		return;
+	}
+	if (class < EVENT_COMPLETED)
+		first_event(r);
+	on_event(r, u, m, class);
+}
+
+static void free_scanner(void *sse)
+{
+	ph_sse_free(sse);
+}
+
+void ph_relay_close(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+
+	ph_timer_stop(&r->hold);
+	if (y->sse) {
+		/* The scanner may be on the stack: it was its event that ended the attempt. */
+		ph_sse_stop(y->sse);
+		ph_loop_bury(r->g->loop, y->sse, free_scanner);
+		y->sse = NULL;
+	}
+	ph_buf_deinit(&y->held);
+	ph_buf_deinit(&y->terminal);
+	ph_buf_deinit(&y->created);
+}
+
+void ph_relay_open(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+
+	ph_relay_close(r);
+	*y = (struct ph_relay){ .phase = PH_RELAY_HELD };
+	y->sse = ph_sse_new(r->g->config->max_body, on_unit, r);
+	ph_buf_init(&y->held, HELD_MAX + CREATED_MAX);
+	ph_buf_init(&y->terminal, 2 * PH_COLLECT_MAX);
+	ph_buf_init(&y->created, CREATED_MAX);
+}
+
+int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
+{
+	int rc = ph_sse_feed(r->relay.sse, bytes);
+
+	flush_run(r);
+	if (rc == 0 && (r->relay.held.failed || r->relay.terminal.failed || r->relay.created.failed))
+		rc = -PH_E_BODY_TOO_LARGE;
+	return rc ? -PH_E_UPSTREAM_BAD : 0;
+}
+
+void ph_relay_finish_feed(struct ph_request *r)
+{
+	ph_sse_finish(r->relay.sse);
+	flush_run(r);
+}
+
+/* ---- events of ours ---- */
+
+static void send_keepalive(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+	char json[80];
+	struct ph_buf event;
+	int n = snprintf(json, sizeof json, "{\"type\":\"keepalive\",\"sequence_number\":%lld}", (long long)y->next_number);
+
+	y->next_number++;
+	y->shift++;
+	ph_buf_init(&event, 256);
+	ph_sse_put(&event, PH_STR("keepalive"), ph_str(json, (size_t)n));
+	push(r, ph_buf_str(&event));
+	ph_buf_deinit(&event);
+	ph_metric_add(PH_M_KEEPALIVES, 0, 0, 1);
+}
+
+/* HOLD_TIMEOUT first; once something is shown, KEEPALIVE_INTERVAL of silence. */
+void ph_relay_timer(void *arg)
+{
+	struct ph_request *r = arg;
+
+	if (r->relay.phase == PH_RELAY_HELD) {
+		ph_relay_show(r);
+		return;
+	}
+	if (r->relay.saw_created && r->x)
+		send_keepalive(r);
+}
+
+static void finish(struct ph_request *r)
+{
+	struct ph_exchange *x = r->x;
+
+	ph_timer_stop(&r->hold);
+	r->x = NULL;
+	x->ops->finish(x->end);
+}
+
+void ph_relay_release(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+
+	if (!r->x)
+		return;
+	ph_relay_show(r);
+	y->phase = PH_RELAY_ENDED;
+	push(r, ph_buf_str(&y->terminal));
+	push(r, PH_SSE_DONE);
+	finish(r);
+}
+
+#define FAILED_ERROR                                                                                                   \
+	PH_STR("{\"code\":\"server_error\",\"message\":\"The upstream failed while it answered. Retry the request.\"}")
+
+/* The response object that was shown in `created`, with status failed and an error. */
+static void put_failed_response(struct ph_buf *out, struct ph_str created)
+{
+	static const struct ph_str names[2] = { { "status", 6 }, { "error", 5 } };
+	const struct ph_str values[2] = { PH_STR("\"failed\""), FAILED_ERROR };
+	struct ph_json_member m[2];
+	size_t at = 0;
+
+	if (!ph_json_find(created, names, 2, m)) {
+		ph_buf_puts(out, PH_STR("{\"object\":\"response\",\"status\":\"failed\",\"error\":"));
+		ph_buf_puts(out, values[1]);
+		ph_buf_putc(out, '}');
+		return;
+	}
+	ph_buf_putc(out, '{');
+	for (size_t i = 0; i < 2; i++) {
+		if (m[i].kind != PH_JSON_ABSENT)
+			continue;
+		ph_buf_printf(out, "\"%.*s\":%.*s,", PH_STR_ARG(names[i]), PH_STR_ARG(values[i]));
+	}
+	at = 1;
+	for (size_t i = 0; i < 2; i++) {
+		size_t k = m[0].kind != PH_JSON_ABSENT && m[1].kind != PH_JSON_ABSENT && m[0].start > m[1].start ? 1 - i : i;
+
+		if (m[k].kind == PH_JSON_ABSENT)
+			continue;
+		ph_buf_puts(out, ph_str(created.p + at, (size_t)(m[k].value.p - created.p) - at));
+		ph_buf_puts(out, values[k]);
+		at = (size_t)(m[k].value.p - created.p) + m[k].value.n;
+	}
+	ph_buf_puts(out, ph_str_from(created, at));
+}
+
+void ph_relay_fail(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+	struct ph_buf json, event;
+
+	if (!r->x)
+		return;
+	flush_run(r);
+	ph_buf_init(&json, 2 * CREATED_MAX);
+	ph_buf_init(&event, 3 * CREATED_MAX);
+	ph_buf_puts(&json, PH_STR("{\"type\":\"response.failed\",\"sequence_number\":"));
+	ph_buf_printf(&json, "%lld,\"response\":", (long long)y->next_number);
+	put_failed_response(&json, ph_buf_str(&y->created));
+	ph_buf_putc(&json, '}');
+	for (size_t i = 0; i < json.n; i++)
+		if (json.p[i] == '\n' || json.p[i] == '\r')
+			json.p[i] = ' ';
+	ph_sse_put(&event, PH_STR("response.failed"), ph_buf_str(&json));
+	push(r, ph_buf_str(&event));
+	push(r, PH_SSE_DONE);
+	ph_buf_deinit(&json);
+	ph_buf_deinit(&event);
+	finish(r);
+}

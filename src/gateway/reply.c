@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers of our own: OpenAI's envelope, the headers that every answer carries, and what may pass of an upstream's. */
+#include <stdio.h>
+
+#include "gateway_priv.h"
+
+#define HEADERS_MAX (64 * 1024)
+#define ANSWER_MAX  (64 * 1024)
+/* Beyond this wait clients of the OpenAI SDKs come back at once unless they are told not to. */
+#define RETRY_SOON_MS   60000
+#define RETRY_DEFAULT_S 2
+
+void ph_reply_common(struct ph_gateway *g, const struct ph_exchange *x, struct ph_buf *headers)
+{
+	ph_http_put_header(headers, PH_STR("x-request-id"), ph_str_c(x->request_id));
+	ph_http_put_header(headers, PH_STR("x-posthouse-node"), ph_str_c(g->node));
+}
+
+void ph_reply_continuity(struct ph_buf *headers, const char *continuity)
+{
+	if (continuity)
+		ph_http_put_header(headers, PH_STR("x-posthouse-continuity"), ph_str_c(continuity));
+}
+
+static void send_whole(struct ph_exchange *x, int status, struct ph_buf *headers, struct ph_str body)
+{
+	x->ops->head(x->end, status, headers, (int64_t)body.n);
+	x->ops->push(x->end, body);
+	x->ops->finish(x->end);
+}
+
+void ph_reply_json(struct ph_gateway *g, struct ph_exchange *x, int status, struct ph_str json)
+{
+	struct ph_buf headers;
+
+	ph_buf_init(&headers, HEADERS_MAX);
+	ph_http_put_header(&headers, PH_STR("content-type"), PH_STR("application/json"));
+	ph_reply_common(g, x, &headers);
+	send_whole(x, status, &headers, json);
+	ph_buf_deinit(&headers);
+}
+
+static void put_string_or_null(struct ph_buf *b, const char *name, const char *value)
+{
+	ph_buf_printf(b, ",\"%s\":", name);
+	if (!value || !value[0]) {
+		ph_buf_puts(b, PH_STR("null"));
+		return;
+	}
+	ph_buf_putc(b, '"');
+	ph_buf_json(b, ph_str_c(value));
+	ph_buf_putc(b, '"');
+}
+
+static bool is_bare(int code)
+{
+	code = code < 0 ? -code : code;
+	return code == PH_E_ANCHOR_UNKNOWN || code == PH_E_RESPONSE_UNKNOWN || code == PH_E_ITEM_UNKNOWN;
+}
+
+void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id)
+{
+	const struct ph_err_info *info = ph_err_info(code);
+	/* These answers must not tell one request from another (a foreign id from an unknown one), beyond the id that the
+	 * client itself sent. */
+	bool bare = is_bare(code);
+	/* Of our own faults and of upstreams' only the fixed text is told: details name hosts and accounts. */
+	bool detail = err && err->detail[0] && info->blames == PH_CLIENT;
+
+	ph_buf_puts(out, PH_STR("{\"error\":{\"message\":\""));
+	if (!bare || !detail)
+		ph_buf_json(out, ph_str_c(info->text));
+	if (detail && !bare)
+		ph_buf_putc(out, ' ');
+	if (detail)
+		ph_buf_json(out, ph_str_c(err->detail));
+	if (!bare && request_id)
+		ph_buf_printf(out, " (request %s)", request_id);
+	ph_buf_putc(out, '"');
+	put_string_or_null(out, "type", info->type);
+	put_string_or_null(out, "param", err ? err->param : NULL);
+	put_string_or_null(out, "code", info->ocode);
+	ph_buf_puts(out, PH_STR("}}"));
+}
+
+static void put_retry(struct ph_buf *headers, int status, uint64_t after_ms)
+{
+	uint64_t seconds = after_ms ? (after_ms + 999) / 1000 : RETRY_DEFAULT_S;
+	char text[24];
+
+	if (status != 429 && status != 503)
+		return;
+	snprintf(text, sizeof text, "%llu", (unsigned long long)seconds);
+	ph_http_put_header(headers, PH_STR("retry-after"), ph_str_c(text));
+	if (after_ms > RETRY_SOON_MS)
+		ph_http_put_header(headers, PH_STR("x-should-retry"), PH_STR("false"));
+}
+
+static void put_error_headers(struct ph_buf *headers, int code, uint64_t after_ms)
+{
+	const struct ph_err_info *info = ph_err_info(code);
+
+	ph_http_put_header(headers, PH_STR("content-type"), PH_STR("application/json"));
+	put_retry(headers, info->http, after_ms);
+	if (info->http == 426)
+		ph_http_put_header(headers, PH_STR("upgrade"), PH_STR("websocket"));
+}
+
+void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err, uint64_t after_ms,
+	const char *continuity)
+{
+	struct ph_buf headers, body;
+
+	ph_buf_init(&headers, HEADERS_MAX);
+	ph_buf_init(&body, ANSWER_MAX);
+	put_error_headers(&headers, code, after_ms);
+	ph_reply_common(g, x, &headers);
+	ph_reply_continuity(&headers, continuity);
+	ph_reply_envelope(&body, code, err, x->request_id);
+	send_whole(x, ph_err_info(code)->http, &headers, ph_buf_str(&body));
+	ph_buf_deinit(&headers);
+	ph_buf_deinit(&body);
+}
+
+void ph_gateway_refuse(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err)
+{
+	ph_reply_error(g, x, code, err, 0, NULL);
+}
+
+void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err, struct ph_buf *out)
+{
+	struct ph_buf body;
+
+	ph_buf_init(&body, ANSWER_MAX);
+	ph_reply_envelope(&body, code, err, NULL);
+	ph_http_put_status(out, ph_err_info(code)->http);
+	put_error_headers(out, code, 0);
+	ph_http_put_header(out, PH_STR("x-posthouse-node"), ph_str_c(g->node));
+	ph_http_put_header(out, PH_STR("connection"), PH_STR("close"));
+	ph_http_put_length(out, body.n);
+	ph_http_put_end(out);
+	ph_buf_puts(out, ph_buf_str(&body));
+	ph_buf_deinit(&body);
+}
+
+/* ---- an upstream's headers ---- */
+
+/* Framing and the connection are ours; the rest describes one account, or its vendor's view of it. */
+static const struct ph_str never[] = {
+	{ "connection", 10 }, { "keep-alive", 10 }, { "proxy-authenticate", 18 }, { "proxy-connection", 16 },
+	{ "te", 2 }, { "trailer", 7 }, { "transfer-encoding", 17 }, { "upgrade", 7 }, { "content-length", 14 },
+	{ "set-cookie", 10 }, { "alt-svc", 7 }, { "server", 6 }, { "date", 4 }, { "x-request-id", 12 }, { "cf-ray", 6 },
+	{ "openai-organization", 19 }, { "openai-project", 14 }, { "openai-model", 12 }, { "retry-after", 11 },
+	{ "retry-after-ms", 14 }, { "x-should-retry", 14 }, { "strict-transport-security", 25 },
+};
+static const struct ph_str never_with[] = {
+	{ "x-ratelimit-", 12 }, { "x-codex-", 8 }, { "x-posthouse-", 12 }, { "cf-", 3 },
+};
+
+static bool may_pass(struct ph_str name)
+{
+	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+		if (ph_str_eq_nocase(name, never[i]))
+			return false;
+	for (size_t i = 0; i < sizeof never_with / sizeof *never_with; i++)
+		if (name.n >= never_with[i].n && ph_str_eq_nocase(ph_str(name.p, never_with[i].n), never_with[i]))
+			return false;
+	return true;
+}
+
+void ph_reply_pass_headers(const struct ph_head *head, struct ph_buf *headers)
+{
+	for (size_t i = 0; i < head->header_count; i++)
+		if (may_pass(head->headers[i].name))
+			ph_http_put_header(headers, head->headers[i].name, head->headers[i].value);
+}

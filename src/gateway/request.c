@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One turn, as one checked state machine. This is THE file: who reads it knows what happens to a request.
+ *
+ *     AUTH -> BODY -> RESOLVE -> LEASE -> CONNECT -> SEND -> AWAIT -> RELAY -> COMMIT -> SETTLE -> DONE
+ *                        ^                   ^          |       |       |
+ *                        +--- other account, | replay --+-------+-------+   (while nothing was shown)
+ *                                            +--- redial, strip reasoning
+ *     every state before COMMIT -> REJECT -> SETTLE
+ *
+ * Where it may be suspended, and what wakes it:
+ *     AUTH     one read of an unknown key              BODY     the client's bytes
+ *     RESOLVE  the chain, referenced items             LEASE    a slot, or the rest before another round
+ *     CONNECT  name, TCP, TLS                          SEND     the kernel taking the last byte
+ *     AWAIT    the head, or the first event            RELAY    events up to the terminal one
+ *     COMMIT   the database, at most 5 s               DONE     a write that is still owed
+ *
+ * Events never change the state: ph_request_event() does, by request_next(), and that short function is all the
+ * failover policy there is. Each state has one start function, which returns 1 (done already), 0 (an event will come) or
+ * a negative code. Whatever a client's WebSocket will need is the same machine with another end.
+ */
+#include <stdlib.h>
+
+#include "request_priv.h"
+#include "posthouse/clock.h"
+#include "posthouse/metrics.h"
+
+#define ARENA_MAX     (160 * 1024 * 1024)
+#define COMMIT_MS     5000
+#define OTHER_MAX     3 /* ways back to another account, or to the same after a rest */
+#define GAUGE_HTTP    0
+
+#define B(n)     PH_SM_BIT(REQ_##n)
+#define S(n, to) [REQ_##n] = { #n, (to) | B(SETTLE) }
+static const struct ph_sm_state request_states[REQ_NR] = {
+	S(AUTH, B(BODY) | B(REJECT)),
+	S(BODY, B(RESOLVE) | B(REJECT)),
+	S(RESOLVE, B(LEASE) | B(REJECT)),
+	S(LEASE, B(CONNECT) | B(REJECT)),
+	S(CONNECT, B(SEND) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
+	S(SEND, B(AWAIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
+	S(AWAIT, B(RELAY) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
+	S(RELAY, B(COMMIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
+	S(COMMIT, 0),
+	S(REJECT, 0),
+	[REQ_SETTLE] = { "SETTLE", B(DONE) },
+	[REQ_DONE] = { "DONE", 0 },
+};
+
+/* RESOLVE, not LEASE: a forwarded anchor must become a replay before another account may see it. */
+static const int way_back[PH_REMEDY_NR] = {
+	[PH_OTHER_ACCOUNT] = REQ_RESOLVE,
+	[PH_REPLAY] = REQ_RESOLVE,
+	[PH_REDIAL] = REQ_CONNECT,
+	[PH_STRIP] = REQ_CONNECT,
+};
+
+/* Aloud: done goes on; a client that left settles; once something was shown, or nothing is left to try, we say so; else
+ * the error names the way back. */
+static int request_next(const struct ph_request *r)
+{
+	int s = (int)r->sm.state;
+	enum ph_remedy remedy = ph_err_info(r->err)->remedy;
+
+	if (s == REQ_COMMIT || s == REQ_REJECT)
+		return REQ_SETTLE;
+	if (s == REQ_SETTLE || r->err == 0)
+		return s == REQ_SETTLE ? REQ_DONE : s + 1;
+	if (r->err == -PH_E_CLIENT_GONE)
+		return REQ_SETTLE;
+	if (s < REQ_CONNECT || r->shown || r->left[remedy] == 0)
+		return REQ_REJECT;
+	return way_back[remedy];
+}
+
+/* What a way back costs and changes. */
+static void turn_back(struct ph_request *r)
+{
+	enum ph_remedy remedy = ph_err_info(r->err)->remedy;
+
+	r->left[remedy]--;
+	ph_metric_add(PH_M_RETRIES, remedy, 0, 1);
+	r->denied |= remedy == PH_REPLAY;
+	r->strip |= remedy == PH_STRIP;
+	r->fresh = remedy == PH_REDIAL;
+	if (remedy == PH_OTHER_ACCOUNT)
+		ph_lease_failed(r);
+	ph_attempt_end(r);
+	if (way_back[remedy] == REQ_RESOLVE)
+		ph_lease_release(r);
+	r->err = 0;
+}
+
+const char *ph_request_mode(const struct ph_request *r)
+{
+	static const char *const names[] = { "none", "live", "forwarded", "replayed" };
+
+	return names[r->mode];
+}
+
+/* ---- the states ---- */
+
+static int auth_start(struct ph_request *r)
+{
+	return ph_door_authenticate(&r->door, &r->fault);
+}
+
+static int body_ready(struct ph_request *r)
+{
+	int rc;
+
+	r->body.buf = r->x->body;
+	ph_buf_init(&r->x->body, r->body.buf.max);
+	r->body_ns = ph_clock_ns();
+	r->bytes_in = r->body.buf.n;
+	rc = ph_turn_body_read(&r->body, &r->arena, &r->fault);
+	if (rc)
+		return rc;
+	if (!ph_key_allows_model(r->door.key, r->body.model))
+		return ph_fail_param(&r->fault, PH_E_MODEL_DENIED, "model", "%s", "");
+	return 1;
+}
+
+static int body_start(struct ph_request *r)
+{
+	return r->x->ops->read_body(r->x->end) ? body_ready(r) : 0;
+}
+
+static int send_start(struct ph_request *r)
+{
+	ph_timer_start(&r->timer, r->g->config->idle_timeout_ms);
+	return 0;
+}
+
+static int await_start(struct ph_request *r)
+{
+	const struct ph_config *c = r->g->config;
+
+	ph_timer_start(&r->timer, r->body.stream ? c->first_event_timeout_ms : c->answer_timeout_ms);
+	return 0;
+}
+
+static int relay_start(struct ph_request *r)
+{
+	const struct ph_config *c = r->g->config;
+
+	if (r->relay.ended)
+		return 1;
+	ph_timer_start(&r->timer, r->attempt.sse ? c->idle_timeout_ms : c->answer_timeout_ms);
+	return 0;
+}
+
+static void release_whole(struct ph_request *r)
+{
+	struct ph_exchange *x = r->x;
+	struct ph_buf headers;
+	struct ph_buf filled;
+	struct ph_str body = ph_buf_str(&r->attempt.body);
+
+	ph_buf_init(&headers, PH_HEAD_MAX);
+	ph_buf_init(&filled, PH_COLLECT_MAX);
+	if (r->collect.output_missing) {
+		ph_collect_filled(&r->collect, ph_str_trim(body), &filled);
+		body = ph_buf_str(&filled);
+	}
+	ph_buf_puts(&headers, ph_buf_str(&r->attempt.headers));
+	ph_reply_common(r->g, x, &headers);
+	ph_reply_continuity(&headers, ph_request_mode(r));
+	r->shown = true;
+	r->http_status = r->attempt.status;
+	r->bytes_out += body.n;
+	r->x = NULL;
+	x->ops->head(x->end, r->attempt.status, &headers, (int64_t)body.n);
+	x->ops->push(x->end, body);
+	x->ops->finish(x->end);
+	ph_buf_deinit(&headers);
+	ph_buf_deinit(&filled);
+}
+
+/* The client gets the end of its answer. */
+static void release(struct ph_request *r)
+{
+	if (r->released)
+		return;
+	r->released = true;
+	ph_timer_stop(&r->timer);
+	if (!r->x)
+		return;
+	if (r->attempt.sse)
+		ph_relay_release(r);
+	else
+		release_whole(r);
+}
+
+static void request_bury(struct ph_request *r);
+
+static void on_committed(void *arg, int status)
+{
+	struct ph_request *r = arg;
+
+	(void)status; /* counted and logged where it was written; never shown as a failure of the turn */
+	r->pending_commit = 0;
+	if (r->sm.state == REQ_COMMIT)
+		ph_request_event(r, 1);
+	else if (r->sm.state == REQ_DONE)
+		request_bury(r);
+}
+
+static void on_logged(void *arg, int status)
+{
+	(void)arg;
+	(void)status;
+}
+
+static int commit_start(struct ph_request *r)
+{
+	bool finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
+	bool keep = finished && ph_record_keeps(r);
+
+	ph_account_worked(r->account);
+	if (r->relay.ended == PH_TERMINAL_FAILED)
+		r->outcome = "failed";
+	else
+		r->outcome = r->relay.ended == PH_TERMINAL_INCOMPLETE ? "incomplete" : "completed";
+	if (!keep) {
+		ph_record_commit(r, false, on_logged);
+		release(r);
+		return 1;
+	}
+	r->pending_commit = 1;
+	ph_record_commit(r, true, on_committed);
+	ph_timer_start(&r->timer, COMMIT_MS);
+	return 0;
+}
+
+/* What the upstream said of the request itself goes to the client as it came. */
+static bool reject_in_upstreams_words(struct ph_request *r)
+{
+	struct ph_str body = ph_str_trim(ph_buf_str(&r->words));
+	int code = -r->err, status = r->words_status >= 400 ? r->words_status : 400;
+	struct ph_exchange *x = r->x;
+	struct ph_buf headers;
+	struct ph_json_member m;
+	struct ph_str name = PH_STR("error");
+
+	if (code != PH_E_UPSTREAM_REFUSED && code != PH_E_UPSTREAM_CANNOT && code != PH_E_REASONING_REFUSED)
+		return false;
+	if (status == 413 || ph_json_kind(body) != PH_JSON_OBJECT || ph_json_check(body, NULL) ||
+		!ph_json_find(body, &name, 1, &m) || m.kind != PH_JSON_OBJECT || m.value.n + 1 >= body.n)
+		return false;
+	ph_buf_init(&headers, PH_HEAD_MAX);
+	ph_http_put_header(&headers, PH_STR("content-type"), PH_STR("application/json"));
+	ph_reply_common(r->g, x, &headers);
+	r->http_status = status;
+	x->ops->head(x->end, status, &headers, (int64_t)body.n);
+	x->ops->push(x->end, body);
+	x->ops->finish(x->end);
+	ph_buf_deinit(&headers);
+	return true;
+}
+
+static void reject_in_ours(struct ph_request *r)
+{
+	int code = -r->err;
+
+	if (code == PH_E_ANCHOR_LOST) {
+		code = PH_E_ANCHOR_UNKNOWN;
+		ph_fail_param(&r->fault, code, "previous_response_id", "Previous response with id '%.*s' not found.",
+			PH_STR_ARG(r->body.previous));
+	}
+	if (code == PH_E_UPSTREAM_REFUSED && r->words_status == 413)
+		code = PH_E_BODY_TOO_LARGE;
+	r->http_status = ph_err_info(code)->http;
+	ph_reply_error(r->g, r->x, code, &r->fault, r->after_ms, NULL);
+}
+
+static int reject_start(struct ph_request *r)
+{
+	ph_timer_stop(&r->timer);
+	ph_timer_stop(&r->hold);
+	r->outcome = "failed";
+	ph_metric_add(PH_M_ERRORS, ph_err_info(r->err)->blames, 0, 1);
+	if (!r->x)
+		return 1;
+	if (r->shown) {
+		ph_relay_fail(r);
+	} else if (!reject_in_upstreams_words(r)) {
+		reject_in_ours(r);
+	}
+	r->x = NULL;
+	return 1;
+}
+
+static int settle_start(struct ph_request *r)
+{
+	ph_timer_stop(&r->timer);
+	ph_timer_stop(&r->hold);
+	if (r->client_gone && !r->outcome)
+		r->outcome = "client_gone";
+	if (r->sm.state == REQ_SETTLE && r->relay.ended)
+		ph_attempt_finish(r);
+	ph_record_log(r);
+	if (!r->released && r->body_ns && r->door.key)
+		ph_record_commit(r, false, on_logged);
+	ph_attempt_end(r);
+	ph_lease_release(r);
+	return 1;
+}
+
+static int done_start(struct ph_request *r)
+{
+	if (!r->pending_commit)
+		request_bury(r);
+	return 0;
+}
+
+static int request_enter(struct ph_request *r, int to)
+{
+	static int (*const start[REQ_NR])(struct ph_request *) = {
+		[REQ_AUTH] = auth_start,
+		[REQ_BODY] = body_start,
+		[REQ_RESOLVE] = ph_resolve_start_turn,
+		[REQ_LEASE] = ph_lease_start,
+		[REQ_CONNECT] = ph_attempt_start,
+		[REQ_SEND] = send_start,
+		[REQ_AWAIT] = await_start,
+		[REQ_RELAY] = relay_start,
+		[REQ_COMMIT] = commit_start,
+		[REQ_REJECT] = reject_start,
+		[REQ_SETTLE] = settle_start,
+		[REQ_DONE] = done_start,
+	};
+
+	ph_timer_stop(&r->timer);
+	ph_sm_move(&r->sm, (unsigned)to);
+	return start[to](r);
+}
+
+void ph_request_event(struct ph_request *r, int result)
+{
+	while (r->sm.state != REQ_DONE) {
+		int next;
+
+		if (result < 0)
+			r->err = result;
+		next = request_next(r);
+		if (r->sm.state == REQ_COMMIT)
+			release(r);
+		if (next <= (int)r->sm.state && next != REQ_SETTLE)
+			turn_back(r);
+		result = request_enter(r, next);
+		if (result == 0)
+			return;
+	}
+}
+
+/* ---- what may happen at any time ---- */
+
+static void on_timer(void *arg)
+{
+	struct ph_request *r = arg;
+	const struct ph_config *c = r->g->config;
+	uint64_t now = ph_loop_now_ms(r->g->loop), idle = r->attempt.call ? now - ph_call_progress_ms(r->attempt.call) : 0;
+	int rc;
+
+	switch (r->sm.state) {
+	case REQ_LEASE:
+		rc = r->resting ? ph_lease_start(r) : ph_fail(&r->fault, PH_E_ACCOUNTS_BUSY, "%s", "");
+		if (rc)
+			ph_request_event(r, rc);
+		return;
+	case REQ_COMMIT:
+		ph_metric_add(PH_M_UNACKNOWLEDGED, 0, 0, 1);
+		ph_request_event(r, 1);
+		return;
+	case REQ_SEND:
+	case REQ_RELAY:
+		if ((r->attempt.sse || r->sm.state == REQ_SEND) && (r->paused || idle < c->idle_timeout_ms)) {
+			ph_timer_start(&r->timer, r->paused ? c->idle_timeout_ms : c->idle_timeout_ms - idle);
+			return;
+		}
+		/* fall through */
+	default:
+		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_SILENT, "account %s was silent in %s",
+					    r->account ? r->account->name : "-", ph_sm_name(&r->sm)));
+	}
+}
+
+static void on_slot(void *arg)
+{
+	struct ph_request *r = arg;
+	int rc = ph_lease_start(r);
+
+	if (rc)
+		ph_request_event(r, rc);
+}
+
+static void on_door(void *arg, int result, const struct ph_err *err)
+{
+	struct ph_request *r = arg;
+
+	if (err)
+		r->fault = *err;
+	ph_request_event(r, result);
+}
+
+static void on_body(void *h)
+{
+	struct ph_request *r = h;
+
+	ph_request_event(r, body_ready(r));
+}
+
+static void on_body_failed(void *h, int code, const struct ph_err *err)
+{
+	struct ph_request *r = h;
+
+	if (err)
+		r->fault = *err;
+	ph_request_event(r, code);
+}
+
+static void on_drain(void *h)
+{
+	struct ph_request *r = h;
+
+	r->paused = false;
+	if (r->attempt.call)
+		ph_call_read(r->attempt.call, true);
+}
+
+/* The client left. Whatever waits is cancelled; a turn whose terminal event came is finished and counted all the same. */
+static void on_gone(void *h)
+{
+	struct ph_request *r = h;
+
+	r->x = NULL;
+	r->door.x = NULL;
+	r->client_gone = true;
+	if (r->sm.state >= REQ_COMMIT)
+		return;
+	ph_door_cancel(&r->door);
+	ph_resolve_cancel_turn(r);
+	ph_lease_cancel(r);
+	if (r->attempt.call) {
+		ph_call_cancel(r->attempt.call);
+		r->attempt.call = NULL;
+	}
+	ph_request_event(r, -PH_E_CLIENT_GONE);
+}
+
+static const struct ph_handler handler = { on_body, on_body_failed, on_drain, on_gone };
+
+/* ---- birth and death ---- */
+
+static void request_free(void *arg)
+{
+	struct ph_request *r = arg;
+
+	ph_chain_free(r->chain);
+	ph_collect_reset(&r->collect);
+	ph_buf_deinit(&r->body.buf);
+	ph_buf_deinit(&r->stored_items);
+	ph_buf_deinit(&r->words);
+	ph_arena_deinit(&r->arena);
+	free(r);
+}
+
+static void request_bury(struct ph_request *r)
+{
+	ph_door_close(&r->door);
+	ph_timer_stop(&r->timer);
+	ph_timer_stop(&r->hold);
+	ph_account_wait_stop(&r->wait);
+	ph_list_remove(&r->node);
+	r->g->turns--;
+	ph_metric_add(PH_M_STREAMS, GAUGE_HTTP, 0, -1);
+	ph_loop_bury(r->g->loop, r, request_free);
+}
+
+void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
+{
+	struct ph_request *r = ph_alloc(sizeof *r);
+
+	r->g = g;
+	r->x = x;
+	r->started_ns = x->started_ns;
+	memcpy(r->request_id, x->request_id, sizeof r->request_id);
+	ph_rand(r->turn, sizeof r->turn);
+	ph_arena_init(&r->arena, ARENA_MAX);
+	ph_buf_init(&r->stored_items, PH_COLLECT_MAX);
+	ph_buf_init(&r->words, PH_COLLECT_MAX);
+	ph_timer_init(&r->timer, g->loop, on_timer, r);
+	ph_timer_init(&r->hold, g->loop, ph_relay_timer, r);
+	ph_account_wait_init(&r->wait, on_slot, r);
+	ph_door_init(&r->door, g, x, on_door, r);
+	r->left[PH_OTHER_ACCOUNT] = OTHER_MAX;
+	r->left[PH_REPLAY] = 1;
+	r->left[PH_REDIAL] = 1;
+	r->left[PH_STRIP] = 1;
+	ph_list_push_back(&g->requests, &r->node);
+	g->turns++;
+	ph_metric_add(PH_M_STREAMS, GAUGE_HTTP, 0, 1);
+	x->handler = &handler;
+	x->h = r;
+	ph_sm_init(&r->sm, "turn", request_states, REQ_NR, REQ_AUTH);
+	int rc = auth_start(r);
+	if (rc)
+		ph_request_event(r, rc);
+}
+
+/* Drain is over and this turn still runs. */
+bool ph_request_cut(struct ph_request *r)
+{
+	if (r->sm.state >= REQ_COMMIT)
+		return false;
+	ph_resolve_cancel_turn(r);
+	ph_lease_cancel(r);
+	ph_door_cancel(&r->door);
+	if (r->attempt.call) {
+		ph_call_cancel(r->attempt.call);
+		r->attempt.call = NULL;
+	}
+	ph_request_event(r, ph_fail(&r->fault, PH_E_DRAINING, "%s", ""));
+	return true;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The turn: what its files share. request.c is the machine; the others are its organs. */
+#ifndef POSTHOUSE_REQUEST_PRIV_H
+#define POSTHOUSE_REQUEST_PRIV_H
+
+#include "gateway_priv.h"
+#include "posthouse/sm.h"
+#include "posthouse/sse.h"
+
+/* ---- turn_body.c: what a turn's body asks for ---- */
+enum {
+	PH_B_MODEL,
+	PH_B_INPUT,
+	PH_B_STREAM,
+	PH_B_STORE,
+	PH_B_PREVIOUS,
+	PH_B_CONVERSATION,
+	PH_B_BACKGROUND,
+	PH_B_CACHE_KEY,
+	PH_B_CACHE_OPTIONS,
+	PH_B_NR,
+};
+
+struct ph_turn_body {
+	struct ph_buf buf; /* the client's bytes, taken over from the exchange */
+	struct ph_json_member m[PH_B_NR];
+	struct ph_str model;    /* decoded; empty = none */
+	struct ph_str previous; /* decoded and trimmed; empty = no anchor */
+	struct ph_str compared; /* comparison_response_id: another response that the request names; empty = none */
+	struct ph_str items;    /* the inside of the input array; a string has become a user message */
+	bool stream, store, background;
+	bool references; /* items hold item_references */
+};
+/* Reads and validates. Needs the arena of the turn for decoded text. */
+int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;
+/* The body for an account: the client's bytes, without the anchor where `anchor` is false, with `items` (the inside of
+ * an array) in place of the input where items.p is not NULL. */
+int ph_turn_body_write(const struct ph_turn_body *b, bool anchor, struct ph_str items, struct ph_buf *out) PH_WARN_UNUSED;
+
+/* ---- relay.c: upstream's events to the client ---- */
+enum ph_relay_phase {
+	PH_RELAY_HELD,  /* lifecycle events are kept back, with the head */
+	PH_RELAY_SHOWN, /* something of the answer was handed to the client */
+	PH_RELAY_ENDED, /* the terminal event is kept back until the commit */
+};
+
+enum ph_terminal {
+	PH_TERMINAL_NONE,
+	PH_TERMINAL_COMPLETED,
+	PH_TERMINAL_INCOMPLETE,
+	PH_TERMINAL_FAILED,
+	PH_TERMINAL_ERROR,
+};
+
+/* Owner: the turn. One per attempt; what was shown outlives it. */
+struct ph_relay {
+	struct ph_sse *sse;
+	enum ph_relay_phase phase;
+	struct ph_buf held;     /* lifecycle events, before anything is shown */
+	struct ph_buf terminal; /* the terminal event as it will be shown */
+	struct ph_buf created;  /* the response object of response.created */
+	const char *run_p;      /* consecutive units of this read that pass as they are */
+	size_t run_n;
+	int64_t shift;          /* between upstream's sequence numbers and those shown */
+	int64_t next_number;    /* that an event of ours would carry */
+	bool saw_created;
+	bool saw_event;
+	enum ph_terminal ended;
+};
+
+/* ---- collect.c: what the turn produced ---- */
+/* Owner: the turn. One per attempt. */
+struct ph_collect {
+	struct ph_str *items; /* of response.output_item.done, by output_index; copies */
+	size_t item_count, item_cap;
+	size_t bytes;
+	struct ph_buf response; /* the terminal response object */
+	struct ph_str id, status, output, model; /* within `response`, or joined in `joined` */
+	struct ph_buf joined; /* items joined, where the terminal output was empty */
+	struct ph_buf envelope;
+	bool output_missing;  /* the terminal event's output was absent or empty, and items came */
+	uint64_t input_tokens, cached_tokens, output_tokens;
+};
+#define PH_COLLECT_MAX (256u * 1024 * 1024)
+void ph_collect_reset(struct ph_collect *c);
+void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str item);
+/* The terminal response object, or a whole JSON answer. False: it is no response. */
+bool ph_collect_response(struct ph_collect *c, struct ph_str response);
+/* The response object with the collected items as its output. */
+void ph_collect_filled(const struct ph_collect *c, struct ph_str response, struct ph_buf *out);
+
+/* ---- the turn ---- */
+enum ph_request_state {
+	REQ_AUTH,
+	REQ_BODY,
+	REQ_RESOLVE,
+	REQ_LEASE,
+	REQ_CONNECT,
+	REQ_SEND,
+	REQ_AWAIT,
+	REQ_RELAY,
+	REQ_COMMIT,
+	REQ_REJECT,
+	REQ_SETTLE,
+	REQ_DONE,
+	REQ_NR,
+};
+
+enum ph_continuity_mode {
+	PH_MODE_NONE,
+	PH_MODE_LIVE,
+	PH_MODE_FORWARDED,
+	PH_MODE_REPLAYED,
+};
+
+/* What one attempt learned; zeroed before the next (a successful retry must not report an old error). */
+struct ph_attempt {
+	struct ph_call *call;
+	int status; /* HTTP, once the head came */
+	bool sse;   /* the answer is a stream of events */
+	bool refused; /* the answer is an error: its body is collected */
+	bool open;    /* sent, and its outcome not counted yet */
+	bool had_anchor, had_reasoning;
+	uint64_t after_ms;
+	struct ph_buf headers; /* of the answer, as the client may see them */
+	struct ph_buf body;    /* an error's body, or a whole answer */
+	uint64_t sent_ns;
+};
+
+struct ph_request {
+	struct ph_sm sm;
+	struct ph_list node; /* in ph_gateway.requests */
+	struct ph_gateway *g;
+	struct ph_exchange *x; /* NULL once the client's end is finished or gone */
+	struct ph_door door;
+	struct ph_arena arena;
+	struct ph_turn_body body;
+	uint8_t turn[16];
+	char request_id[136];
+
+	int err; /* negated; what went wrong last */
+	struct ph_err fault;
+	unsigned left[PH_REMEDY_NR]; /* ways back that are not spent */
+	bool client_gone;
+	bool counted; /* among the running turns */
+
+	/* RESOLVE */
+	struct ph_chain_read *reading;
+	struct ph_chain *chain;
+	struct ph_items_read *finding;
+	struct ph_found_item *found; /* what the item_references name; in the arena */
+	size_t found_count;
+	bool references_known, compared_known;
+	enum ph_continuity_mode mode;
+	bool denied;  /* an account denied its own id: never ask it again */
+	bool unknown; /* the anchor is known upstream at best: forwarded once, never replayed */
+	bool fold;    /* the snapshot must hold the whole context */
+	bool fold_read; /* the chain was read whole although its account could go on by itself */
+
+	/* LEASE */
+	struct ph_choice choice;
+	struct ph_account *account; /* taken: a running turn of it */
+	int64_t account_id;         /* the last one taken, for the log */
+	struct ph_account_wait wait;
+	unsigned rounds; /* times the whole pool was tried */
+	bool paused;      /* the client is slower than upstream: reading stopped */
+	bool resting;    /* waits before the next round */
+	unsigned failed, limited; /* accounts that failed, and of them those at a limit */
+	uint64_t after_ms;        /* the earliest end of a limit */
+
+	/* CONNECT to RELAY */
+	struct ph_buf words; /* what upstream last refused the request with, and its status */
+	int words_status;
+	struct ph_attempt attempt;
+	struct ph_relay relay;
+	struct ph_collect collect;
+	unsigned attempts;
+	bool strip; /* send without reasoning */
+	bool fresh; /* on a new connection */
+	bool shown; /* something of the answer was handed to the client */
+	bool head_sent;
+
+	struct ph_timer timer;     /* the state's deadline */
+	struct ph_timer hold;      /* HOLD_TIMEOUT, then KEEPALIVE_INTERVAL */
+	uint64_t started_ns, body_ns, first_event_ns, terminal_ns;
+	uint64_t bytes_in, bytes_out;
+	struct ph_buf stored_items; /* the input with references resolved, for the snapshot */
+	int pending_commit; /* the writer still owes a callback */
+	bool released;      /* COMMIT is over for the client */
+	const char *outcome;
+	int http_status;
+};
+
+/* request.c */
+void ph_request_event(struct ph_request *r, int result); /* the only door: 1 = done, negative = failed */
+const char *ph_request_mode(const struct ph_request *r);
+bool ph_request_cut(struct ph_request *r); /* ends it now; false: it was ending anyway */
+
+/* resolve.c */
+int ph_resolve_start_turn(struct ph_request *r);
+void ph_resolve_cancel_turn(struct ph_request *r);
+
+/* lease.c */
+int ph_lease_start(struct ph_request *r);
+void ph_lease_cancel(struct ph_request *r);
+void ph_lease_release(struct ph_request *r);
+void ph_lease_failed(struct ph_request *r); /* the account failed this turn: not again, unless the pool is small */
+
+/* attempt.c */
+int ph_attempt_start(struct ph_request *r);
+void ph_attempt_end(struct ph_request *r);   /* drops what is left of the attempt; may be repeated */
+void ph_attempt_finish(struct ph_request *r); /* the answer is whole: the connection may live on */
+int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status); /* classified, negated */
+
+/* relay.c */
+void ph_relay_open(struct ph_request *r);
+void ph_relay_close(struct ph_request *r);
+int ph_relay_feed(struct ph_request *r, struct ph_str bytes) PH_WARN_UNUSED;
+void ph_relay_finish_feed(struct ph_request *r); /* upstream ended: a last unit without its blank line */
+void ph_relay_show(struct ph_request *r);        /* lets go what is held */
+void ph_relay_release(struct ph_request *r);     /* the terminal event and [DONE] */
+void ph_relay_fail(struct ph_request *r);        /* a well-formed end for a broken answer */
+void ph_relay_timer(void *arg);
+
+/* record.c */
+void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status));
+bool ph_record_keeps(const struct ph_request *r); /* policy: is a finished turn kept? */
+void ph_record_log(struct ph_request *r);
+
+#endif

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client's connection over HTTP/1.1: requests in order, one at a time, answers that arrive. Reading goes on while a
+ * request is served, so that a client that leaves is noticed at once; what a client sends ahead waits, up to a bound.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "posthouse/clock.h"
+#include "posthouse/metrics.h"
+#include "posthouse/url.h"
+#include "server_priv.h"
+
+#define HEAD_MS     10000 /* a head must be complete within */
+#define BODY_MS     30000 /* silence between pieces of a body */
+#define IDLE_MS     75000
+#define LINGER_MS   5000
+#define WAITING_MAX (256 * 1024) /* bytes that came before their time; beyond, reading stops */
+
+#define B(n) PH_SM_BIT(CLIENT_##n)
+static const struct ph_sm_state client_states[CLIENT_NR] = {
+	[CLIENT_IDLE] = { "IDLE", B(HEAD) | B(CLOSED) },
+	[CLIENT_HEAD] = { "HEAD", B(BUSY) | B(IDLE) | B(LINGER) | B(CLOSED) },
+	[CLIENT_BUSY] = { "BUSY", B(IDLE) | B(LINGER) | B(CLOSED) },
+	[CLIENT_LINGER] = { "LINGER", B(CLOSED) },
+	[CLIENT_CLOSED] = { "CLOSED", 0 },
+};
+
+static void client_move(struct ph_client *c, enum ph_client_state to)
+{
+	if (c->sm.state == CLIENT_BUSY)
+		c->keeper->busy--;
+	if (to == CLIENT_BUSY)
+		c->keeper->busy++;
+	ph_sm_move(&c->sm, to);
+}
+
+void ph_client_later(struct ph_client *c)
+{
+	if (c->sm.state != CLIENT_CLOSED)
+		ph_defer_call(c->keeper->loop, &c->later);
+}
+
+/* ---- the end ---- */
+
+static void client_free(void *arg)
+{
+	struct ph_client *c = arg;
+
+	ph_http_free(c->http);
+	ph_body_forget(c);
+	ph_buf_deinit(&c->waiting);
+	free(c);
+}
+
+static void on_closed(void *owner)
+{
+	struct ph_client *c = owner;
+	struct ph_door_keeper *k = c->keeper;
+
+	ph_list_remove(&c->node);
+	k->client_count--;
+	if (k->counted)
+		ph_metric_add(PH_M_CONNECTIONS, 0, 0, -1);
+	ph_loop_bury(k->loop, c, client_free);
+	if (k->client_count == 0 && k->on_empty)
+		k->on_empty(k->arg);
+}
+
+/* Tells the handler that nobody listens any more. */
+static void leave_handler(struct ph_client *c)
+{
+	const struct ph_handler *handler = c->x.handler;
+
+	c->x.handler = NULL;
+	if (handler)
+		handler->on_gone(c->x.h);
+}
+
+void ph_client_close(struct ph_client *c, bool abort)
+{
+	if (c->sm.state == CLIENT_CLOSED)
+		return;
+	client_move(c, CLIENT_CLOSED);
+	ph_timer_stop(&c->timer);
+	ph_defer_cancel(&c->later);
+	leave_handler(c);
+	ph_stream_close(c->stream, abort);
+}
+
+/* Ends the connection so that the answer arrives: stop writing, then read and discard for a while (a reset would take
+ * back what the client has not read yet). */
+static void linger(struct ph_client *c)
+{
+	client_move(c, CLIENT_LINGER);
+	ph_buf_deinit(&c->waiting);
+	ph_body_forget(c);
+	ph_stream_shutdown(c->stream);
+	ph_stream_read(c->stream, true);
+	ph_timer_start(&c->timer, LINGER_MS);
+}
+
+/* ---- requests ---- */
+
+static bool id_char(char ch)
+{
+	return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '.' || ch == '_' ||
+	       ch == '-';
+}
+
+static void set_request_id(struct ph_exchange *x)
+{
+	struct ph_str sent = ph_head_get(x->head, PH_STR("x-request-id"));
+	bool good = sent.n > 0 && sent.n <= 128;
+
+	for (size_t i = 0; good && i < sent.n; i++)
+		good = id_char(sent.p[i]);
+	if (good) {
+		ph_str_copy(x->request_id, sizeof x->request_id, sent);
+		return;
+	}
+	memcpy(x->request_id, "req_", 4);
+	ph_rand_id(x->request_id + 4, 24);
+}
+
+/* Inside the parser: only notes. The request is handled when the parser has returned. */
+static void on_head(void *owner, const struct ph_head *head)
+{
+	struct ph_client *c = owner;
+
+	c->x = (struct ph_exchange){ .head = head, .started_ns = ph_clock_ns(), .ops = &ph_client_ops, .end = c };
+	ph_buf_init(&c->x.body, c->keeper->max_body);
+	c->head_seen = true;
+	if (head->has_body)
+		ph_http_pause(c->http);
+}
+
+static void on_body(void *owner, struct ph_str bytes)
+{
+	ph_body_take(owner, bytes);
+}
+
+static void on_done(void *owner)
+{
+	ph_body_end(owner);
+}
+
+static const struct ph_http_events http_events = { on_head, on_body, on_done };
+
+static void handle(struct ph_client *c)
+{
+	struct ph_door_keeper *k = c->keeper;
+
+	c->head_seen = false;
+	c->answering = c->chunked = c->silent = c->finished = c->stalled = false;
+	c->close = false;
+	c->length_left = -1;
+	c->served++;
+	ph_timer_stop(&c->timer);
+	client_move(c, CLIENT_BUSY);
+	set_request_id(&c->x);
+	if (ph_target_split(c->x.head->target, &c->x.path, &c->x.query)) {
+		k->refuse(k->arg, &c->x, PH_E_HEAD_BAD, NULL);
+	} else if (k->max_streams && k->busy > k->max_streams) {
+		ph_metric_add(PH_M_SHED, 0, 0, 1);
+		k->refuse(k->arg, &c->x, PH_E_TOO_MANY, NULL);
+	} else {
+		k->handle(k->arg, &c->x);
+	}
+}
+
+/* No request can be told from these bytes: answer once, in full, and close. */
+static void refuse_bytes(struct ph_client *c, int code)
+{
+	struct ph_buf out;
+
+	ph_buf_init(&out, 64 * 1024);
+	c->keeper->refusal(c->keeper->arg, code, NULL, &out);
+	ph_stream_push(c->stream, ph_buf_str(&out));
+	ph_buf_deinit(&out);
+	linger(c);
+}
+
+static void on_bad_bytes(struct ph_client *c, int code)
+{
+	if (c->sm.state == CLIENT_BUSY) {
+		/* Bad framing inside a body: its handler answers, if it has not. */
+		c->close = true;
+		ph_body_fail(c, code);
+		return;
+	}
+	refuse_bytes(c, code);
+}
+
+/* Feeds what waits, as far as the state allows. Returns whether anything moved. */
+static bool feed(struct ph_client *c)
+{
+	struct ph_str bytes = ph_buf_str(&c->waiting);
+	long used;
+
+	if (c->sm.state == CLIENT_BUSY && (!c->body_wanted || c->body_done || c->body_fault))
+		return false;
+	if (bytes.n == 0)
+		return false;
+	if (c->sm.state == CLIENT_IDLE) {
+		client_move(c, CLIENT_HEAD);
+		ph_timer_start(&c->timer, HEAD_MS);
+	}
+	used = ph_http_feed(c->http, bytes);
+	if (used < 0) {
+		on_bad_bytes(c, (int)used);
+		return false;
+	}
+	ph_buf_consume(&c->waiting, (size_t)used);
+	if (c->head_seen)
+		handle(c);
+	else if (c->sm.state == CLIENT_BUSY)
+		ph_timer_start(&c->timer, BODY_MS);
+	return used > 0 || c->sm.state == CLIENT_BUSY;
+}
+
+/* The answer is written and its body was read: the connection may carry another request. */
+static void next_request(struct ph_client *c)
+{
+	client_move(c, CLIENT_IDLE);
+	ph_body_forget(c);
+	ph_http_next(c->http);
+	if (c->waiting.n == 0)
+		ph_buf_deinit(&c->waiting);
+	ph_stream_read(c->stream, true);
+	ph_timer_start(&c->timer, IDLE_MS);
+}
+
+static void count_request(const struct ph_client *c)
+{
+	unsigned class = c->status >= 200 && c->status < 600 ? (unsigned)c->status / 100 - 2 : 4;
+
+	if (!c->keeper->counted)
+		return;
+	ph_metric_add(PH_M_REQUESTS, c->x.route, class, 1);
+	ph_metric_observe(PH_M_REQUEST_SECONDS, ph_clock_ns() - c->x.started_ns);
+}
+
+static void tell_body_fault(struct ph_client *c)
+{
+	const struct ph_handler *handler = c->x.handler;
+	int code = c->body_fault;
+	struct ph_err err = { .code = -code };
+
+	ph_timer_stop(&c->timer);
+	if (code == -PH_E_BODY_TOO_LARGE)
+		ph_fail_param(&err, PH_E_BODY_TOO_LARGE, "input", "At most %llu bytes are accepted, after decompression.",
+			(unsigned long long)c->keeper->max_body);
+	c->body_fault = -PH_E_CANCELLED; /* told; nothing more of the body is read */
+	handler->on_body_failed(c->x.h, code, &err);
+}
+
+static void tell_body(struct ph_client *c)
+{
+	ph_timer_stop(&c->timer);
+	c->body_wanted = false; /* told once */
+	ph_unzip_free(c->unzip);
+	c->unzip = NULL;
+	c->x.handler->on_body(c->x.h);
+}
+
+static void after_answer(struct ph_client *c)
+{
+	count_request(c);
+	c->finished = false;
+	if (c->close)
+		linger(c);
+	else
+		next_request(c);
+}
+
+/* Runs outside every callback of the parser, the stream and the handlers. */
+static void on_later(void *arg)
+{
+	struct ph_client *c = arg;
+
+	for (;;) {
+		if (c->sm.state >= CLIENT_LINGER)
+			return;
+		if (c->finished) {
+			after_answer(c);
+			continue;
+		}
+		if (c->sm.state == CLIENT_BUSY && c->x.handler && c->body_wanted) {
+			if (c->body_fault && c->body_fault != -PH_E_CANCELLED) {
+				tell_body_fault(c);
+				continue;
+			}
+			if (c->body_done && !c->body_fault) {
+				tell_body(c);
+				continue;
+			}
+		}
+		if (!feed(c))
+			return;
+	}
+}
+
+/* ---- the stream ---- */
+
+static void on_data(void *owner, struct ph_str bytes)
+{
+	struct ph_client *c = owner;
+
+	if (c->sm.state == CLIENT_LINGER) {
+		c->discarded += bytes.n;
+		if (c->discarded > 2 * c->keeper->max_body)
+			ph_client_close(c, false);
+		return;
+	}
+	if (c->sm.state == CLIENT_BUSY && c->body_fault) {
+		c->discarded += bytes.n; /* the answer to it is on its way */
+		return;
+	}
+	ph_buf_puts(&c->waiting, bytes);
+	on_later(c);
+	if (c->sm.state == CLIENT_BUSY && c->waiting.n > WAITING_MAX)
+		ph_stream_read(c->stream, false);
+}
+
+static void on_end(void *owner, int status)
+{
+	struct ph_client *c = owner;
+
+	ph_client_close(c, status < 0);
+}
+
+static void on_drain(void *owner)
+{
+	struct ph_client *c = owner;
+
+	c->stalled = false;
+	if (c->x.handler)
+		c->x.handler->on_drain(c->x.h);
+}
+
+static const struct ph_stream_events stream_events = { NULL, on_data, on_end, on_drain, on_closed };
+
+/* BUSY: the client takes nothing of its answer. */
+static void check_progress(struct ph_client *c)
+{
+	uint64_t idle = ph_loop_now_ms(c->keeper->loop) - ph_stream_progress_ms(c->stream);
+
+	if (ph_stream_queued(c->stream) && idle >= c->keeper->idle_timeout_ms)
+		ph_client_close(c, true);
+	else
+		ph_timer_start(&c->timer, c->keeper->idle_timeout_ms);
+}
+
+static void on_timer(void *arg)
+{
+	struct ph_client *c = arg;
+
+	switch (c->sm.state) {
+	case CLIENT_HEAD:
+		refuse_bytes(c, -PH_E_HEAD_SLOW);
+		return;
+	case CLIENT_BUSY:
+		if (c->answering)
+			check_progress(c);
+		else
+			ph_body_fail(c, -PH_E_BODY_SLOW);
+		return;
+	default:
+		ph_client_close(c, false);
+	}
+}
+
+void ph_client_open(struct ph_door_keeper *k, struct ph_stream *s)
+{
+	struct ph_client *c = ph_alloc(sizeof *c);
+
+	c->keeper = k;
+	c->stream = s;
+	c->http = ph_http_new(PH_HTTP_REQUESTS, &http_events, c);
+	ph_buf_init(&c->waiting, WAITING_MAX + 1024 * 1024);
+	ph_timer_init(&c->timer, k->loop, on_timer, c);
+	ph_defer_init(&c->later, on_later, c);
+	ph_sm_init(&c->sm, "client", client_states, CLIENT_NR, CLIENT_IDLE);
+	ph_list_push_back(&k->clients, &c->node);
+	k->client_count++;
+	if (k->counted)
+		ph_metric_add(PH_M_CONNECTIONS, 0, 0, 1);
+	ph_stream_set_owner(s, &stream_events, c);
+	ph_stream_read(s, true);
+	ph_timer_start(&c->timer, HEAD_MS);
+}
+
+/* ---- all of them ---- */
+
+void ph_keeper_init(struct ph_door_keeper *k)
+{
+	ph_list_init(&k->clients);
+	k->client_count = 0;
+	k->busy = 0;
+}
+
+void ph_keeper_close_idle(struct ph_door_keeper *k)
+{
+	PH_LIST_EACH_SAFE(it, &k->clients) {
+		struct ph_client *c = PH_CONTAINER(it, struct ph_client, node);
+
+		if (c->sm.state == CLIENT_IDLE && c->served)
+			ph_client_close(c, false);
+	}
+}
+
+void ph_keeper_close_all(struct ph_door_keeper *k)
+{
+	PH_LIST_EACH_SAFE(it, &k->clients) {
+		struct ph_client *c = PH_CONTAINER(it, struct ph_client, node);
+
+		/* What was just answered goes out with its end; the rest is cut. */
+		ph_client_close(c, false);
+	}
+}

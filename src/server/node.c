@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One node: a loop, its database connections, the gateway, two listeners, and an orderly end.
+ *
+ *     STARTING -> SERVING -> DRAINING -> FINISHING -> CLIENTS -> DATABASE -> GATEWAY -> over
+ *
+ * DRAINING   unready, idle connections closed, still accepting: a balancer needs a moment to see it
+ * FINISHING  the listener is closed, turns run out, at most DRAIN_TIMEOUT
+ * CLIENTS    connections are closed; DATABASE the writer's queue is emptied; GATEWAY the rest
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "posthouse/admin.h"
+#include "posthouse/metrics.h"
+#include "server_priv.h"
+
+#define ACCEPT_ON_MS   3000
+#define LOOK_MS        50   /* how often the drain looks whether all turns are over */
+#define FLUSH_MS       1000 /* for the last bytes of turns that were cut */
+#define WRITES_GRACE_MS 10000
+#define MAX_STREAMS    10000
+#define READERS        2
+
+enum node_state {
+	NODE_STARTING,
+	NODE_SERVING,
+	NODE_DRAINING,
+	NODE_FINISHING,
+	NODE_CLIENTS,
+	NODE_DATABASE,
+	NODE_GATEWAY,
+	NODE_NR,
+};
+
+#define B(n) PH_SM_BIT(NODE_##n)
+static const struct ph_sm_state node_states[NODE_NR] = {
+	[NODE_STARTING] = { "STARTING", B(SERVING) | B(DRAINING) | B(CLIENTS) },
+	[NODE_SERVING] = { "SERVING", B(DRAINING) | B(CLIENTS) },
+	[NODE_DRAINING] = { "DRAINING", B(FINISHING) | B(CLIENTS) },
+	[NODE_FINISHING] = { "FINISHING", B(CLIENTS) },
+	[NODE_CLIENTS] = { "CLIENTS", B(DATABASE) },
+	[NODE_DATABASE] = { "DATABASE", B(GATEWAY) },
+	[NODE_GATEWAY] = { "GATEWAY", 0 },
+};
+
+struct node {
+	struct ph_sm sm;
+	const struct ph_node_options *o;
+	struct ph_loop *loop;
+	struct ph_pg *pg;
+	struct ph_gateway *gateway;
+	struct ph_admin admin;
+	struct ph_door_keeper clients, admins;
+	struct ph_listener *listener, *admin_listener;
+	struct ph_signal *term, *interrupt, *hup;
+	struct ph_timer timer;
+	uint64_t drain_until_ms;
+	bool draining, started;
+	int status; /* what the process exits with */
+};
+
+/* ---- the end ---- */
+
+static void on_gateway_closed(void *arg)
+{
+	struct node *n = arg;
+
+	ph_signal_close(n->term);
+	ph_signal_close(n->interrupt);
+	ph_signal_close(n->hup);
+	ph_loop_stop(n->loop);
+}
+
+static void on_pg_closed(void *arg)
+{
+	struct node *n = arg;
+
+	ph_sm_move(&n->sm, NODE_GATEWAY);
+	n->pg = NULL;
+	ph_gateway_close(n->gateway, on_gateway_closed, n);
+}
+
+static void on_clients_gone(void *arg)
+{
+	struct node *n = arg;
+
+	if (n->sm.state != NODE_CLIENTS || n->clients.client_count || n->admins.client_count)
+		return;
+	ph_sm_move(&n->sm, NODE_DATABASE);
+	ph_pg_close(n->pg, WRITES_GRACE_MS, on_pg_closed, n);
+}
+
+static void close_clients(struct node *n)
+{
+	ph_timer_stop(&n->timer);
+	ph_sm_move(&n->sm, NODE_CLIENTS);
+	ph_listener_close(n->listener);
+	ph_listener_close(n->admin_listener);
+	n->listener = n->admin_listener = NULL;
+	n->clients.on_empty = n->admins.on_empty = on_clients_gone;
+	ph_keeper_close_all(&n->clients);
+	ph_keeper_close_all(&n->admins);
+	on_clients_gone(n);
+}
+
+/* ---- drain ---- */
+
+static bool still_busy(const struct node *n)
+{
+	return ph_gateway_turns(n->gateway) > 0 || n->clients.busy > 0;
+}
+
+static void finish_turns(struct node *n)
+{
+	if (!still_busy(n)) {
+		close_clients(n);
+		return;
+	}
+	if (ph_loop_now_ms(n->loop) < n->drain_until_ms) {
+		ph_timer_start(&n->timer, LOOK_MS);
+		return;
+	}
+	if (n->status == 0) {
+		size_t cut = ph_gateway_cut(n->gateway);
+
+		ph_log(PH_LOG_WARN, "drain: %zu turns were cut at the end of the drain timeout", cut);
+		n->status = 1;
+		n->drain_until_ms = ph_loop_now_ms(n->loop) + FLUSH_MS;
+		ph_timer_start(&n->timer, LOOK_MS);
+		return;
+	}
+	close_clients(n);
+}
+
+static void on_timer(void *arg)
+{
+	struct node *n = arg;
+
+	if (n->sm.state == NODE_DRAINING) {
+		ph_sm_move(&n->sm, NODE_FINISHING);
+		ph_listener_close(n->listener);
+		n->listener = NULL;
+		ph_keeper_close_idle(&n->clients);
+	}
+	finish_turns(n);
+}
+
+static void on_signal(void *arg, int signum)
+{
+	struct node *n = arg;
+
+	if (n->draining) {
+		ph_log(PH_LOG_WARN, "second signal %d: ending at once", signum);
+		_exit(1);
+	}
+	n->draining = true;
+	n->clients.draining = true;
+	n->drain_until_ms = ph_loop_now_ms(n->loop) + n->o->config->drain_timeout_ms;
+	ph_log(PH_LOG_INFO, "draining: %zu turns run", ph_gateway_turns(n->gateway));
+	ph_sm_move(&n->sm, NODE_DRAINING);
+	ph_keeper_close_idle(&n->clients);
+	ph_timer_start(&n->timer, ACCEPT_ON_MS);
+}
+
+static void on_hup(void *arg, int signum)
+{
+	(void)arg;
+	(void)signum;
+	ph_log(PH_LOG_INFO, "SIGHUP: no setting of this node can be changed while it runs");
+}
+
+/* ---- serving ---- */
+
+static void on_ready(void *arg)
+{
+	struct node *n = arg;
+	char text[80];
+
+	n->started = true;
+	if (n->sm.state == NODE_STARTING)
+		ph_sm_move(&n->sm, NODE_SERVING);
+	ph_addr_text(&n->o->listen, text, sizeof text);
+	ph_log(PH_LOG_INFO, "ready: serving on %s", text);
+}
+
+static void on_fatal(void *arg)
+{
+	struct node *n = arg;
+
+	n->status = 1;
+	n->draining = true;
+	close_clients(n);
+}
+
+static void on_client(void *owner, struct ph_stream *s)
+{
+	ph_client_open(owner, s);
+}
+
+static void handle_client(void *arg, struct ph_exchange *x)
+{
+	ph_gateway_handle(((struct node *)arg)->gateway, x);
+}
+
+static void refuse_client(void *arg, struct ph_exchange *x, int code, const struct ph_err *err)
+{
+	ph_gateway_refuse(((struct node *)arg)->gateway, x, code, err);
+}
+
+static void refuse_bytes(void *arg, int code, const struct ph_err *err, struct ph_buf *out)
+{
+	ph_gateway_refusal(((struct node *)arg)->gateway, code, err, out);
+}
+
+static void handle_admin(void *arg, struct ph_exchange *x)
+{
+	ph_admin_handle(&((struct node *)arg)->admin, x);
+}
+
+static void keeper_init(struct node *n, struct ph_door_keeper *k, void (*handle)(void *arg, struct ph_exchange *x))
+{
+	*k = (struct ph_door_keeper){
+		.loop = n->loop,
+		.handle = handle,
+		.refusal = refuse_bytes,
+		.refuse = refuse_client,
+		.arg = n,
+		.max_body = n->o->config->max_body,
+		.idle_timeout_ms = n->o->config->idle_timeout_ms,
+	};
+	ph_keeper_init(k);
+}
+
+static int open_listeners(struct node *n, struct ph_err *err)
+{
+	keeper_init(n, &n->clients, handle_client);
+	n->clients.max_streams = MAX_STREAMS;
+	n->clients.counted = true;
+	keeper_init(n, &n->admins, handle_admin);
+	n->admins.max_body = 4096;
+	n->listener = ph_listener_open(n->loop, &n->o->listen, on_client, &n->clients, err);
+	if (!n->listener)
+		return -1;
+	n->admin_listener = ph_listener_open(n->loop, &n->o->admin, on_client, &n->admins, err);
+	return n->admin_listener ? 0 : -1;
+}
+
+static int node_open(struct node *n, struct ph_err *err)
+{
+	const struct ph_node_options *o = n->o;
+	char application[300];
+	struct ph_pg_options pg = { o->dsn, o->direct_dsn, READERS, application };
+	struct ph_gateway_options gateway = { n->loop, NULL, o->config, o->keys, o->name };
+
+	snprintf(application, sizeof application, "posthouse node %s", o->name);
+	n->pg = ph_pg_open(n->loop, &pg);
+	gateway.pg = n->pg;
+	n->gateway = ph_gateway_new(&gateway, err);
+	if (!n->gateway)
+		return -1;
+	n->admin = (struct ph_admin){ n->gateway, &n->draining, &n->started };
+	if (open_listeners(n, err))
+		return -1;
+	n->term = ph_signal_open(n->loop, SIGTERM, on_signal, n);
+	n->interrupt = ph_signal_open(n->loop, SIGINT, on_signal, n);
+	n->hup = ph_signal_open(n->loop, SIGHUP, on_hup, n);
+	return 0;
+}
+
+int ph_node_run(const struct ph_node_options *options)
+{
+	struct node n = { .o = options };
+	struct ph_err err = { 0 };
+
+	signal(SIGPIPE, SIG_IGN);
+	ph_metrics_worker(options->worker);
+	n.loop = ph_loop_new();
+	ph_timer_init(&n.timer, n.loop, on_timer, &n);
+	ph_sm_init(&n.sm, "node", node_states, NODE_NR, NODE_STARTING);
+	if (node_open(&n, &err)) {
+		ph_log(PH_LOG_ERROR, "the node cannot start: %s", err.detail);
+		return 1;
+	}
+	ph_gateway_start(n.gateway, on_ready, on_fatal, &n);
+	ph_loop_run(n.loop);
+	if (ph_loop_free(n.loop))
+		ph_log(PH_LOG_ERROR, "handles were left open at the end");
+	ph_log(PH_LOG_INFO, "ended with status %d", n.status);
+	return n.status;
+}
