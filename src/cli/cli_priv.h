@@ -6,6 +6,7 @@
 
 #include "posthouse/config.h"
 #include "posthouse/loop.h"
+#include "posthouse/migrate.h"
 
 /* ---- commands: one row each in cli.c; parser, help and completion read the rows ---- */
 struct ph_cli;
@@ -81,7 +82,6 @@ int ph_cli_card(struct ph_str rows, struct ph_err *err) PH_WARN_UNUSED;
 
 /* ---- session.c: the configuration and the database of a short command ---- */
 struct ph_embedded;
-struct ph_pgs;
 
 struct ph_cli_session {
 	struct ph_config config;
@@ -102,6 +102,8 @@ void ph_cli_session_close(struct ph_cli_session *s); /* may be repeated */
 int ph_cli_with_session(const struct ph_cli *c,
 	int (*run)(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err),
 	void *arg);
+/* 0 for a schema that this binary can work with, else what to do. */
+int ph_cli_refuse_schema(enum ph_schema_state state, int version, struct ph_err *err) PH_WARN_UNUSED;
 /* The conninfo for migrate, snapshots and listings; `node`: for serve. "" means libpq's own variables. */
 const char *ph_cli_session_dsn(const struct ph_cli_session *s, bool node);
 const char *ph_cli_session_direct_dsn(const struct ph_cli_session *s, bool node);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posthouse migrate: brings the schema up to date, or waits until somebody has. */
-#include "posthouse/migrate.h"
 
 #include <stdio.h>
 

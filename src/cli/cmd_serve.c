@@ -11,7 +11,6 @@
 #include "posthouse/crypt.h"
 #include "posthouse/embedded.h"
 #include "posthouse/metrics.h"
-#include "posthouse/migrate.h"
 #include "posthouse/server.h"
 #include "posthouse/stream.h"
 
@@ -112,9 +111,7 @@ static int probe(const char *variable, const char *text, struct ph_addr *ret, st
 		return r;
 	r = ph_listener_probe(ret, &why);
 	if (r < 0)
-		return ph_fail(err, -r,
-			"cannot listen on %.100s: %.120s; end what uses it, or choose another address in %s",
-			text, why.detail, variable);
+		return ph_fail(err, -r, "%.200s; choose another address in %s", why.detail, variable);
 	return 0;
 }
 
@@ -143,14 +140,6 @@ static void log_progress(void *arg, const char *line)
 	ph_log(PH_LOG_INFO, "%s", line);
 }
 
-static int refuse_breaking(int version, struct ph_err *err)
-{
-	return ph_fail(err, PH_E_CONFIG,
-		"the database's schema is %d, too new for this posthouse, which knows %d; upgrade "
-		"posthouse",
-		version, ph_schema_latest());
-}
-
 /* The embedded database is nobody else's: its schema follows the binary. */
 static int prepare_embedded(struct serve *s, struct ph_err *err)
 {
@@ -164,7 +153,7 @@ static int prepare_embedded(struct serve *s, struct ph_err *err)
 	pg = ph_pgs_open(dsn, CONNECT_S, err);
 	r = pg ? ph_schema_check(pg, &state, &version, err) : -err->code;
 	if (r == 0 && state == PH_SCHEMA_BREAKING)
-		r = refuse_breaking(version, err);
+		r = ph_cli_refuse_schema(state, version, err);
 	if (r == 0 && (state == PH_SCHEMA_EMPTY || state == PH_SCHEMA_OLDER))
 		r = ph_migrate(dsn, log_progress, NULL, err);
 	if (r == 0)
@@ -177,14 +166,19 @@ static int judge_schema(
 	struct serve *s, struct ph_pgs *pg, enum ph_schema_state state, int version, struct ph_err *err)
 {
 	if (state == PH_SCHEMA_BREAKING)
-		return refuse_breaking(version, err);
+		return ph_cli_refuse_schema(state, version, err);
 	if (state == PH_SCHEMA_CURRENT || state == PH_SCHEMA_NEWER)
 		return ph_cli_store_check_master_key(pg, &s->keys, err);
-	ph_log(PH_LOG_WARN,
-		"the database's schema is %d and this posthouse needs %d: run `posthouse migrate`; unready "
-		"until then",
-		version, ph_schema_latest());
+	if (ph_cli_refuse_schema(state, version, err) < 0)
+		ph_log(PH_LOG_WARN, "unready until the schema is there: %s", err->detail);
 	return 0;
+}
+
+/* Locks, shutdowns, a full server: waiting may cure them. Missing rights and missing objects it does not. */
+static bool may_pass(const struct ph_err *err)
+{
+	return err->code == PH_E_DATABASE_AWAY ||
+	       (err->code == PH_E_DATABASE_ERROR && strncmp(err->sqlstate, "42", 2) != 0);
 }
 
 /* What the database's absence prevents here, the nodes do when it is back. */
@@ -200,7 +194,7 @@ static int prepare_database(struct serve *s, struct ph_err *err)
 			r = judge_schema(s, pg, state, version, err);
 		ph_pgs_close(pg);
 	}
-	if (r == -PH_E_DATABASE_AWAY) {
+	if (r < 0 && may_pass(err)) {
 		ph_log(PH_LOG_WARN, "the database is away, unready until it is back: %s", err->detail);
 		r = 0;
 	}

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "posthouse/embedded.h"
-#include "posthouse/migrate.h"
 
 #include "cli_priv.h"
 
@@ -74,19 +73,18 @@ int ph_cli_session_keys(const struct ph_cli_session *s, struct ph_master_keys *r
 
 /* ---- the schema ---- */
 
-static int refuse_schema(enum ph_schema_state state, int version, struct ph_err *err)
+int ph_cli_refuse_schema(enum ph_schema_state state, int version, struct ph_err *err)
 {
 	switch (state) {
 	case PH_SCHEMA_EMPTY:
 		return ph_fail(err, PH_E_CONFIG,
 			"the database has no schema of posthouse yet; run `posthouse migrate`");
-	case PH_SCHEMA_OLDER:
+	case PH_SCHEMA_OLDER: /* or its functions are of another build, with the same number */
 		return ph_fail(err, PH_E_CONFIG,
-			"the database's schema is %d and this posthouse needs %d; run `posthouse migrate`",
-			version, ph_schema_latest());
+			"the database's schema is older than this posthouse; run `posthouse migrate`");
 	case PH_SCHEMA_BREAKING:
 		return ph_fail(err, PH_E_CONFIG,
-			"the database's schema is %d, too new for this posthouse, which knows %d; upgrade "
+			"the database's schema, %d, is newer than this posthouse can work with, %d; upgrade "
 			"posthouse",
 			version, ph_schema_latest());
 	default:
@@ -106,7 +104,7 @@ static int check_schema(struct ph_cli_session *s, struct ph_err *err)
 		return r;
 	if (s->embedded && state == PH_SCHEMA_EMPTY)
 		return ph_migrate(ph_cli_session_dsn(s, false), ph_cli_progress, NULL, err);
-	return refuse_schema(state, version, err);
+	return ph_cli_refuse_schema(state, version, err);
 }
 
 static int advise(struct ph_err *err)

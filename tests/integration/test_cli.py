@@ -171,7 +171,7 @@ def test_a_schema_that_is_too_new(make_cluster):
     future = make_cluster()
     future.sql("INSERT INTO posthouse.schema_migrations (version, name, checksum, contracting, ms) "
                "VALUES (901, 'future', '\\x00', true, 1)")
-    refused(future.cli('account', 'list', check=False), 1, '901', 'upgrade')
+    refused(future.cli('account', 'list', check=False), 1, '901', 'newer', 'upgrade')
 
 
 def test_database_away(cluster):
@@ -429,8 +429,6 @@ def test_start_refusals(cluster, tmp_path):
     pem.write_text('x', encoding='ascii')
     status, line = serve(POSTHOUSE_TLS_CERT_FILE=str(pem), POSTHOUSE_TLS_KEY_FILE=str(pem))
     assert status == 1 and 'TLS' in line
-    status, line = serve(POSTHOUSE_DATABASE_URL='host=')
-    assert status == 1 or 'database' in line
     status, line = serve(POSTHOUSE_DATABASE_URL='nonsense=1')
     assert status == 1 and 'database URL' in line
     status, line = serve('--listen', 'no-such-host.invalid:80')
