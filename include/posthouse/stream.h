@@ -2,9 +2,14 @@
 /*
  * Byte streams over TCP, in cleartext or TLS, and the listener that accepts them.
  *
- * Reading is off until ph_stream_read(s, true). Writing queues: bytes pushed in one turn of the loop leave in one
- * write at its end. At the high mark push says so; on_drain fires once when the queue has fallen below the low mark.
- * Every stream has TCP_NODELAY and TCP keepalive.
+ * Reading is off until ph_stream_read(s, true). Writing queues: bytes pushed in one turn of the loop leave in
+ * one write at its end. At the high mark push says so; on_drain fires once when the queue has fallen below
+ * the low mark. Every stream has TCP_NODELAY and TCP keepalive (a peer that vanished is noticed within 45 s
+ * of silence).
+ *
+ * What is noticed: while a stream reads, its peer's end and reset are told at once. While it does not, the
+ * kernel is not asked: an end waits until it reads again, a reset until it reads or writes. So whoever wants
+ * to know that a client has gone keeps reading.
  */
 #ifndef POSTHOUSE_STREAM_H
 #define POSTHOUSE_STREAM_H
@@ -15,22 +20,25 @@ struct ph_stream;
 struct ph_tls;
 
 struct ph_stream_events {
-	/* Streams of ph_stream_connect(): 0 when bytes can flow (TLS: verified), or -PH_E_SOCKET, -PH_E_TLS. After an
-	 * error the owner closes the stream. */
+	/* Streams of ph_stream_connect(): 0 when bytes can flow (TLS: verified), or -PH_E_SOCKET, -PH_E_TLS.
+	 * After an error the owner closes the stream. */
 	void (*on_connect)(void *owner, int status, const struct ph_err *err);
 	/* Bytes are valid during the call. The owner may stop reading or close from inside. */
 	void (*on_data)(void *owner, struct ph_str bytes);
-	/* 0: the peer ended cleanly (TLS: with close_notify, or at least with FIN). Negative: reset or a TLS fault. Reading
-	 * has stopped; what is queued may still be written after a clean end. Fires at most once. */
+	/* 0: the peer ended cleanly (TLS: with close_notify, or at least with FIN). Negative: reset, a failed
+	 * write or a TLS fault; what the peer had sent before was told first. Reading has stopped; what is
+	 * queued may still be written after a clean end. Fires at most once: a write that fails after a clean
+	 * end is only seen in ph_stream_alive(). */
 	void (*on_end)(void *owner, int status);
-	void (*on_drain)(void *owner); /* may be NULL */
+	void (*on_drain)(void *owner);  /* may be NULL */
 	void (*on_closed)(void *owner); /* the last one. May be NULL */
 };
 
 #define PH_STREAM_HIGH (256 * 1024)
 #define PH_STREAM_LOW  (64 * 1024)
 
-/* Connects to addr. tls NULL = cleartext; host is used for SNI and verification (a name or a literal address). */
+/* Connects to addr. tls NULL = cleartext; host is used for SNI and verification (a name or a literal
+ * address). */
 struct ph_stream *ph_stream_connect(struct ph_loop *loop, const struct ph_addr *addr, struct ph_tls *tls,
 	const char *host, const struct ph_stream_events *events, void *owner);
 
@@ -38,37 +46,47 @@ void ph_stream_set_owner(struct ph_stream *s, const struct ph_stream_events *eve
 void ph_stream_read(struct ph_stream *s, bool on); /* may be repeated */
 bool ph_stream_reading(const struct ph_stream *s);
 
-/* Copies the bytes to the queue. Returns the room left below the high mark; zero or less: stop pushing until on_drain
- * (pushing on is allowed and grows the queue). After a failed write bytes are discarded and on_end has told so. */
+/* Copies the bytes to the queue. Returns the room left below the high mark; zero or less: stop pushing until
+ * on_drain (pushing on is allowed and grows the queue). Before on_connect bytes wait. After a failed write
+ * bytes are discarded and on_end has told so; after ph_stream_shutdown() they are discarded as well. */
 long ph_stream_push(struct ph_stream *s, struct ph_str bytes);
-/* The same without a copy: bytes stay valid until release(arg), which is called exactly once, from the loop: when they
- * were written (TLS: encrypted) or can no longer be; after a close before on_closed. release may be NULL. */
+/* The same without a copy: bytes stay valid until release(arg), which is called exactly once, from the loop:
+ * when they were written (TLS: encrypted) or can no longer be; after a close before on_closed. release may be
+ * NULL. */
 long ph_stream_push_ref(struct ph_stream *s, struct ph_str bytes, void (*release)(void *arg), void *arg);
-size_t ph_stream_queued(const struct ph_stream *s); /* bytes not yet taken by the kernel */
+size_t ph_stream_queued(const struct ph_stream *s);  /* bytes not yet taken by the kernel */
 uint64_t ph_stream_progress_ms(struct ph_stream *s); /* loop time when the kernel last took bytes */
-bool ph_stream_alive(const struct ph_stream *s); /* connected, no end or failure seen, nothing unread pending */
+/* Connected, no end or failure seen, not shut down, nothing unread pending. A stream that does not read looks
+ * at its socket for that; one with TLS should read while it is pooled, or tickets that arrive count as
+ * unread. */
+bool ph_stream_alive(const struct ph_stream *s);
 void ph_stream_shutdown(struct ph_stream *s); /* FIN (TLS: close_notify first) after what is queued */
-/* TLS: the peer's FIN came without close_notify. on_end(0) was told all the same, since a length or a last chunk proves a
- * whole message; for a body that only ends with the connection this is a truncation. */
+/* TLS: the peer's FIN came without close_notify. on_end(0) was told all the same, since a length or a last
+ * chunk proves a whole message; for a body that only ends with the connection this is a truncation. */
 bool ph_stream_truncated(const struct ph_stream *s);
-/* Drops the queue and ends the connection; on_closed later. abort: RST instead of FIN. May be repeated. */
+/* Drops the queue, also what was pushed in this turn, and ends the connection; on_closed later. abort: RST
+ * instead of FIN. May be repeated. */
 void ph_stream_close(struct ph_stream *s, bool abort);
 void ph_stream_peer(const struct ph_stream *s, struct ph_addr *ret);
 
 /* ---- TLS towards upstreams: 1.2+, chain and host name verified, SNI, sessions reused ---- */
 /* ca_file NULL = the system's. ALPN offers http/1.1 only. */
 struct ph_tls *ph_tls_client_new(const char *ca_file, struct ph_err *err);
-struct ph_tls *ph_tls_free(struct ph_tls *tls); /* returns NULL; streams keep what they need */
+struct ph_tls *ph_tls_free(struct ph_tls *tls);        /* returns NULL; streams keep what they need */
 bool ph_stream_tls_resumed(const struct ph_stream *s); /* for tests */
 
 /* ---- listener ---- */
 struct ph_listener;
-/* Refuses a port on which somebody already listens: probes by binding without SO_REUSEPORT. Call once, before workers
- * are forked. Several addresses behind a name: the first. port 0 is allowed and resolved into *addr. */
+/* Refuses a port on which somebody already listens: probes by binding without SO_REUSEPORT, for up to 500 ms
+ * (blocking), since a predecessor that was just killed may still be closing. Call once, before workers are
+ * forked. Several addresses behind a name: the first. Port 0 is allowed and resolved into *addr. err: "cannot
+ * listen on 127.0.0.1:8080: address already in use"; the caller adds what to do. */
 int ph_listener_probe(struct ph_addr *addr, struct ph_err *err) PH_WARN_UNUSED;
 /* Accepts with SO_REUSEPORT. on_accept gets a stream whose events it must set before returning. */
 struct ph_listener *ph_listener_open(struct ph_loop *loop, const struct ph_addr *addr,
 	void (*on_accept)(void *owner, struct ph_stream *s), void *owner, struct ph_err *err);
-void ph_listener_close(struct ph_listener *l); /* accepts what already waits, then closes; no callback afterwards; NULL is allowed */
+/* Accepts what already waits, which may call on_accept before this returns, then closes; no callback
+ * afterwards. NULL is allowed. */
+void ph_listener_close(struct ph_listener *l);
 
 #endif

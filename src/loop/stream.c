@@ -169,6 +169,7 @@ static void end(struct ph_stream *s, int status)
 	if (s->sm.state != OPEN)
 		return;
 	if (status < 0) {
+		last_words(s);
 		ph_sm_move(&s->sm, FAILED);
 		s->wr = WRITE_FAILED;
 		flush_later(s);

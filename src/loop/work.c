@@ -6,7 +6,7 @@
 #include "loop_priv.h"
 
 /* Owner: libuv, until on_done(). */
-struct ph_work {
+struct job {
 	uv_work_t req;
 	void (*work)(void *arg);
 	void (*done)(void *arg);
@@ -15,38 +15,38 @@ struct ph_work {
 
 static void on_work(uv_work_t *req)
 {
-	struct ph_work *w = req->data;
+	struct job *j = req->data;
 
-	w->work(w->arg);
+	j->work(j->arg);
 }
 
 static void on_done(uv_work_t *req, int status)
 {
-	struct ph_work *w = req->data;
+	struct job *j = req->data;
 	struct ph_loop *loop = req->loop->data;
-	void (*done)(void *arg) = w->done;
-	void *arg = w->arg;
+	void (*done)(void *arg) = j->done;
+	void *arg = j->arg;
 
 	assert(status == 0); /* nobody cancels */
 	(void)status;
 	ph_loop_woke(loop);
 	loop->jobs--;
-	free(w);
+	free(j);
 	done(arg);
 }
 
 void ph_work_start(struct ph_loop *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg)
 {
-	struct ph_work *w = ph_alloc(sizeof(*w));
+	struct job *j = ph_alloc(sizeof(*j));
 	int rc;
 
 	assert(work && done);
-	w->work = work;
-	w->done = done;
-	w->arg = arg;
-	w->req.data = w;
+	j->work = work;
+	j->done = done;
+	j->arg = arg;
+	j->req.data = j;
 	loop->jobs++;
-	rc = uv_queue_work(&loop->uv, &w->req, on_work, on_done);
+	rc = uv_queue_work(&loop->uv, &j->req, on_work, on_done);
 	if (rc < 0)
 		ph_die("cannot use the thread pool: %s", uv_strerror(rc));
 }

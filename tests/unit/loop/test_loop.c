@@ -6,6 +6,7 @@
 
 #include "loop_test.h"
 
+#include "posthouse/buf.h"
 #include "posthouse/metrics.h"
 
 /* ---- deferred calls ---- */
@@ -272,6 +273,46 @@ static void test_beat(void **state)
 	assert_int_equal(ph_loop_free(loop), 0);
 }
 
+static void dawdle(void *arg)
+{
+	(void)arg;
+	usleep(30000);
+}
+
+static double printed(const struct ph_buf *metrics, const char *name)
+{
+	const char *at = strstr(metrics->p, name);
+
+	assert_non_null(at);
+	return strtod(at + strlen(name), NULL);
+}
+
+/* Turns are measured from their first callback to the moment before the loop waits: the wait does not count.
+ */
+static void test_lag(void **state)
+{
+	struct ph_loop *loop = ph_loop_new();
+	struct ph_timer stop, slow;
+	struct ph_buf out;
+
+	(void)state;
+	ph_timer_init(&stop, loop, on_stop, loop);
+	ph_timer_init(&slow, loop, dawdle, NULL);
+	ph_timer_start(&slow, 10);
+	ph_timer_start(&stop, 1500);
+	ph_loop_run(loop);
+	ph_loop_turn(loop); /* ends the turn that was stopped */
+	ph_buf_init(&out, 1 << 20);
+	ph_metrics_print(&out);
+	ph_buf_putc(&out, '\0');
+	assert_false(out.failed);
+	assert_true(printed(&out, "\nposthouse_loop_lag_seconds_count ") >= 2);
+	assert_true(printed(&out, "\nposthouse_loop_lag_seconds_sum ") >= 0.03);
+	assert_true(printed(&out, "\nposthouse_loop_lag_seconds_sum ") < 1.4);
+	ph_buf_deinit(&out);
+	assert_int_equal(ph_loop_free(loop), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_run_and_stop),
 		cmocka_unit_test(test_beat),
+		cmocka_unit_test(test_lag),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

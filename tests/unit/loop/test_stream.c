@@ -295,6 +295,27 @@ static void test_reset_by_peer(void **state)
 	pair_end(&p);
 }
 
+/* A client that leaves while it waits, politely or not. */
+static void test_leaving_is_noticed(void **state)
+{
+	(void)state;
+	for (int abort = 0; abort < 2; abort++) {
+		struct pair p;
+		uint64_t left_ns;
+
+		pair_open(&p);
+		ph_stream_read(p.server.s, true);
+		turn_for(p.loop, 20);
+		left_ns = ph_clock_ns();
+		ph_stream_close(p.client.s, abort);
+		turn_until(p.loop, &p.server.ended);
+		print_message("noticed after %.2f ms\n", (double)(ph_clock_ns() - left_ns) / 1e6);
+		assert_true(ph_clock_ns() - left_ns < 1000000000); /* ten times the promise */
+		assert_int_equal(p.server.end_status, abort ? -PH_E_SOCKET : 0);
+		pair_end(&p);
+	}
+}
+
 /* Not reading, a reset is seen by the next write: from the loop, never from inside push. */
 static void test_write_to_reset(void **state)
 {
@@ -602,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_shutdown_after_a_full_queue),
 		cmocka_unit_test(test_reset_by_peer),
+		cmocka_unit_test(test_leaving_is_noticed),
 		cmocka_unit_test(test_write_to_reset),
 		cmocka_unit_test(test_early_answer),
 		cmocka_unit_test(test_close_with_a_full_queue),
