@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One-dimensional arrays in PostgreSQL's binary format: dimensions, has-nulls, element type, size and lower bound, then
- * each element as length and bytes (src/backend/utils/adt/arrayfuncs.c, array_send). */
+/* One-dimensional arrays in PostgreSQL's binary format: dimensions, has-nulls, element type, size and lower
+ * bound, then each element as length and bytes (src/backend/utils/adt/arrayfuncs.c, array_send). */
 #include "posthouse/pg.h"
 
 #define HEAD (5 * 4)

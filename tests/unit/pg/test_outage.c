@@ -245,6 +245,8 @@ static void make_read_only(struct ph_test_server *s)
 	server = s;
 	run_script("alter system set default_transaction_read_only = on");
 	run_script("select pg_reload_conf()");
+	while (!ask("select (current_setting('default_transaction_read_only') = 'on')::int"))
+		usleep(10 * 1000); /* a new backend knows it: the older ones were told before */
 	server = keep;
 }
 
