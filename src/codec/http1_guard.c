@@ -22,16 +22,35 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Whether none of eight bytes is a control character or DEL. One word at a time: bytes one by one were a
+ * third of the whole cost of a head. */
+static bool eight_ordinary(const char *p)
+{
+	const uint64_t ones = UINT64_MAX / 255, high = ones * 0x80;
+	uint64_t v, low, del;
+
+	memcpy(&v, p, sizeof(v));
+	low = (v - ones * 0x20) & ~v;
+	v ^= ones * 0x7f;
+	del = (v - ones) & ~v;
+	return ((low | del) & high) == 0;
+}
+
 /* How many of p's bytes from i on are ordinary: no control character but a tab, no DEL. */
 static size_t run_of(const char *p, size_t i, size_t stop)
 {
 	size_t from = i;
 
-	for (; i < stop; i++) {
+	while (i < stop) {
 		unsigned char c = (unsigned char)p[i];
 
+		if (stop - i >= 8 && eight_ordinary(p + i)) {
+			i += 8;
+			continue;
+		}
 		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			break;
+		i++;
 	}
 	return i - from;
 }

@@ -160,6 +160,31 @@ static void test_bad_before_large(void **state)
 	ph_buf_deinit(&b);
 }
 
+/* Every byte at every place of a value: what is ordinary passes, what is not is refused, whatever stands
+ * around it. */
+static void test_every_byte(void **state)
+{
+	struct http1_how how = {.side = PH_HTTP_REQUESTS};
+
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		bool ordinary = (c >= 0x20 && c != 0x7f) || c == '\t';
+
+		for (size_t at = 0; at < 20; at++) {
+			char text[] = "GET / HTTP/1.0\r\nx:\xff\x80 ~!\t56789abcdefghijk\r\n\r\n";
+			struct ph_str input = {text, sizeof(text) - 1};
+			struct ph_buf log;
+
+			text[18 + at] = (char)c;
+			ph_buf_init(&log, 4096);
+			http1_run(&input, 1, &log, &how);
+			assert_int_equal(ph_str_ends(ph_buf_str(&log), PH_STR("done\nend\n")), ordinary);
+			assert_int_equal(ph_str_ends(ph_buf_str(&log), PH_STR("HEAD_BAD\n")), !ordinary);
+			ph_buf_deinit(&log);
+		}
+	}
+}
+
 /* ---- chunk framing ---- */
 
 #define REQUEST "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -269,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_start_line),
 		cmocka_unit_test(test_number_of_fields),
 		cmocka_unit_test(test_bad_before_large),
+		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_requests_framing),
 		cmocka_unit_test(test_answers_framing),
 		cmocka_unit_test(test_endless_framing),
