@@ -34,11 +34,9 @@ struct ph_head {
 	size_t header_count;
 	int64_t length; /* Content-Length, or -1 */
 	bool chunked;
-	bool has_body; /* a body follows: chunked, a length above 0, or (answers) until the end of the stream
-			*/
-	bool keep_alive; /* by version and Connection; for answers only meaningful once the message is
-			    complete */
-	bool upgrade; /* requests: Connection: upgrade, an Upgrade field, and no body; answers: status 101 */
+	bool has_body;        /* chunked, a length above 0, or (answers) until the end of the stream */
+	bool keep_alive;      /* by version, Connection, and whether the body's end is known */
+	bool upgrade;         /* requests: Connection: upgrade, an Upgrade field, no body; answers: 101 */
 	bool expect_continue; /* Expect: 100-continue, and a body follows */
 };
 
@@ -48,10 +46,12 @@ struct ph_str ph_head_get(const struct ph_head *h, struct ph_str name);
 struct ph_http;
 
 struct ph_http_events {
-	void (*on_head)(void *owner, const struct ph_head *head); /* answers: not for 1xx but 101 */
-	void (*on_body)(
-		void *owner, struct ph_str bytes); /* payload, without framing; valid during the call */
-	void (*on_done)(void *owner); /* the message is complete; ph_http_next() may be called from inside */
+	/* Answers: not for 1xx, but for 101. */
+	void (*on_head)(void *owner, const struct ph_head *head);
+	/* Payload, without framing; valid during the call. */
+	void (*on_body)(void *owner, struct ph_str bytes);
+	/* The message is complete. ph_http_next() may be called from inside. */
+	void (*on_done)(void *owner);
 };
 
 enum ph_http_side {
@@ -70,8 +70,8 @@ struct ph_http *ph_http_free(struct ph_http *h); /* returns NULL. Not from insid
  * -PH_E_HEAD_TOO_LARGE, -PH_E_BODY_BAD; the connection must not be used further.
  */
 long ph_http_feed(struct ph_http *h, struct ph_str bytes) PH_WARN_UNUSED;
-void ph_http_pause(struct ph_http *h); /* from inside on_head or on_body: feed returns after it; feed again,
-					  if need be nothing, to go on */
+/* From inside on_head or on_body: feed returns after it. Feed again, if need be nothing, to go on. */
+void ph_http_pause(struct ph_http *h);
 /* Ready for the next message on the connection; forgets the head. Gives its buffers back when idle. */
 void ph_http_next(struct ph_http *h);
 /* Answers: the request was HEAD, so no body follows whatever the head says. Before the head is fed. */
@@ -82,7 +82,8 @@ int ph_http_finish(struct ph_http *h) PH_WARN_UNUSED;
 bool ph_http_idle(const struct ph_http *h); /* no byte of a message was seen, no 1xx either */
 bool ph_http_in_body(const struct ph_http *h);
 
-/* Writers. Header values that hold CR, LF or NUL are left out: nobody can smuggle a line through us. */
+/* Writers. Fields whose value holds CR, LF or NUL, or whose name is no token, are left out, and a target's
+ * blanks and controls are percent-encoded: nobody can smuggle a line through us. */
 void ph_http_put_status(struct ph_buf *b, int status);
 void ph_http_put_request(struct ph_buf *b, struct ph_str method, struct ph_str target);
 void ph_http_put_header(struct ph_buf *b, struct ph_str name, struct ph_str value);

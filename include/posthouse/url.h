@@ -10,8 +10,7 @@ struct ph_url {
 	char host[256]; /* without brackets */
 	uint16_t port;
 	char path[512];   /* begins with '/' or is empty; no trailing slash */
-	char origin[300]; /* "host" or "host:port" as for a Host field: the port only when not the scheme's
-			     own */
+	char origin[300]; /* for a Host field: the port only where it is not the scheme's own */
 };
 
 /* http or https, host, optional port and path. No user, password, query or fragment: err says which.
