@@ -4,7 +4,7 @@
  *
  * Debian's libzstd also decodes the formats of zstd 0.5 to 0.7, with decoders that nobody looks after and
  * that see the same bytes differently when they are cut. So the first four bytes of every frame are checked
- * here: nothing but the frames of RFC 8878 is let in, skippable ones excepted.
+ * here: only the data frames of RFC 8878 are let in.
  */
 #include "codec_priv.h"
 
