@@ -272,7 +272,7 @@ int ph_auth_check(struct ph_auth *a, struct ph_str authorization, ph_auth_cb cb,
 		return 1;
 	}
 	if (key.n == 0)
-		return ph_fail(err, PH_E_KEY_BAD, "You didn't provide an API key. Send it as `Authorization: Bearer <key>`.");
+		return ph_fail(err, PH_E_KEY_BAD, "None was sent.");
 	if (!ph_key_well_formed(key))
 		return ph_fail(err, PH_E_KEY_BAD, "%s", "");
 	ph_sha256(key, hash);
