@@ -5,13 +5,7 @@
 
 #include "posthouse/gateway.h"
 
-struct ph_admin {
-	struct ph_gateway *gateway;
-	const bool *draining; /* of the node */
-	const bool *started;  /* the node was ready once */
-};
-
 /* GET /livez /readyz /startupz /metrics. None of them asks the database. */
-void ph_admin_handle(struct ph_admin *a, struct ph_exchange *x);
+void ph_admin_handle(const struct ph_node_view *node, struct ph_exchange *x);
 
 #endif

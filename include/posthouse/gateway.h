@@ -36,6 +36,13 @@ struct ph_accounts *ph_gateway_accounts(struct ph_gateway *g);
 /* Why the node is not ready, for /readyz: a short text, or NULL. */
 const char *ph_gateway_unready(const struct ph_gateway *g);
 
+/* What the probes may know of the node around a gateway. */
+struct ph_node_view {
+	struct ph_gateway *gateway;
+	bool started;  /* was ready once */
+	bool draining;
+};
+
 /* ---- one request and its answer ---- */
 
 /* What a handler wants to hear. After finish, abort or on_gone the exchange is dead for the handler. */

@@ -3,7 +3,7 @@
 #ifndef POSTHOUSE_SERVER_H
 #define POSTHOUSE_SERVER_H
 
-#include "posthouse/config.h"
+#include "posthouse/gateway.h"
 #include "posthouse/loop.h"
 
 struct ph_node_options {
@@ -15,6 +15,8 @@ struct ph_node_options {
 	struct ph_addr listen;  /* probed: the port is known */
 	struct ph_addr admin;
 	int worker;
+	/* Answers the admin listener's requests (ph_admin_handle). */
+	void (*admin_handle)(const struct ph_node_view *node, struct ph_exchange *x);
 };
 
 /* Runs a node in the calling process until it has drained. The exit status: 0, or 1 if turns were cut, a second signal

@@ -41,16 +41,16 @@ static void live(struct ph_exchange *x)
 		reply_text(x, 200, "ok");
 }
 
-static void ready(const struct ph_admin *a, struct ph_exchange *x)
+static void ready(const struct ph_node_view *node, struct ph_exchange *x)
 {
-	const char *why = *a->draining ? "draining" : *a->started ? NULL : ph_gateway_unready(a->gateway);
+	const char *why = node->draining ? "draining" : node->started ? NULL : ph_gateway_unready(node->gateway);
 
 	reply_text(x, why ? 503 : 200, why ? why : "ok");
 }
 
-static void startup(const struct ph_admin *a, struct ph_exchange *x)
+static void startup(const struct ph_node_view *node, struct ph_exchange *x)
 {
-	const char *why = *a->started ? NULL : ph_gateway_unready(a->gateway);
+	const char *why = node->started ? NULL : ph_gateway_unready(node->gateway);
 
 	reply_text(x, why ? 503 : 200, why ? why : "ok");
 }
@@ -65,7 +65,7 @@ static void metrics(struct ph_exchange *x)
 	ph_buf_deinit(&body);
 }
 
-void ph_admin_handle(struct ph_admin *a, struct ph_exchange *x)
+void ph_admin_handle(const struct ph_node_view *node, struct ph_exchange *x)
 {
 	bool get = ph_str_eq(x->head->method, PH_STR("GET")) || ph_str_eq(x->head->method, PH_STR("HEAD"));
 
@@ -74,9 +74,9 @@ void ph_admin_handle(struct ph_admin *a, struct ph_exchange *x)
 	else if (ph_str_eq(x->path, PH_STR("/livez")))
 		live(x);
 	else if (ph_str_eq(x->path, PH_STR("/readyz")))
-		ready(a, x);
+		ready(node, x);
 	else if (ph_str_eq(x->path, PH_STR("/startupz")))
-		startup(a, x);
+		startup(node, x);
 	else if (ph_str_eq(x->path, PH_STR("/metrics")))
 		metrics(x);
 	else

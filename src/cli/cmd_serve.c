@@ -11,6 +11,7 @@
 #include "posthouse/crypt.h"
 #include "posthouse/embedded.h"
 #include "posthouse/metrics.h"
+#include "posthouse/admin.h"
 #include "posthouse/server.h"
 #include "posthouse/stream.h"
 
@@ -226,13 +227,13 @@ static int run_worker(void *arg, int worker)
 		.listen = s->listen,
 		.admin = s->admin,
 		.worker = worker,
+		.admin_handle = ph_admin_handle,
 	};
 
 	if (c->workers > 1)
 		snprintf(options.name, sizeof(options.name), "%s/%d", c->node_name, worker);
 	else
 		snprintf(options.name, sizeof(options.name), "%s", c->node_name);
-	ph_metrics_worker(worker);
 	ph_log_init(c->log_level, c->log_format, options.name);
 	return ph_node_run(&options);
 }

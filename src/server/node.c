@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "posthouse/admin.h"
 #include "posthouse/metrics.h"
 #include "server_priv.h"
 
@@ -51,13 +50,12 @@ struct node {
 	struct ph_loop *loop;
 	struct ph_pg *pg;
 	struct ph_gateway *gateway;
-	struct ph_admin admin;
+	struct ph_node_view view;
 	struct ph_door_keeper clients, admins;
 	struct ph_listener *listener, *admin_listener;
 	struct ph_signal *term, *interrupt, *hup;
 	struct ph_timer timer;
 	uint64_t drain_until_ms;
-	bool draining, started;
 	int status; /* what the process exits with */
 };
 
@@ -151,11 +149,11 @@ static void on_signal(void *arg, int signum)
 {
 	struct node *n = arg;
 
-	if (n->draining) {
+	if (n->view.draining) {
 		ph_log(PH_LOG_WARN, "second signal %d: ending at once", signum);
 		_exit(1);
 	}
-	n->draining = true;
+	n->view.draining = true;
 	n->clients.draining = true;
 	n->drain_until_ms = ph_loop_now_ms(n->loop) + n->o->config->drain_timeout_ms;
 	ph_log(PH_LOG_INFO, "draining: %zu turns run", ph_gateway_turns(n->gateway));
@@ -178,7 +176,7 @@ static void on_ready(void *arg)
 	struct node *n = arg;
 	char text[80];
 
-	n->started = true;
+	n->view.started = true;
 	if (n->sm.state == NODE_STARTING)
 		ph_sm_move(&n->sm, NODE_SERVING);
 	ph_addr_text(&n->o->listen, text, sizeof text);
@@ -190,7 +188,7 @@ static void on_fatal(void *arg)
 	struct node *n = arg;
 
 	n->status = 1;
-	n->draining = true;
+	n->view.draining = true;
 	close_clients(n);
 }
 
@@ -216,7 +214,9 @@ static void refuse_bytes(void *arg, int code, const struct ph_err *err, struct p
 
 static void handle_admin(void *arg, struct ph_exchange *x)
 {
-	ph_admin_handle(&((struct node *)arg)->admin, x);
+	struct node *n = arg;
+
+	n->o->admin_handle(&n->view, x);
 }
 
 static void keeper_init(struct node *n, struct ph_door_keeper *k, void (*handle)(void *arg, struct ph_exchange *x))
@@ -260,7 +260,7 @@ static int node_open(struct node *n, struct ph_err *err)
 	n->gateway = ph_gateway_new(&gateway, err);
 	if (!n->gateway)
 		return -1;
-	n->admin = (struct ph_admin){ n->gateway, &n->draining, &n->started };
+	n->view.gateway = n->gateway;
 	if (open_listeners(n, err))
 		return -1;
 	n->term = ph_signal_open(n->loop, SIGTERM, on_signal, n);
