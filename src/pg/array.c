@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One-dimensional arrays in PostgreSQL's binary format: dimensions, has-nulls, element type, size and lower
- * bound, then each element as length and bytes (src/backend/utils/adt/arrayfuncs.c, array_send). */
+/*
+ * One-dimensional arrays: out in text form, as every parameter but bytea, and in from PostgreSQL's binary
+ * format: dimensions, has-nulls, element type, size and lower bound, then each element as length and bytes
+ * (src/backend/utils/adt/arrayfuncs.c, array_send).
+ */
 #include "posthouse/pg.h"
 
 #define HEAD (5 * 4)
@@ -49,4 +52,19 @@ int64_t ph_pg_array_int(const struct ph_pg_result *r, int row, int col, size_t i
 	for (size_t k = 0; k < s.n; k++)
 		v = v << 8 | (unsigned char)s.p[k];
 	return (int64_t)v;
+}
+
+void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n)
+{
+	ph_buf_putc(b, '{');
+	for (size_t i = 0; i < n; i++) {
+		ph_buf_puts(b, i ? PH_STR(",\"") : PH_STR("\""));
+		for (size_t k = 0; k < items[i].n; k++) {
+			if (items[i].p[k] == '"' || items[i].p[k] == '\\')
+				ph_buf_putc(b, '\\');
+			ph_buf_putc(b, items[i].p[k]);
+		}
+		ph_buf_putc(b, '"');
+	}
+	ph_buf_putc(b, '}');
 }

@@ -4,9 +4,8 @@
  * (pool, writer, listener), and what is in flight is pipeline.c's.
  *
  *     DOWN -> RESOLVE -> CONNECT -> READY <-> STALLED
- *      ^         |          |         \         /
- *      |         |          |          v       v
- *      +---------+----------+<--------- DRAIN  +     and from anywhere to CLOSED
+ *                                     |          |
+ *                                     +-> DRAIN <+      and from each of them back to DOWN, or to CLOSED
  *
  * There is no state for a set-up after the login: through a transaction pooler nothing may be set for a
  * session, so settings belong to the role. What the server reported at login is checked on the way to READY.
@@ -20,8 +19,8 @@
  * Of the connections that share a conninfo, one at a time tries a database that is away; its success wakes
  * the others.
  */
+#include <assert.h>
 #include <libpq-fe.h>
-#include <stdio.h>
 
 #include "pg_priv.h"
 #include "posthouse/crypt.h"
@@ -81,9 +80,10 @@ static void on_notice(void *arg, const PGresult *r)
 	struct ph_pg_conn *c = arg;
 	const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-	if (severity && strcmp(severity, "FATAL") == 0)
-		ph_pg_one_line(
-			c->farewell, sizeof(c->farewell), PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
+	if (!severity || strcmp(severity, "FATAL") != 0)
+		return;
+	ph_pg_one_line(c->farewell, sizeof(c->farewell), PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
+	ph_pg_conn_drain(c); /* nothing more goes there */
 }
 
 /* Wakes those that waited for this one to find out whether the database is there. */
@@ -177,6 +177,7 @@ static void attempt(struct ph_pg_conn *c)
 		ph_timer_start(&c->timer, jitter(PG_BACKOFF_MAX_MS));
 		return;
 	}
+	assert(c->depth == 0 && c->bytes == 0 && c->late == 0);
 	move(c, PG_RESOLVE);
 	ph_timer_start(&c->timer, PG_CONNECT_MS);
 	if (ph_pg_names_start(&c->names, c->loop, c->dsn, on_names, c))
@@ -192,7 +193,6 @@ static void release(struct ph_pg_conn *c)
 	ph_watch_drop(&c->watch);
 	PQfinish(c->pq);
 	c->pq = NULL;
-	c->late = 0;
 }
 
 /* One line when it is lost or cannot be reached, not one per try. */

@@ -115,21 +115,6 @@ struct ph_pg_statement *ph_pg_statement_free(struct ph_pg_statement *st)
 	return NULL;
 }
 
-void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n)
-{
-	ph_buf_putc(b, '{');
-	for (size_t i = 0; i < n; i++) {
-		ph_buf_puts(b, i ? PH_STR(",\"") : PH_STR("\""));
-		for (size_t k = 0; k < items[i].n; k++) {
-			if (items[i].p[k] == '"' || items[i].p[k] == '\\')
-				ph_buf_putc(b, '\\');
-			ph_buf_putc(b, items[i].p[k]);
-		}
-		ph_buf_putc(b, '"');
-	}
-	ph_buf_putc(b, '}');
-}
-
 /* ---- results ---- */
 
 struct ph_pg_result *ph_pg_result_new(PGresult *pq)

@@ -4,12 +4,16 @@
  * one, several statements and one sync, one implicit transaction. So an idle writer adds no latency and a
  * busy one shares commits.
  *
- * A write leaves only when the server has acknowledged or refused it. What happens to a batch:
- *   all well                    each statement gets its rows
- *   one statement failed        all of it was rolled back: the same statements go again one by one, in order,
- * so that the bad one gets its own error and the others are written the one by one failed       for a passing
- * reason (deadlock, time-out, disk full): a few more tries; else its error the connection was lost     nobody
- * knows: the same again, in order, when a connection is back. Statements are idempotent, that is the contract
+ * A write leaves only when the server has acknowledged or refused it. What becomes of a batch:
+ *
+ *     all well                 each statement gets its rows
+ *     one statement failed     all was rolled back: the same go again one by one, in order, so that the bad
+ *                              one gets its own error and the others are written
+ *     a single one failed      for a passing reason (deadlock, time-out, disk full): a few more tries;
+ *                              else its error
+ *     the connection was lost  nobody knows: the same again, in order, when a connection is back.
+ *                              Statements are idempotent, that is the contract
+ *
  * What waits longer than five minutes, or beyond 64 MiB, is given up with DATABASE_AWAY.
  */
 #include <libpq-fe.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls on the pool: order, errors, deadlines, abandoning, many at once, large ones. */
 #include "pg_test.h"
+#include "posthouse/metrics.h"
 
 static void test_one_call(void **state)
 {
@@ -349,6 +350,47 @@ static void test_close_cancels(void **state)
 	assert_int_equal(ph_loop_free(b.loop), 0);
 }
 
+static int64_t connections(unsigned down)
+{
+	return ph_metric_get(PH_M_PG_CONNECTIONS, down, 0);
+}
+
+static bool all_four_up(void *arg)
+{
+	(void)arg;
+	return connections(0) == 4;
+}
+
+static void test_figures(void **state)
+{
+	struct answer a = {0}, bad = {0}, w = {0};
+	struct bench b;
+	int64_t errors;
+
+	(void)state;
+	NEED_SERVER();
+	ph_metrics_init(1);
+	ph_metrics_worker(0);
+	bench_open(&b, ph_test_server_dsn(server), 3);
+	assert_int_equal(connections(1), 4);
+	bench_run(&b, all_four_up, &b, 5000);
+	assert_int_equal(connections(1), 0);
+	errors = ph_metric_get(PH_M_PG_ERRORS, 0, 0);
+	ph_pg_query(b.pg, "select 1", NULL, 0, 0, on_answer, &a);
+	ph_pg_query(b.pg, "select 1/0", NULL, 0, 0, on_answer, &bad);
+	ph_pg_write(b.pg, "select 1", NULL, 0, on_answer, &w);
+	assert_int_equal(ph_metric_get(PH_M_WRITE_QUEUE, 0, 0), 1);
+	bench_run(&b, answered, &a, 5000);
+	bench_run(&b, answered, &bad, 5000);
+	bench_run(&b, answered, &w, 5000);
+	assert_int_equal(ph_metric_get(PH_M_WRITE_QUEUE, 0, 0), 0);
+	assert_int_equal(ph_metric_get(PH_M_PG_BATCHES, 0, 0), 1);
+	assert_int_equal(ph_metric_get(PH_M_PG_ERRORS, 0, 0), errors + 1);
+	bench_close(&b, 0);
+	assert_int_equal(connections(0), 0);
+	assert_int_equal(connections(1), 0);
+}
+
 static void close_from_inside(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
 	struct bench *b = arg;
@@ -456,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_nul_is_refused),
 		cmocka_unit_test(test_a_chain_of_calls),
 		cmocka_unit_test(test_close_cancels),
+		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_close_from_inside_a_callback),
 		cmocka_unit_test(test_abandon_from_inside_a_callback),
 		cmocka_unit_test(test_close_at_once),
