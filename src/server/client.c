@@ -212,6 +212,8 @@ static bool feed(struct ph_client *c)
 		return false;
 	}
 	ph_buf_consume(&c->waiting, (size_t)used);
+	if (c->waiting.n <= WAITING_MAX)
+		ph_stream_read(c->stream, true);
 	if (c->head_seen)
 		handle(c);
 	else if (c->sm.state == CLIENT_BUSY)
