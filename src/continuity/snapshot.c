@@ -82,7 +82,8 @@ static void put_ids(struct draft *d, struct ph_str output)
 		if (!ph_item_look(item, &it) || it.m[PH_ITEM_ID].kind != PH_JSON_STRING)
 			continue;
 		ids = ph_realloc(ids, (n + 1) * sizeof *ids);
-		if (ph_json_text(it.m[PH_ITEM_ID].value, &d->arena, &ids[n]) && ids[n].n <= ITEM_ID_MAX)
+		if (ph_json_text(it.m[PH_ITEM_ID].value, &d->arena, &ids[n]) && ids[n].n <= ITEM_ID_MAX &&
+			!memchr(ids[n].p, '\0', ids[n].n)) /* PostgreSQL's text holds no NUL */
 			n++;
 	}
 	ph_pg_text_array(&d->ids, ids, n);

@@ -251,6 +251,7 @@ static bool reject_in_upstreams_words(struct ph_request *r)
 	ph_buf_init(&headers, PH_HEAD_MAX);
 	ph_http_put_header(&headers, PH_STR("content-type"), PH_STR("application/json"));
 	ph_reply_common(r->g, x, &headers);
+	ph_reply_continuity(&headers, ph_request_mode(r));
 	r->http_status = status;
 	x->ops->head(x->end, status, &headers, (int64_t)body.n);
 	x->ops->push(x->end, body);
@@ -271,7 +272,8 @@ static void reject_in_ours(struct ph_request *r)
 	if (code == PH_E_UPSTREAM_REFUSED && r->words_status == 413)
 		code = PH_E_BODY_TOO_LARGE;
 	r->http_status = ph_err_info(code)->http;
-	ph_reply_error(r->g, r->x, code, &r->fault, r->after_ms, NULL);
+	/* Always "none": how far an anchor came must not tell whose it is. */
+	ph_reply_error(r->g, r->x, code, &r->fault, r->after_ms, "none");
 }
 
 static int reject_start(struct ph_request *r)

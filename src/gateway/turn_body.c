@@ -5,6 +5,8 @@
  */
 #include "request_priv.h"
 
+#define MODEL_MAX 512
+
 static const struct ph_str names[PH_B_NR] = {
 	[PH_B_MODEL] = { "model", 5 },
 	[PH_B_INPUT] = { "input", 5 },
@@ -44,6 +46,8 @@ static int read_model(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 		return 0;
 	if (b->m[PH_B_MODEL].kind != PH_JSON_STRING || !ph_json_text(b->m[PH_B_MODEL].value, a, &b->model))
 		return wrong_type(err, PH_B_MODEL, "a string");
+	if (b->model.n > MODEL_MAX || memchr(b->model.p, '\0', b->model.n))
+		return wrong_type(err, PH_B_MODEL, "a model's name");
 	return 0;
 }
 

@@ -256,6 +256,8 @@ static int node_open(struct node *n, struct ph_err *err)
 
 	snprintf(application, sizeof application, "posthouse node %s", o->name);
 	n->pg = ph_pg_open(n->loop, &pg);
+	if (!n->pg)
+		return ph_fail(err, PH_E_CONFIG, "the database URL cannot be read");
 	gateway.pg = n->pg;
 	n->gateway = ph_gateway_new(&gateway, err);
 	if (!n->gateway)
