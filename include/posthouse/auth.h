@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * API keys. All live keys are in memory before a node is ready and are honoured while the database is away; an unknown
- * well-formed key costs one read, then an entry in a bounded negative cache until the topic `api_keys` moves.
+ * API keys. All live keys are in memory before a node is ready and are honoured while the database is away;
+ * an unknown well-formed key costs one read, then an entry in a bounded negative cache until the topic
+ * `api_keys` moves.
  */
 #ifndef POSTHOUSE_AUTH_H
 #define POSTHOUSE_AUTH_H
@@ -39,20 +40,21 @@ struct ph_auth;
 struct ph_auth *ph_auth_new(struct ph_loop *loop, struct ph_pg *pg, bool off);
 struct ph_auth *ph_auth_free(struct ph_auth *a); /* returns NULL; no callback afterwards */
 
-/* Reads all keys and swaps the table. done(arg, 0 or negative), once; a reload that is asked for while one runs is run
- * once more after it. */
+/* Reads all keys and swaps the table. done(arg, 0 or negative), once; a reload that is asked for while one
+ * runs is run once more after it. */
 void ph_auth_reload(struct ph_auth *a, void (*done)(void *arg, int status), void *arg);
 bool ph_auth_loaded(const struct ph_auth *a);
 
 /*
- * Judges the value of an Authorization header. Returns 1 and a reference in *ret where memory decides; a negative code
- * where it refuses (-PH_E_KEY_BAD, with err's detail); 0 where the database must be asked: then cb fires exactly once,
- * later, with a borrowed key or a code (-PH_E_KEY_BAD, -PH_E_DATABASE_AWAY), unless *ret_wait is cancelled before.
+ * Judges the value of an Authorization header. Returns 1 and a reference in *ret where memory decides; a
+ * negative code where it refuses (-PH_E_KEY_BAD, with err's detail); 0 where the database must be asked: then
+ * cb fires exactly once, later, with a borrowed key or a code (-PH_E_KEY_BAD, -PH_E_DATABASE_AWAY), unless
+ * *ret_wait is cancelled before.
  */
 struct ph_auth_wait;
 typedef void (*ph_auth_cb)(void *arg, int status, struct ph_key *key);
-int ph_auth_check(struct ph_auth *a, struct ph_str authorization, ph_auth_cb cb, void *arg, struct ph_key **ret,
-	struct ph_auth_wait **ret_wait, struct ph_err *err) PH_WARN_UNUSED;
+int ph_auth_check(struct ph_auth *a, struct ph_str authorization, ph_auth_cb cb, void *arg,
+	struct ph_key **ret, struct ph_auth_wait **ret_wait, struct ph_err *err) PH_WARN_UNUSED;
 void ph_auth_cancel(struct ph_auth_wait *w);
 
 #endif

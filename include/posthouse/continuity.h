@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Conversations: reading a chain, putting it together for an account, and writing what a turn added. Knows nothing of
- * accounts but their ids, and nothing of HTTP.
+ * Conversations: reading a chain, putting it together for an account, and writing what a turn added. Knows
+ * nothing of accounts but their ids, and nothing of HTTP.
  */
 #ifndef POSTHOUSE_CONTINUITY_H
 #define POSTHOUSE_CONTINUITY_H
@@ -11,16 +11,17 @@
 
 /* Flags of a stored turn: sql/README.md. */
 enum {
-	PH_TURN_STORED = 1,      /* upstream keeps it as well */
-	PH_TURN_PARTIAL = 2,     /* something before it is known upstream only */
-	PH_TURN_SELF = 4,        /* holds the whole context: has no parent to read */
+	PH_TURN_STORED = 1,  /* upstream keeps it as well */
+	PH_TURN_PARTIAL = 2, /* something before it is known upstream only */
+	PH_TURN_SELF = 4,    /* holds the whole context: has no parent to read */
 	PH_TURN_HIDDEN = 8,
 	PH_TURN_AMBIGUOUS = 16,
-	PH_TURN_INPUT_OUTPUTS = 32, /* its input holds output-like items: the client may have sent history along */
+	PH_TURN_INPUT_OUTPUTS =
+		32, /* its input holds output-like items: the client may have sent history along */
 	PH_TURN_NO_OUTPUT = 64,
 };
 
-#define PH_HOPS_MAX     4096
+#define PH_HOPS_MAX        4096
 #define PH_RESPONSE_ID_MAX 256
 
 struct ph_continuity;
@@ -29,21 +30,22 @@ struct ph_continuity_options {
 	uint64_t max_bytes; /* of a chain's items: POSTHOUSE_MAX_BODY */
 	double retention_days, retention_unstored_days;
 };
-struct ph_continuity *ph_continuity_new(struct ph_loop *loop, struct ph_pg *pg, const struct ph_continuity_options *o);
+struct ph_continuity *ph_continuity_new(
+	struct ph_loop *loop, struct ph_pg *pg, const struct ph_continuity_options *o);
 struct ph_continuity *ph_continuity_free(struct ph_continuity *c); /* returns NULL; every call must be over */
 void ph_continuity_set_retention(struct ph_continuity *c, double days, double unstored_days);
 
 /* ---- reading a chain ---- */
 enum ph_chain_status {
-	PH_CHAIN_OK,        /* complete and here */
-	PH_CHAIN_TIP,       /* the newest turn only: its account can go on by itself */
-	PH_CHAIN_PARTIAL,   /* cannot be replayed; only its account could go on */
-	PH_CHAIN_BROKEN,    /* a link is missing: never replayed from the middle */
+	PH_CHAIN_OK,      /* complete and here */
+	PH_CHAIN_TIP,     /* the newest turn only: its account can go on by itself */
+	PH_CHAIN_PARTIAL, /* cannot be replayed; only its account could go on */
+	PH_CHAIN_BROKEN,  /* a link is missing: never replayed from the middle */
 	PH_CHAIN_TOO_LARGE,
-	PH_CHAIN_HIDDEN,    /* deleted, or the id stands for two turns */
-	PH_CHAIN_OWNED,     /* no snapshot, but this scope owns the id at `account` */
-	PH_CHAIN_FOREIGN,   /* another scope owns it */
-	PH_CHAIN_NONE,      /* nobody knows it */
+	PH_CHAIN_HIDDEN,  /* deleted, or the id stands for two turns */
+	PH_CHAIN_OWNED,   /* no snapshot, but this scope owns the id at `account` */
+	PH_CHAIN_FOREIGN, /* another scope owns it */
+	PH_CHAIN_NONE,    /* nobody knows it */
 };
 
 struct ph_chain_run; /* consecutive items of one origin */
@@ -60,26 +62,26 @@ struct ph_chain {
 	int64_t account;
 	int32_t day, class; /* days since 2000-01-01 */
 	int flags;
-	int depth; /* turns that a replay reads */
+	int depth;     /* turns that a replay reads */
 	int32_t until; /* last day on which the whole chain is certainly there */
 	int32_t today; /* of the database */
 	size_t bytes;  /* of items */
 };
 
 /*
- * forward: accounts that could go on with an id of theirs by themselves; a tip stored at one of them is not read
- * further. cb fires once, later; chain is the callee's to free; NULL with err: -PH_E_DATABASE_AWAY or _ERROR (never
- * taken for "not found"). Several may run at a time.
+ * forward: accounts that could go on with an id of theirs by themselves; a tip stored at one of them is not
+ * read further. cb fires once, later; chain is the callee's to free; NULL with err: -PH_E_DATABASE_AWAY or
+ * _ERROR (never taken for "not found"). Several may run at a time.
  */
 struct ph_chain_read;
 typedef void (*ph_chain_cb)(void *arg, struct ph_chain *chain, const struct ph_err *err);
-struct ph_chain_read *ph_chain_read(struct ph_continuity *c, int64_t scope, struct ph_str id, const int64_t *forward,
-	size_t forward_count, ph_chain_cb cb, void *arg);
+struct ph_chain_read *ph_chain_read(struct ph_continuity *c, int64_t scope, struct ph_str id,
+	const int64_t *forward, size_t forward_count, ph_chain_cb cb, void *arg);
 void ph_chain_cancel(struct ph_chain_read *r);
 struct ph_chain *ph_chain_free(struct ph_chain *chain); /* returns NULL; NULL is allowed */
 
-/* Whether a turn of this class that continues the chain must hold the whole context itself: an ancestor's partition may
- * go before the turn's own guaranteed end, or the chain would become too deep. */
+/* Whether a turn of this class that continues the chain must hold the whole context itself: an ancestor's
+ * partition may go before the turn's own guaranteed end, or the chain would become too deep. */
 bool ph_chain_must_fold(const struct ph_continuity *c, const struct ph_chain *chain, int class);
 
 /* ---- items ---- */
@@ -97,9 +99,10 @@ struct ph_bound {
 };
 
 /*
- * Writes the chain's items, oldest first, then those of the new input that the chain does not hold already, separated
- * by commas, without brackets. Items that `target` minted go out byte for byte; others are made neutral. new_items: the
- * inside of the request's input array. 0, -PH_E_CHAIN_TOO_LARGE (out is full), -PH_E_ACCOUNT_BOUND (bound is set).
+ * Writes the chain's items, oldest first, then those of the new input that the chain does not hold already,
+ * separated by commas, without brackets. Items that `target` minted go out byte for byte; others are made
+ * neutral. new_items: the inside of the request's input array. 0, -PH_E_CHAIN_TOO_LARGE (out is full),
+ * -PH_E_ACCOUNT_BOUND (bound is set).
  */
 int ph_chain_replay(const struct ph_chain *chain, const struct ph_target *target, struct ph_str new_items,
 	struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
@@ -110,16 +113,17 @@ int ph_items_strip_reasoning(struct ph_str items, struct ph_buf *out) PH_WARN_UN
 /* One pass over a list of items (the inside of an array that was validated). */
 struct ph_items_facts {
 	size_t count;
-	bool output_like;  /* an assistant message, a call, reasoning: things that upstream makes */
-	bool reasoning;    /* reasoning or compaction items */
-	bool references;   /* item_reference */
-	bool files;        /* may name files or containers */
+	bool output_like; /* an assistant message, a call, reasoning: things that upstream makes */
+	bool reasoning;   /* reasoning or compaction items */
+	bool references;  /* item_reference */
+	bool files;       /* may name files or containers */
 };
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret);
 
-/* Ids that the list's item_references name, at most max; decoded into the arena. Returns how many there are, or a
- * negative code where one is no string (-PH_E_PARAM_BAD). */
-int ph_items_references(struct ph_str items, struct ph_arena *a, struct ph_str *ret, size_t max) PH_WARN_UNUSED;
+/* Ids that the list's item_references name, at most max; decoded into the arena. Returns how many there are,
+ * or a negative code where one is no string (-PH_E_PARAM_BAD). */
+int ph_items_references(
+	struct ph_str items, struct ph_arena *a, struct ph_str *ret, size_t max) PH_WARN_UNUSED;
 
 struct ph_found_item {
 	struct ph_str id;
@@ -127,17 +131,17 @@ struct ph_found_item {
 	int64_t account;
 	bool stored; /* that account keeps it */
 };
-/* Replaces item_references by the items that they name. target NULL: all of them (what is stored). Else a reference
- * that the target can resolve itself stays, and items of other accounts are made neutral. -PH_E_ITEM_UNKNOWN,
- * -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
+/* Replaces item_references by the items that they name. target NULL: all of them (what is stored). Else a
+ * reference that the target can resolve itself stays, and items of other accounts are made neutral.
+ * -PH_E_ITEM_UNKNOWN, -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
 int ph_items_dereference(struct ph_str items, const struct ph_found_item *table, size_t n,
 	const struct ph_target *target, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
 
 /* Reads the items that a scope knows by these ids. cb gets a table that is valid during the call. */
 struct ph_items_read;
 typedef void (*ph_items_cb)(void *arg, const struct ph_found_item *items, size_t n, const struct ph_err *err);
-struct ph_items_read *ph_items_read(struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n,
-	ph_items_cb cb, void *arg);
+struct ph_items_read *ph_items_read(struct ph_continuity *c, int64_t scope, const struct ph_str *ids,
+	size_t n, ph_items_cb cb, void *arg);
 void ph_items_cancel(struct ph_items_read *r);
 
 /* ---- writing a turn ---- */
@@ -163,50 +167,50 @@ struct ph_turn_record {
 	uint64_t input_tokens, cached_tokens, output_tokens;
 	/* what it added; response_id empty = only the log */
 	struct ph_str response_id;
-	bool keep;            /* a snapshot */
-	bool stored_upstream; /* owner rows */
-	int class;            /* 0 stored, 1 store:false */
+	bool keep;                     /* a snapshot */
+	bool stored_upstream;          /* owner rows */
+	int class;                     /* 0 stored, 1 store:false */
 	const struct ph_chain *parent; /* NULL = first turn, or one whose parent is unknown here */
-	bool fold;            /* write the whole context */
+	bool fold;                     /* write the whole context */
 	bool partial;
 	struct ph_str turn_status; /* completed, incomplete */
-	struct ph_str input;    /* this turn's items, comma-joined */
+	struct ph_str input;       /* this turn's items, comma-joined */
 	struct ph_str output;
 	struct ph_str envelope; /* the response object; its output empty */
 };
 
-/* Written by the batching writer; everything is copied. cb fires once: 0 (written, or was before), or a negative code
- * (given up). *ret_bytes (may be NULL): bytes of items handed to the database. */
-void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *t, void (*cb)(void *arg, int status),
-	void *arg, size_t *ret_bytes);
+/* Written by the batching writer; everything is copied. cb fires once: 0 (written, or was before), or a
+ * negative code (given up). *ret_bytes (may be NULL): bytes of items handed to the database. */
+void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *t,
+	void (*cb)(void *arg, int status), void *arg, size_t *ret_bytes);
 
 /* ---- reading one response ---- */
 struct ph_response {
 	struct ph_str id;
 	int64_t account;
 	int flags;
-	int32_t day, class; /* class 1: the turn asked for store:false */
+	int32_t day, class;                    /* class 1: the turn asked for store:false */
 	struct ph_str input, output, envelope; /* decoded */
 };
 struct ph_response_read;
 /* response NULL and err NULL: unknown, foreign, hidden or ambiguous. Valid during the call. */
 typedef void (*ph_response_cb)(void *arg, const struct ph_response *response, const struct ph_err *err);
-struct ph_response_read *ph_response_read(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb,
-	void *arg);
+struct ph_response_read *ph_response_read(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb, void *arg);
 /* Hides it; response then has account and flags only. */
-struct ph_response_read *ph_response_hide(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb,
-	void *arg);
+struct ph_response_read *ph_response_hide(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb, void *arg);
 void ph_response_cancel(struct ph_response_read *r);
 
-/* The list of items as GET .../input_items shows it: every item with an id; those that came without one get a stable
- * one. Page: after = an item's id, or empty. */
+/* The list of items as GET .../input_items shows it: every item with an id; those that came without one get a
+ * stable one. Page: after = an item's id, or empty. */
 struct ph_page {
 	struct ph_str after;
 	size_t limit;
 	bool ascending;
 };
 /* Writes the JSON of the list object. -PH_E_ITEM_UNKNOWN if `after` names none of them. */
-int ph_items_page(struct ph_str items, struct ph_str response_id, const struct ph_page *page, struct ph_buf *out)
-	PH_WARN_UNUSED;
+int ph_items_page(struct ph_str items, struct ph_str response_id, const struct ph_page *page,
+	struct ph_buf *out) PH_WARN_UNUSED;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway of a node: takes a client's request from the server, serves it, and hands the answer back through the
- * client's end. The only module that knows both continuity and account.
+ * The gateway of a node: takes a client's request from the server, serves it, and hands the answer back
+ * through the client's end. The only module that knows both continuity and account.
  */
 #ifndef POSTHOUSE_GATEWAY_H
 #define POSTHOUSE_GATEWAY_H
@@ -23,12 +23,14 @@ struct ph_gateway_options {
 	const char *node; /* NAME, or NAME/n */
 };
 struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *options, struct ph_err *err);
-/* Settles with the database what a node must know, then reads accounts and keys, and again whenever their topics move.
- * ready(arg) fires once, when the node knows enough to serve; fatal(arg) when it never will (logged). */
+/* Settles with the database what a node must know, then reads accounts and keys, and again whenever their
+ * topics move. ready(arg) fires once, when the node knows enough to serve; fatal(arg) when it never will
+ * (logged). */
 void ph_gateway_start(struct ph_gateway *g, void (*ready)(void *arg), void (*fatal)(void *arg), void *arg);
 bool ph_gateway_ready(const struct ph_gateway *g);
 size_t ph_gateway_turns(const struct ph_gateway *g); /* that run, commits included */
-/* Ends the turns that still run: those shown get a failed terminal event, the others 503. Returns how many. */
+/* Ends the turns that still run: those shown get a failed terminal event, the others 503. Returns how many.
+ */
 size_t ph_gateway_cut(struct ph_gateway *g);
 /* No turn may run any more. on_closed(arg) is the last callback. */
 void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *arg);
@@ -39,7 +41,7 @@ const char *ph_gateway_unready(const struct ph_gateway *g);
 /* What the probes may know of the node around a gateway. */
 struct ph_node_view {
 	struct ph_gateway *gateway;
-	bool started;  /* was ready once */
+	bool started; /* was ready once */
 	bool draining;
 };
 
@@ -47,10 +49,11 @@ struct ph_node_view {
 
 /* What a handler wants to hear. After finish, abort or on_gone the exchange is dead for the handler. */
 struct ph_handler {
-	void (*on_body)(void *h);                                     /* x->body is complete */
-	void (*on_body_failed)(void *h, int code, const struct ph_err *err); /* code negated; the client is still there */
-	void (*on_drain)(void *h);                                    /* the client took what was queued */
-	void (*on_gone)(void *h);                                     /* the client left */
+	void (*on_body)(void *h); /* x->body is complete */
+	void (*on_body_failed)(
+		void *h, int code, const struct ph_err *err); /* code negated; the client is still there */
+	void (*on_drain)(void *h);                            /* the client took what was queued */
+	void (*on_gone)(void *h);                             /* the client left */
 };
 
 /* The client's end, given by the server. */
@@ -61,7 +64,7 @@ struct ph_exchange_ops {
 	void (*head)(void *end, int status, const struct ph_buf *headers, int64_t length);
 	long (*push)(void *end, struct ph_str bytes); /* the room left; zero or less: stop until on_drain */
 	void (*finish)(void *end);                    /* the answer is complete */
-	void (*abort)(void *end);                     /* cut the connection: nothing well-formed can be said */
+	void (*abort)(void *end); /* cut the connection: nothing well-formed can be said */
 };
 
 /* Owner: the server's connection. */
@@ -82,7 +85,8 @@ struct ph_exchange {
 void ph_gateway_handle(struct ph_gateway *g, struct ph_exchange *x);
 /* Answers with an error of ours at once, for faults that the server finds itself. err may be NULL. */
 void ph_gateway_refuse(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err);
-/* The same answer as bytes of a whole HTTP message that closes the connection: for heads that could not be read. */
+/* The same answer as bytes of a whole HTTP message that closes the connection: for heads that could not be
+ * read. */
 void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err, struct ph_buf *out);
 
 #endif

@@ -19,8 +19,8 @@ struct ph_node_options {
 	void (*admin_handle)(const struct ph_node_view *node, struct ph_exchange *x);
 };
 
-/* Runs a node in the calling process until it has drained. The exit status: 0, or 1 if turns were cut, a second signal
- * came or the node could not start. SIGTERM and SIGINT drain. */
+/* Runs a node in the calling process until it has drained. The exit status: 0, or 1 if turns were cut, a
+ * second signal came or the node could not start. SIGTERM and SIGINT drain. */
 int ph_node_run(const struct ph_node_options *options);
 
 #endif

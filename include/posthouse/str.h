@@ -14,8 +14,12 @@ struct ph_str {
 };
 
 #define PH_STR(literal) ((struct ph_str){"" literal, sizeof(literal) - 1})
-#define PH_STR_NONE     ((struct ph_str){NULL, 0})
-#define PH_STR_ARG(s)   (int)(s).n, (s).p ? (s).p : "" /* for "%.*s" */
+#define PH_STR_INIT(literal)                                                                                 \
+	{                                                                                                    \
+		"" literal, sizeof(literal) - 1                                                              \
+	} /* for initialisers of static tables */
+#define PH_STR_NONE   ((struct ph_str){NULL, 0})
+#define PH_STR_ARG(s) (int)(s).n, (s).p ? (s).p : "" /* for "%.*s" */
 
 static inline struct ph_str ph_str(const char *p, size_t n)
 {

@@ -2,8 +2,9 @@
 /*
  * Requests to upstreams over HTTP/1.1, on pooled connections, and what an upstream's failure means.
  *
- * A call is one request and its answer. It ends exactly once: by on_end, or by ph_call_cancel(), after which no
- * callback fires. A call that is cancelled, or whose answer was not complete, takes its connection with it.
+ * A call is one request and its answer. It ends exactly once: by on_end, or by ph_call_cancel(), after which
+ * no callback fires. A call that is cancelled, or whose answer was not complete, takes its connection with
+ * it.
  */
 #ifndef POSTHOUSE_UPSTREAM_H
 #define POSTHOUSE_UPSTREAM_H
@@ -16,18 +17,20 @@ struct ph_upstream;
 struct ph_call;
 
 struct ph_upstream_options {
-	const char *ca_file; /* NULL = the system's */
+	const char *ca_file;         /* NULL = the system's */
 	uint64_t connect_timeout_ms; /* name, TCP and TLS together */
 };
-struct ph_upstream *ph_upstream_new(struct ph_loop *loop, const struct ph_upstream_options *options, struct ph_err *err);
+struct ph_upstream *ph_upstream_new(
+	struct ph_loop *loop, const struct ph_upstream_options *options, struct ph_err *err);
 /* Closes idle connections; running calls must be over. on_closed(arg) when every connection is gone. */
 void ph_upstream_close(struct ph_upstream *u, void (*on_closed)(void *arg), void *arg);
 
 struct ph_call_request {
 	const struct ph_url *base;
 	struct ph_str method;
-	struct ph_str path;  /* appended to the base's path; with its query */
-	struct ph_buf *head; /* header lines, without Host, Content-Length and Connection: those are the call's */
+	struct ph_str path; /* appended to the base's path; with its query */
+	struct ph_buf
+		*head; /* header lines, without Host, Content-Length and Connection: those are the call's */
 	struct ph_buf *body; /* taken over: left empty. NULL = no body, no Content-Length */
 	bool fresh;          /* not on a pooled connection */
 };
@@ -38,8 +41,8 @@ struct ph_call_events {
 	void (*on_head)(void *owner, const struct ph_head *head); /* slices valid during the call */
 	void (*on_body)(void *owner, struct ph_str bytes);
 	/* 0: the answer was complete. -PH_E_UPSTREAM_CONNECT: no connection came about, nothing was sent.
-	 * -PH_E_UPSTREAM_STALE: a pooled connection ended before a byte of an answer. -PH_E_UPSTREAM_DROPPED: ended inside
-	 * the exchange. -PH_E_UPSTREAM_BAD: no HTTP. The call is gone when this returns. */
+	 * -PH_E_UPSTREAM_STALE: a pooled connection ended before a byte of an answer. -PH_E_UPSTREAM_DROPPED:
+	 * ended inside the exchange. -PH_E_UPSTREAM_BAD: no HTTP. The call is gone when this returns. */
 	void (*on_end)(void *owner, int status, const struct ph_err *err);
 };
 
@@ -49,23 +52,23 @@ struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_reques
 void ph_call_read(struct ph_call *c, bool on); /* back-pressure: stops and resumes reading the answer */
 uint64_t ph_call_progress_ms(const struct ph_call *c); /* loop time of the last byte that moved, either way */
 void ph_call_cancel(struct ph_call *c);
-/* The rest of the answer is of no interest: no callback any more; the connection is pooled if the answer ends within a
- * second, else closed. */
+/* The rest of the answer is of no interest: no callback any more; the connection is pooled if the answer ends
+ * within a second, else closed. */
 void ph_call_abandon(struct ph_call *c);
 
 /* ---- the classifier: what a failure means. Pure ---- */
 struct ph_failure {
-	int code;             /* PH_E_x, not negated: its remedy and whom it blames decide what follows */
-	uint64_t after_ms;    /* how long the account should rest; 0 = upstream did not say */
-	struct ph_str error;  /* the error object within the given bytes, or none */
+	int code;            /* PH_E_x, not negated: its remedy and whom it blames decide what follows */
+	uint64_t after_ms;   /* how long the account should rest; 0 = upstream did not say */
+	struct ph_str error; /* the error object within the given bytes, or none */
 };
 
 struct ph_failed_answer {
-	int status;                 /* HTTP status, or 0 for an event */
-	struct ph_str body;         /* the body, or the event's JSON */
+	int status;             /* HTTP status, or 0 for an event */
+	struct ph_str body;     /* the body, or the event's JSON */
 	uint64_t head_after_ms; /* ph_retry_after_ms() of its head; 0 for an event */
-	bool had_anchor;            /* the request named a previous_response_id */
-	bool had_reasoning;         /* the request carried reasoning or compaction items */
+	bool had_anchor;        /* the request named a previous_response_id */
+	bool had_reasoning;     /* the request carried reasoning or compaction items */
 };
 /* What Retry-After and its kin say, in milliseconds; 0 = nothing usable. */
 uint64_t ph_retry_after_ms(const struct ph_head *head);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Probes and metrics. Live: every worker's loop turned lately. Ready: the node knows what it must and does not drain;
- * losing the database does not unready a node that was ready, because all nodes share it and ejecting all helps nobody.
+ * Probes and metrics. Live: every worker's loop turned lately. Ready: the node knows what it must and does
+ * not drain; losing the database does not unready a node that was ready, because all nodes share it and
+ * ejecting all helps nobody.
  */
 #include "posthouse/admin.h"
 
@@ -43,7 +44,9 @@ static void live(struct ph_exchange *x)
 
 static void ready(const struct ph_node_view *node, struct ph_exchange *x)
 {
-	const char *why = node->draining ? "draining" : node->started ? NULL : ph_gateway_unready(node->gateway);
+	const char *why = node->draining  ? "draining"
+			  : node->started ? NULL
+					  : ph_gateway_unready(node->gateway);
 
 	reply_text(x, why ? 503 : 200, why ? why : "ok");
 }

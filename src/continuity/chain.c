@@ -8,7 +8,12 @@
 /* Room that a new turn needs below the hop limit, so that no reader ever meets a chain that is too deep. */
 #define FOLD_DEPTH (PH_HOPS_MAX - 8)
 
-enum { REPLAY_HIT, REPLAY_MISS, REPLAY_BROKEN, REPLAY_UNAVAILABLE };
+enum {
+	REPLAY_HIT,
+	REPLAY_MISS,
+	REPLAY_BROKEN,
+	REPLAY_UNAVAILABLE
+};
 
 enum {
 	STATUS,
@@ -35,7 +40,8 @@ struct ph_chain_read {
 	void *arg;
 };
 
-struct ph_continuity *ph_continuity_new(struct ph_loop *loop, struct ph_pg *pg, const struct ph_continuity_options *o)
+struct ph_continuity *ph_continuity_new(
+	struct ph_loop *loop, struct ph_pg *pg, const struct ph_continuity_options *o)
 {
 	struct ph_continuity *c = ph_alloc(sizeof *c);
 
@@ -83,16 +89,16 @@ static enum ph_chain_status status_of(struct ph_str s)
 		struct ph_str name;
 		enum ph_chain_status status;
 	} names[] = {
-		{ { "ok", 2 }, PH_CHAIN_OK },
-		{ { "tip", 3 }, PH_CHAIN_TIP },
-		{ { "partial", 7 }, PH_CHAIN_PARTIAL },
-		{ { "too_large", 9 }, PH_CHAIN_TOO_LARGE },
-		{ { "too_deep", 8 }, PH_CHAIN_TOO_LARGE },
-		{ { "hidden", 6 }, PH_CHAIN_HIDDEN },
-		{ { "ambiguous", 9 }, PH_CHAIN_HIDDEN },
-		{ { "owned", 5 }, PH_CHAIN_OWNED },
-		{ { "foreign", 7 }, PH_CHAIN_FOREIGN },
-		{ { "none", 4 }, PH_CHAIN_NONE },
+		{{"ok", 2}, PH_CHAIN_OK},
+		{{"tip", 3}, PH_CHAIN_TIP},
+		{{"partial", 7}, PH_CHAIN_PARTIAL},
+		{{"too_large", 9}, PH_CHAIN_TOO_LARGE},
+		{{"too_deep", 8}, PH_CHAIN_TOO_LARGE},
+		{{"hidden", 6}, PH_CHAIN_HIDDEN},
+		{{"ambiguous", 9}, PH_CHAIN_HIDDEN},
+		{{"owned", 5}, PH_CHAIN_OWNED},
+		{{"foreign", 7}, PH_CHAIN_FOREIGN},
+		{{"none", 4}, PH_CHAIN_NONE},
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -142,8 +148,9 @@ static int add_row(struct ph_chain *chain, int row)
 		rc = add_folded(chain, ph_pg_str(r, row, RUNS), input, (size_t)row + 1, &input);
 	if (rc)
 		return rc;
-	add_run(chain, (struct ph_chain_run){ input, account, false, false, (flags & PH_TURN_INPUT_OUTPUTS) != 0 });
-	add_run(chain, (struct ph_chain_run){ output, account, true, (flags & PH_TURN_STORED) != 0, false });
+	add_run(chain,
+		(struct ph_chain_run){input, account, false, false, (flags & PH_TURN_INPUT_OUTPUTS) != 0});
+	add_run(chain, (struct ph_chain_run){output, account, true, (flags & PH_TURN_STORED) != 0, false});
 	return 0;
 }
 
@@ -190,7 +197,11 @@ static void count(const struct ph_chain *chain)
 
 	if (chain->status == PH_CHAIN_BROKEN)
 		ph_metric_add(PH_M_CHAINS_BROKEN, 0, 0, 1);
-	ph_metric_add(PH_M_REPLAYS, chain->status == PH_CHAIN_BROKEN ? REPLAY_BROKEN : found ? REPLAY_HIT : REPLAY_MISS, 0, 1);
+	ph_metric_add(PH_M_REPLAYS,
+		chain->status == PH_CHAIN_BROKEN ? REPLAY_BROKEN
+		: found                          ? REPLAY_HIT
+						 : REPLAY_MISS,
+		0, 1);
 	if (chain->status == PH_CHAIN_OK) {
 		ph_metric_observe(PH_M_CHAIN_DEPTH, (uint64_t)chain->depth);
 		ph_metric_observe(PH_M_REPLAY_BYTES, chain->bytes);
@@ -203,7 +214,7 @@ static void on_rows(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 	ph_chain_cb cb = read->cb;
 	void *cb_arg = read->arg;
 	struct ph_chain *chain = NULL;
-	struct ph_err none = { .code = PH_E_DATABASE_ERROR, .detail = "resolve() returned no row" };
+	struct ph_err none = {.code = PH_E_DATABASE_ERROR, .detail = "resolve() returned no row"};
 
 	if (!err && ph_pg_rows(r) == 0)
 		err = &none;
@@ -217,8 +228,8 @@ static void on_rows(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 	cb(cb_arg, chain, err);
 }
 
-struct ph_chain_read *ph_chain_read(struct ph_continuity *c, int64_t scope, struct ph_str id, const int64_t *forward,
-	size_t forward_count, ph_chain_cb cb, void *arg)
+struct ph_chain_read *ph_chain_read(struct ph_continuity *c, int64_t scope, struct ph_str id,
+	const int64_t *forward, size_t forward_count, ph_chain_cb cb, void *arg)
 {
 	struct ph_chain_read *read = ph_alloc(sizeof *read);
 

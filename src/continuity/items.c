@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lists of items: what can be told of them by looking at each item's own members, and nothing deeper. Lists are the
- * inside of a JSON array that was validated before.
+ * Lists of items: what can be told of them by looking at each item's own members, and nothing deeper. Lists
+ * are the inside of a JSON array that was validated before.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +12,12 @@
 #define REFERENCE_MAX 1024 /* bytes of an item that is only a reference */
 
 static const struct ph_str names[PH_ITEM_NR] = {
-	[PH_ITEM_TYPE] = { "type", 4 },
-	[PH_ITEM_ID] = { "id", 2 },
-	[PH_ITEM_ROLE] = { "role", 4 },
-	[PH_ITEM_STATUS] = { "status", 6 },
-	[PH_ITEM_ENCRYPTED] = { "encrypted_content", 17 },
-	[PH_ITEM_CONTENT] = { "content", 7 },
+	[PH_ITEM_TYPE] = {"type", 4},
+	[PH_ITEM_ID] = {"id", 2},
+	[PH_ITEM_ROLE] = {"role", 4},
+	[PH_ITEM_STATUS] = {"status", 6},
+	[PH_ITEM_ENCRYPTED] = {"encrypted_content", 17},
+	[PH_ITEM_CONTENT] = {"content", 7},
 };
 
 bool ph_item_look(struct ph_str bytes, struct ph_item *ret)
@@ -31,7 +31,8 @@ bool ph_item_is(const struct ph_item *it, struct ph_str type)
 	return it->m[PH_ITEM_TYPE].kind == PH_JSON_STRING && ph_json_text_is(it->m[PH_ITEM_TYPE].value, type);
 }
 
-/* {"type":"item_reference","id":".."}; the type may be absent or null, and then nothing else makes it an item. */
+/* {"type":"item_reference","id":".."}; the type may be absent or null, and then nothing else makes it an
+ * item. */
 bool ph_item_is_reference(const struct ph_item *it)
 {
 	if (ph_item_is(it, PH_STR("item_reference")))
@@ -72,12 +73,13 @@ void ph_items_look(struct ph_str items, struct ph_items_facts *ret)
 	struct ph_str bytes;
 	struct ph_item it;
 
-	*ret = (struct ph_items_facts){ .count = 0 };
+	*ret = (struct ph_items_facts){.count = 0};
 	for (size_t at = 0; ph_items_next(items, &at, &bytes); ret->count++) {
 		if (!ph_item_look(bytes, &it))
 			continue;
 		ret->output_like |= ph_item_output_like(&it);
-		ret->reasoning |= ph_item_is(&it, PH_STR("reasoning")) || ph_item_is(&it, PH_STR("compaction"));
+		ret->reasoning |=
+			ph_item_is(&it, PH_STR("reasoning")) || ph_item_is(&it, PH_STR("compaction"));
 		ret->references |= ph_item_is_reference(&it);
 	}
 	ret->files = ph_str_find(items, PH_STR("\"file_id\"")) >= 0;
@@ -92,7 +94,8 @@ int ph_items_references(struct ph_str items, struct ph_arena *a, struct ph_str *
 	for (size_t at = 0; n < max && ph_items_next(items, &at, &bytes);) {
 		if (bytes.n > REFERENCE_MAX || !ph_item_look(bytes, &it) || !ph_item_is_reference(&it))
 			continue;
-		if (it.m[PH_ITEM_ID].kind != PH_JSON_STRING || !ph_json_text(it.m[PH_ITEM_ID].value, a, &ret[n]))
+		if (it.m[PH_ITEM_ID].kind != PH_JSON_STRING ||
+			!ph_json_text(it.m[PH_ITEM_ID].value, a, &ret[n]))
 			return -PH_E_PARAM_BAD;
 		n++;
 	}
@@ -110,7 +113,7 @@ static const struct ph_found_item *found(const struct ph_found_item *table, size
 static int put_found(const struct ph_found_item *f, struct ph_str reference, const struct ph_target *target,
 	struct ph_buf *out, struct ph_bound *bound)
 {
-	struct ph_chain_run run = { f->item, f->account, true, f->stored, false };
+	struct ph_chain_run run = {f->item, f->account, true, f->stored, false};
 
 	if (!target)
 		return ph_items_append(out, f->item);
@@ -143,7 +146,8 @@ int ph_items_dereference(struct ph_str items, const struct ph_found_item *table,
 
 /* ---- the page of GET .../input_items ---- */
 
-/* The item's bytes with an id: its own, or one made of the response's id and the item's place, hence stable. */
+/* The item's bytes with an id: its own, or one made of the response's id and the item's place, hence stable.
+ */
 static void put_with_id(struct ph_buf *b, const struct ph_item *it, struct ph_str response_id, size_t place)
 {
 	struct ph_str inside = ph_str_from(it->bytes, 1);
@@ -187,8 +191,8 @@ struct span {
 	bool more;
 };
 
-static int find_span(const struct ph_item *list, size_t n, struct ph_str response_id, const struct ph_page *page,
-	struct span *ret)
+static int find_span(const struct ph_item *list, size_t n, struct ph_str response_id,
+	const struct ph_page *page, struct span *ret)
 {
 	size_t start = page->ascending ? 0 : n; /* descending pages end before `start` */
 	size_t left;
@@ -209,8 +213,8 @@ static int find_span(const struct ph_item *list, size_t n, struct ph_str respons
 	return 0;
 }
 
-static void put_page(struct ph_buf *out, const struct ph_item *list, struct ph_str response_id, const struct ph_page *page,
-	const struct span *s)
+static void put_page(struct ph_buf *out, const struct ph_item *list, struct ph_str response_id,
+	const struct ph_page *page, const struct span *s)
 {
 	size_t first = page->ascending ? s->first : s->first + s->count - 1;
 	size_t last = page->ascending ? s->first + s->count - 1 : s->first;
@@ -236,7 +240,8 @@ static void put_page(struct ph_buf *out, const struct ph_item *list, struct ph_s
 	ph_buf_printf(out, ",\"has_more\":%s}", s->more ? "true" : "false");
 }
 
-int ph_items_page(struct ph_str items, struct ph_str response_id, const struct ph_page *page, struct ph_buf *out)
+int ph_items_page(
+	struct ph_str items, struct ph_str response_id, const struct ph_page *page, struct ph_buf *out)
 {
 	struct ph_str bytes;
 	struct ph_item *list = NULL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Items of one account made fit for another: what only the account that made an item can read or resolve is taken out,
- * as spans of bytes; nothing is printed anew. The table is the handbook's (protocol, 7.2).
+ * Items of one account made fit for another: what only the account that made an item can read or resolve is
+ * taken out, as spans of bytes; nothing is printed anew. The table is the handbook's (protocol, 7.2).
  *
- * Calls and their outputs stay in pairs, joined by call_id. Reasoning goes whole: its ciphertext is bound to the
- * account, its id leads nowhere. Ids that an account minted go, because another would look them up.
+ * Calls and their outputs stay in pairs, joined by call_id. Reasoning goes whole: its ciphertext is bound to
+ * the account, its id leads nowhere. Ids that an account minted go, because another would look them up.
  */
 #include "continuity_priv.h"
 #include "posthouse/json.h"
@@ -22,36 +22,36 @@ static const struct {
 	struct ph_str type;
 	enum treatment treatment;
 } types[] = {
-	{ { "message", 7 }, KEEP },
-	{ { "function_call", 13 }, KEEP },
-	{ { "function_call_output", 20 }, KEEP },
-	{ { "custom_tool_call", 16 }, KEEP },
-	{ { "custom_tool_call_output", 23 }, KEEP },
-	{ { "local_shell_call", 16 }, KEEP_ID },
-	{ { "local_shell_call_output", 23 }, KEEP_ID },
-	{ { "shell_call", 10 }, KEEP },
-	{ { "shell_call_output", 17 }, KEEP },
-	{ { "apply_patch_call", 16 }, KEEP },
-	{ { "apply_patch_call_output", 23 }, KEEP },
-	{ { "computer_call", 13 }, KEEP },
-	{ { "computer_call_output", 20 }, KEEP },
-	{ { "additional_tools", 16 }, KEEP },
-	{ { "configuration_update", 20 }, KEEP },
-	{ { "reasoning", 9 }, DROP },
-	{ { "web_search_call", 15 }, DROP },
-	{ { "file_search_call", 16 }, DROP },
-	{ { "code_interpreter_call", 21 }, DROP },
-	{ { "image_generation_call", 21 }, DROP },
-	{ { "tool_search_call", 16 }, DROP },
-	{ { "tool_search_output", 18 }, DROP },
-	{ { "mcp_list_tools", 14 }, DROP },
-	{ { "mcp_call", 8 }, DROP },
-	{ { "mcp_approval_request", 20 }, DROP },
-	{ { "mcp_approval_response", 21 }, DROP },
-	{ { "program", 7 }, DROP },
-	{ { "program_output", 14 }, DROP },
-	{ { "compaction", 10 }, BOUND },
-	{ { "item_reference", 14 }, BOUND },
+	{{"message", 7}, KEEP},
+	{{"function_call", 13}, KEEP},
+	{{"function_call_output", 20}, KEEP},
+	{{"custom_tool_call", 16}, KEEP},
+	{{"custom_tool_call_output", 23}, KEEP},
+	{{"local_shell_call", 16}, KEEP_ID},
+	{{"local_shell_call_output", 23}, KEEP_ID},
+	{{"shell_call", 10}, KEEP},
+	{{"shell_call_output", 17}, KEEP},
+	{{"apply_patch_call", 16}, KEEP},
+	{{"apply_patch_call_output", 23}, KEEP},
+	{{"computer_call", 13}, KEEP},
+	{{"computer_call_output", 20}, KEEP},
+	{{"additional_tools", 16}, KEEP},
+	{{"configuration_update", 20}, KEEP},
+	{{"reasoning", 9}, DROP},
+	{{"web_search_call", 15}, DROP},
+	{{"file_search_call", 16}, DROP},
+	{{"code_interpreter_call", 21}, DROP},
+	{{"image_generation_call", 21}, DROP},
+	{{"tool_search_call", 16}, DROP},
+	{{"tool_search_output", 18}, DROP},
+	{{"mcp_list_tools", 14}, DROP},
+	{{"mcp_call", 8}, DROP},
+	{{"mcp_approval_request", 20}, DROP},
+	{{"mcp_approval_response", 21}, DROP},
+	{{"program", 7}, DROP},
+	{{"program_output", 14}, DROP},
+	{{"compaction", 10}, BOUND},
+	{{"item_reference", 14}, BOUND},
 };
 
 /* Types unknown to us: kept without id, dropped where they hold ciphertext. */
@@ -87,13 +87,13 @@ static void cut_member(struct ph_buf *out, struct ph_str text, const struct ph_j
 static bool names_file(struct ph_str text)
 {
 	static const struct ph_str keys[] = {
-		{ "\"file_id\"", 9 },
-		{ "\"container_id\"", 14 },
-		{ "\"vector_store_ids\"", 18 },
+		{"\"file_id\"", 9},
+		{"\"container_id\"", 14},
+		{"\"vector_store_ids\"", 18},
 	};
 
-	/* Inside a string a quote is escaped, so these bytes can only be a member's name (or a string of just that
-	 * word, which then is not followed by a colon). */
+	/* Inside a string a quote is escaped, so these bytes can only be a member's name (or a string of just
+	 * that word, which then is not followed by a colon). */
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		struct ph_str rest = text;
 
@@ -109,7 +109,7 @@ static bool names_file(struct ph_str text)
 /* One content part: its annotations go where they name files or containers; the text stays. */
 static void put_part(struct ph_buf *out, struct ph_str part)
 {
-	static const struct ph_str name = { "annotations", 11 };
+	static const struct ph_str name = {"annotations", 11};
 	struct ph_json_member m;
 
 	if (!names_file(part) || !ph_json_find(part, &name, 1, &m) || m.kind != PH_JSON_ARRAY) {
@@ -152,7 +152,8 @@ static int bound_to(struct ph_bound *bound, const struct ph_item *it, int64_t ac
 }
 
 /* Files of an answer's annotations can be left out; files of a question cannot. */
-static int clean_files(struct ph_buf *scratch, struct ph_item *it, const struct ph_chain_run *run, struct ph_bound *bound)
+static int clean_files(
+	struct ph_buf *scratch, struct ph_item *it, const struct ph_chain_run *run, struct ph_bound *bound)
 {
 	if (!names_file(it->bytes))
 		return 0;
@@ -190,7 +191,8 @@ int ph_item_neutralise(struct ph_str item, const struct ph_chain_run *run, const
 		return bound_to(bound, &it, run->account);
 	ph_buf_init(&scratch, ITEM_MAX);
 	rc = clean_files(&scratch, &it, run, bound);
-	keep_id = treatment == KEEP_ID || (!run->minted && target->client_ids) || it.m[PH_ITEM_ID].kind == PH_JSON_ABSENT;
+	keep_id = treatment == KEEP_ID || (!run->minted && target->client_ids) ||
+		  it.m[PH_ITEM_ID].kind == PH_JSON_ABSENT;
 	if (rc == 0 && keep_id)
 		rc = ph_items_append(out, it.bytes) ? -PH_E_CHAIN_TOO_LARGE : 1;
 	else if (rc == 0)

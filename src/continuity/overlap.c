@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * History that a client sends together with an anchor counts once. The context so far is kept as a list of items with
- * two fingerprints each, id and substance; new items are compared with its end, and what stands there already is cut.
+ * History that a client sends together with an anchor counts once. The context so far is kept as a list of
+ * items with two fingerprints each, id and substance; new items are compared with its end, and what stands
+ * there already is cut.
  *
- * Rules (handbook, continuity 4.4): the longest k such that the last k items of the context equal the first k of the
- * new ones. Reasoning is skipped on both sides; developer items that a client slips between are skipped in the match
- * and kept. The cut counts only if the run holds an item that upstream made, or is the whole context with more behind
- * it: a user may say the same short thing twice.
+ * Rules (handbook, continuity 4.4): the longest k such that the last k items of the context equal the first k
+ * of the new ones. Reasoning is skipped on both sides; developer items that a client slips between are
+ * skipped in the match and kept. The cut counts only if the run holds an item that upstream made, or is the
+ * whole context with more behind it: a user may say the same short thing twice.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ static uint64_t mix_value(uint64_t h, const json_t *v)
 	if (json_is_string(v))
 		return mix(h, json_string_value(v), json_string_length(v));
 	if (json_is_array(v)) {
-		json_array_foreach(v, i, part) {
+		json_array_foreach(v, i, part)
+		{
 			text = json_object_get(part, "text");
 			h = mix_value(h, text ? text : part);
 		}
@@ -85,7 +87,8 @@ static uint64_t mix_value(uint64_t h, const json_t *v)
 
 static uint64_t substance(struct ph_str item)
 {
-	static const char *const members[] = { "call_id", "name", "arguments", "input", "output", "role", "content" };
+	static const char *const members[] = {
+		"call_id", "name", "arguments", "input", "output", "role", "content"};
 	json_t *j = json_loadb(item.p, item.n, JSON_ALLOW_NUL, NULL);
 	const char *type = json_string_value(json_object_get(j, "type"));
 	uint64_t h;
@@ -101,7 +104,7 @@ static uint64_t substance(struct ph_str item)
 
 static struct entry entry_of(struct ph_str item)
 {
-	struct entry e = { 0, 0, false, false, false };
+	struct entry e = {0, 0, false, false, false};
 	struct ph_item it;
 
 	if (ph_item_look(item, &it)) {
@@ -150,7 +153,8 @@ static void read_fresh(struct fresh *f, struct ph_str items)
 	}
 }
 
-/* How many of the new items the context's entries from `from` on cover, or 0 if they do not match to the end. */
+/* How many of the new items the context's entries from `from` on cover, or 0 if they do not match to the end.
+ */
 static size_t match_from(const struct ph_context *c, size_t from, const struct fresh *f, bool *ret_output)
 {
 	size_t i = 0;
@@ -210,7 +214,7 @@ static struct ph_str rest(struct ph_context *c, const struct fresh *f, size_t co
 
 int ph_context_add(struct ph_context *c, const struct ph_chain_run *run, struct ph_chain_run *ret)
 {
-	struct fresh f = { NULL, NULL, 0, 0 };
+	struct fresh f = {NULL, NULL, 0, 0};
 	size_t covered;
 
 	read_fresh(&f, run->items);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A chain as one list of items for one account. The usual chain is copied run by run, unread: the owner's own items go
- * out byte for byte. Only where items of another account are in it, or where a client may have sent its history along,
- * is it looked at item by item.
+ * A chain as one list of items for one account. The usual chain is copied run by run, unread: the owner's own
+ * items go out byte for byte. Only where items of another account are in it, or where a client may have sent
+ * its history along, is it looked at item by item.
  */
 #include <stdlib.h>
 
@@ -20,8 +20,8 @@ static int put_run(const struct ph_chain_run *run, const struct ph_target *targe
 	return ph_items_neutralise(run, target, out, bound);
 }
 
-/* Whether the comparison of 4.4 can find anything: a run of client's items that look like output, or client's items
- * behind a context without output (a warm-up's input, sent once more). */
+/* Whether the comparison of 4.4 can find anything: a run of client's items that look like output, or client's
+ * items behind a context without output (a warm-up's input, sent once more). */
 static bool may_overlap(const struct ph_chain *chain, const struct ph_chain_run *last)
 {
 	bool outputs = false, any = false;
@@ -39,8 +39,8 @@ static bool may_overlap(const struct ph_chain *chain, const struct ph_chain_run 
 	return false;
 }
 
-static int replay_compared(const struct ph_chain *chain, const struct ph_chain_run *last, const struct ph_target *target,
-	struct ph_buf *out, struct ph_bound *bound)
+static int replay_compared(const struct ph_chain *chain, const struct ph_chain_run *last,
+	const struct ph_target *target, struct ph_buf *out, struct ph_bound *bound)
 {
 	struct ph_context *context = ph_context_new();
 	int rc = 0;
@@ -59,7 +59,7 @@ static int replay_compared(const struct ph_chain *chain, const struct ph_chain_r
 int ph_chain_replay(const struct ph_chain *chain, const struct ph_target *target, struct ph_str new_items,
 	struct ph_buf *out, struct ph_bound *bound)
 {
-	struct ph_chain_run last = { new_items, 0, false, false, false };
+	struct ph_chain_run last = {new_items, 0, false, false, false};
 	struct ph_items_facts facts;
 	int rc = 0;
 
@@ -90,8 +90,8 @@ int ph_runs_write(const struct ph_chain *chain, struct ph_buf *out)
 	for (size_t i = 0; i < chain->run_count; i++) {
 		const struct ph_chain_run *run = &chain->runs[i];
 
-		ph_buf_printf(out, "%s[%lld,%zu,%d,%d]", i ? "," : "", (long long)run->account, count_items(run->items),
-			run->minted, run->stored);
+		ph_buf_printf(out, "%s[%lld,%zu,%d,%d]", i ? "," : "", (long long)run->account,
+			count_items(run->items), run->minted, run->stored);
 	}
 	return ph_buf_putc(out, ']');
 }
@@ -118,11 +118,12 @@ static bool read_run(struct ph_str quad, struct ph_str items, size_t *at, struct
 	for (int i = 0; i < 4; i++)
 		if (!ph_json_next(quad, &place, &value) || !ph_json_u64(value, &v[i]))
 			return false;
-	*ret = (struct ph_chain_run){ cut_items(items, at, v[1]), (int64_t)v[0], v[2] != 0, v[3] != 0, false };
+	*ret = (struct ph_chain_run){cut_items(items, at, v[1]), (int64_t)v[0], v[2] != 0, v[3] != 0, false};
 	return true;
 }
 
-int ph_runs_read(struct ph_str text, struct ph_str items, struct ph_arena *a, struct ph_chain_run **ret, size_t *ret_n)
+int ph_runs_read(
+	struct ph_str text, struct ph_str items, struct ph_arena *a, struct ph_chain_run **ret, size_t *ret_n)
 {
 	struct ph_str quad;
 	size_t n = 0, at = 0, place = 0;

@@ -24,7 +24,20 @@ struct ph_items_read {
 
 static int fill_response(struct ph_response *ret, const struct ph_pg_result *r, struct ph_arena *a)
 {
-	enum { RESPONSE_ID, PARENT_ID, ACCOUNT, DAY, CLASS, FLAGS, TURN_STATUS, CREATED, CODEC, INPUT, OUTPUT, ENVELOPE };
+	enum {
+		RESPONSE_ID,
+		PARENT_ID,
+		ACCOUNT,
+		DAY,
+		CLASS,
+		FLAGS,
+		TURN_STATUS,
+		CREATED,
+		CODEC,
+		INPUT,
+		OUTPUT,
+		ENVELOPE
+	};
 	int64_t codec = ph_pg_int(r, 0, CODEC);
 	int rc;
 
@@ -44,8 +57,8 @@ static int fill_response(struct ph_response *ret, const struct ph_pg_result *r, 
 static void on_response(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
 	struct ph_response_read *read = arg;
-	struct ph_response response = { .account = 0 };
-	struct ph_err unreadable = { .code = PH_E_INTERNAL, .detail = "a stored response cannot be decoded" };
+	struct ph_response response = {.account = 0};
+	struct ph_err unreadable = {.code = PH_E_INTERNAL, .detail = "a stored response cannot be decoded"};
 	struct ph_arena arena;
 	bool there = !err && ph_pg_rows(r) > 0;
 
@@ -71,8 +84,8 @@ static struct ph_response_read *read_new(bool hide, ph_response_cb cb, void *arg
 	return read;
 }
 
-struct ph_response_read *ph_response_read(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb,
-	void *arg)
+struct ph_response_read *ph_response_read(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb, void *arg)
 {
 	struct ph_response_read *read = read_new(false, cb, arg);
 
@@ -80,8 +93,8 @@ struct ph_response_read *ph_response_read(struct ph_continuity *c, int64_t scope
 	return read;
 }
 
-struct ph_response_read *ph_response_hide(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb,
-	void *arg)
+struct ph_response_read *ph_response_hide(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_response_cb cb, void *arg)
 {
 	struct ph_response_read *read = read_new(true, cb, arg);
 
@@ -110,7 +123,14 @@ static struct ph_str item_at(struct ph_str items, int64_t position)
 
 static size_t fill_items(struct ph_found_item *table, const struct ph_pg_result *r, struct ph_arena *a)
 {
-	enum { ITEM_ID, ACCOUNT, FLAGS, POSITION, CODEC, OUTPUT };
+	enum {
+		ITEM_ID,
+		ACCOUNT,
+		FLAGS,
+		POSITION,
+		CODEC,
+		OUTPUT
+	};
 	size_t n = 0;
 
 	for (int row = 0; row < ph_pg_rows(r); row++) {
@@ -146,8 +166,8 @@ static void on_items(void *arg, struct ph_pg_result *r, const struct ph_err *err
 	free(read);
 }
 
-struct ph_items_read *ph_items_read(struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n,
-	ph_items_cb cb, void *arg)
+struct ph_items_read *ph_items_read(
+	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_items_cb cb, void *arg)
 {
 	struct ph_items_read *read = ph_alloc(sizeof *read);
 

@@ -11,7 +11,8 @@
 #include "posthouse/metrics.h"
 #include "posthouse/zip.h"
 
-/* Below this zstd costs the node more than the bytes cost the database: 31 us for 8 KB, twice a relayed request. */
+/* Below this zstd costs the node more than the bytes cost the database: 31 us for 8 KB, twice a relayed
+ * request. */
 #define PACK_MIN    (16 * 1024)
 #define BODY_MAX    (256 * 1024 * 1024)
 #define ITEM_ID_MAX 512
@@ -175,25 +176,49 @@ static struct ph_pg_param c_or_null(const char *s)
 }
 
 /* In the order of sql/README.md. */
-static void fill(struct ph_pg_param p[PH_COMMIT_PARAMS], const struct ph_turn_record *t, const struct draft *d)
+static void fill(
+	struct ph_pg_param p[PH_COMMIT_PARAMS], const struct ph_turn_record *t, const struct draft *d)
 {
 	bool linked = t->parent && !t->fold;
 	const struct ph_pg_param all[PH_COMMIT_PARAMS] = {
-		PH_P_STR(ph_str_c(d->turn)), PH_P_STR(ph_str_c(t->node)), PH_P_INT(t->scope),
-		PH_P_STR(ph_str_c(t->request_id)), PH_P_STR(ph_str_c(t->route)), text_or_null(t->model),
+		PH_P_STR(ph_str_c(d->turn)),
+		PH_P_STR(ph_str_c(t->node)),
+		PH_P_INT(t->scope),
+		PH_P_STR(ph_str_c(t->request_id)),
+		PH_P_STR(ph_str_c(t->route)),
+		text_or_null(t->model),
 		t->account ? PH_P_INT(t->account) : PH_P_NULL,
-		PH_P_STR(ph_str_c(t->continuity)), PH_P_STR(ph_str_c(t->outcome)), PH_P_INT(t->status), c_or_null(t->error),
-		PH_P_INT(t->attempts), PH_P_INT(t->hops), PH_P_INT(t->chain_bytes),
-		PH_P_BOOL(t->stream), PH_P_INT(t->duration_us), PH_P_INT(t->first_event_us), PH_P_INT(t->bytes_in),
-		PH_P_INT(t->bytes_out), PH_P_INT(t->input_tokens), PH_P_INT(t->cached_tokens), PH_P_INT(t->output_tokens),
-		text_or_null(t->response_id), PH_P_BOOL(t->keep), PH_P_BOOL(t->stored_upstream), PH_P_INT(t->class),
+		PH_P_STR(ph_str_c(t->continuity)),
+		PH_P_STR(ph_str_c(t->outcome)),
+		PH_P_INT(t->status),
+		c_or_null(t->error),
+		PH_P_INT(t->attempts),
+		PH_P_INT(t->hops),
+		PH_P_INT(t->chain_bytes),
+		PH_P_BOOL(t->stream),
+		PH_P_INT(t->duration_us),
+		PH_P_INT(t->first_event_us),
+		PH_P_INT(t->bytes_in),
+		PH_P_INT(t->bytes_out),
+		PH_P_INT(t->input_tokens),
+		PH_P_INT(t->cached_tokens),
+		PH_P_INT(t->output_tokens),
+		text_or_null(t->response_id),
+		PH_P_BOOL(t->keep),
+		PH_P_BOOL(t->stored_upstream),
+		PH_P_INT(t->class),
 		linked ? PH_P_STR(t->parent->id) : PH_P_NULL,
 		linked ? PH_P_STR(ph_str_c(d->parent_day)) : PH_P_NULL,
 		linked ? PH_P_INT(t->parent->class) : PH_P_NULL,
 		linked ? PH_P_STR(ph_str_c(d->parent_until)) : PH_P_NULL,
-		PH_P_INT(flags_of(t)), text_or_null(t->turn_status), PH_P_INT(linked ? t->parent->depth + 1 : 1),
-		PH_P_INT(d->codec), PH_P_BYTES(ph_buf_str(&d->input)), PH_P_BYTES(ph_buf_str(&d->output)),
-		d->runs.n ? PH_P_BYTES(ph_buf_str(&d->runs)) : PH_P_NULL, PH_P_BYTES(ph_buf_str(&d->envelope)),
+		PH_P_INT(flags_of(t)),
+		text_or_null(t->turn_status),
+		PH_P_INT(linked ? t->parent->depth + 1 : 1),
+		PH_P_INT(d->codec),
+		PH_P_BYTES(ph_buf_str(&d->input)),
+		PH_P_BYTES(ph_buf_str(&d->output)),
+		d->runs.n ? PH_P_BYTES(ph_buf_str(&d->runs)) : PH_P_NULL,
+		PH_P_BYTES(ph_buf_str(&d->envelope)),
 		PH_P_STR(ph_buf_str(&d->ids)),
 	};
 
@@ -206,7 +231,8 @@ static void on_written(void *arg, struct ph_pg_result *r, const struct ph_err *e
 
 	if (err) {
 		ph_metric_add(PH_M_SNAPSHOTS_LOST, 0, 0, 1);
-		ph_log(PH_LOG_ERROR, "a turn could not be written: %s (SQLSTATE %s)", err->detail, err->sqlstate);
+		ph_log(PH_LOG_ERROR, "a turn could not be written: %s (SQLSTATE %s)", err->detail,
+			err->sqlstate);
 	} else {
 		ph_metric_observe(PH_M_WRITE_SECONDS, ph_clock_ns() - w->started_ns);
 		if (ph_pg_rows(r) && ph_str_eq(ph_pg_str(r, 0, 0), PH_STR("conflict")))
@@ -230,8 +256,8 @@ static void nothing(void *arg)
 	(void)arg;
 }
 
-void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *t, void (*cb)(void *arg, int status),
-	void *arg, size_t *ret_bytes)
+void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *t,
+	void (*cb)(void *arg, int status), void *arg, size_t *ret_bytes)
 {
 	struct commit *w = ph_alloc(sizeof *w);
 	struct ph_pg_param p[PH_COMMIT_PARAMS];

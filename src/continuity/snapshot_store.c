@@ -15,46 +15,52 @@ struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t sc
 	for (size_t i = 0; i < forward_count; i++)
 		ph_buf_printf(&accounts, "%s%lld", i ? "," : "", (long long)forward[i]);
 	ph_buf_putc(&accounts, '}');
-	struct ph_pg_param p[] = { PH_P_INT(scope), PH_P_STR(id), PH_P_STR(ph_buf_str(&accounts)),
-		PH_P_INT(c->max_bytes), PH_P_INT(PH_HOPS_MAX) };
-	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.resolve($1, $2, $3, $4, $5)", p, 5, CHAIN_TIMEOUT_MS, cb, arg);
+	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id), PH_P_STR(ph_buf_str(&accounts)),
+		PH_P_INT(c->max_bytes), PH_P_INT(PH_HOPS_MAX)};
+	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.resolve($1, $2, $3, $4, $5)", p, 5,
+		CHAIN_TIMEOUT_MS, cb, arg);
 	ph_buf_deinit(&accounts);
 	return call;
 }
 
-struct ph_pg_call *ph_snapshot_store_read(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
+struct ph_pg_call *ph_snapshot_store_read(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = { PH_P_INT(scope), PH_P_STR(id) };
+	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id)};
 
 	return ph_pg_query(c->pg, "SELECT * FROM posthouse.read_response($1, $2)", p, 2, 0, cb, arg);
 }
 
-struct ph_pg_call *ph_snapshot_store_hide(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
+struct ph_pg_call *ph_snapshot_store_hide(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = { PH_P_INT(scope), PH_P_STR(id) };
+	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id)};
 
 	return ph_pg_query(c->pg, "SELECT * FROM posthouse.hide_response($1, $2)", p, 2, 0, cb, arg);
 }
 
-struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n,
-	ph_pg_cb cb, void *arg)
+struct ph_pg_call *ph_snapshot_store_items(
+	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_pg_cb cb, void *arg)
 {
 	struct ph_pg_call *call;
 	struct ph_buf list;
 
 	ph_buf_init(&list, 4 * 1024 * 1024);
 	ph_pg_text_array(&list, ids, n);
-	struct ph_pg_param p[] = { PH_P_INT(scope), PH_P_STR(ph_buf_str(&list)) };
+	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(ph_buf_str(&list))};
 	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.find_items($1, $2)", p, 2, 0, cb, arg);
 	ph_buf_deinit(&list);
 	return call;
 }
 
-void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg)
+void ph_snapshot_store_commit(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg)
 {
 	ph_pg_write(c->pg,
-		"SELECT * FROM posthouse.commit_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-		"$16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, "
+		"SELECT * FROM posthouse.commit_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+		"$14, $15, "
+		"$16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, "
+		"$34, $35, "
 		"$36, $37, $38, $39)",
 		p, PH_COMMIT_PARAMS, cb, arg);
 }

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attempt of a turn at one account: the body is put together, sent, and the answer is led to the relay, or
- * collected where it is whole or an error. What the upstream's bytes mean is the classifier's business; what follows
- * from it is the machine's.
+ * One attempt of a turn at one account: the body is put together, sent, and the answer is led to the relay,
+ * or collected where it is whole or an error. What the upstream's bytes mean is the classifier's business;
+ * what follows from it is the machine's.
  */
 #include <stdlib.h>
 
-#include "request_priv.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
+#include "request_priv.h"
 
 #define HEAD_MAX   (128 * 1024)
 #define REFUSE_MAX (1024 * 1024) /* of an error's body; the rest is ignored */
 
-enum { ATTEMPT_OK, ATTEMPT_FAILED, ATTEMPT_CANCELLED };
+enum {
+	ATTEMPT_OK,
+	ATTEMPT_FAILED,
+	ATTEMPT_CANCELLED
+};
 
 static void count(struct ph_request *r, unsigned outcome)
 {
@@ -29,7 +33,8 @@ static void bound_error(struct ph_request *r, const struct ph_bound *bound)
 	if (owner && owner->state != PH_ACCOUNT_DISABLED)
 		ph_fail_param(&r->fault, PH_E_ACCOUNT_AWAY, "input", "%s", "");
 	else
-		ph_fail_param(&r->fault, PH_E_ACCOUNT_BOUND, "input", "The item is of type '%s'.", bound->type);
+		ph_fail_param(
+			&r->fault, PH_E_ACCOUNT_BOUND, "input", "The item is of type '%s'.", bound->type);
 }
 
 static int with_reasoning(struct ph_request *r, struct ph_buf *items)
@@ -49,7 +54,7 @@ static int with_reasoning(struct ph_request *r, struct ph_buf *items)
 /* The items to send in place of the client's input. */
 static int put_items(struct ph_request *r, struct ph_buf *items, struct ph_bound *bound)
 {
-	struct ph_target target = { r->account->id, r->account->kind == PH_CODEX };
+	struct ph_target target = {r->account->id, r->account->kind == PH_CODEX};
 	struct ph_str own = r->body.items;
 	struct ph_buf resolved;
 	int rc = 0;
@@ -71,7 +76,7 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 {
 	uint64_t max = r->g->config->max_body;
 	bool anchor = r->mode == PH_MODE_FORWARDED;
-	struct ph_bound bound = { .account = 0 };
+	struct ph_bound bound = {.account = 0};
 	struct ph_buf items;
 	int rc;
 
@@ -87,7 +92,8 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 	if (rc == -PH_E_ACCOUNT_BOUND)
 		bound_error(r, &bound);
 	else if (rc)
-		ph_fail_param(&r->fault, PH_E_CHAIN_TOO_LARGE, "input", "It holds more than %llu bytes.", (unsigned long long)max);
+		ph_fail_param(&r->fault, PH_E_CHAIN_TOO_LARGE, "input", "It holds more than %llu bytes.",
+			(unsigned long long)max);
 	return rc ? -r->fault.code : 0;
 }
 
@@ -95,7 +101,8 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 
 int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 {
-	struct ph_failed_answer answer = { status, body, r->attempt.after_ms, r->attempt.had_anchor, r->attempt.had_reasoning };
+	struct ph_failed_answer answer = {
+		status, body, r->attempt.after_ms, r->attempt.had_anchor, r->attempt.had_reasoning};
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);
@@ -187,8 +194,10 @@ static void on_whole(struct ph_request *r)
 	r->terminal_ns = ph_clock_ns();
 	if (!r->first_event_ns)
 		r->first_event_ns = r->terminal_ns;
-	if (ph_json_kind(body) != PH_JSON_OBJECT || ph_json_check(body, NULL) || !ph_collect_response(&r->collect, body)) {
-		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
+	if (ph_json_kind(body) != PH_JSON_OBJECT || ph_json_check(body, NULL) ||
+		!ph_collect_response(&r->collect, body)) {
+		ph_request_event(
+			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
 		return;
 	}
 	if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
@@ -209,14 +218,23 @@ static void on_whole(struct ph_request *r)
 
 static void on_stream_over(struct ph_request *r)
 {
-	enum { EOF_BEFORE, EOF_HELD, EOF_SHOWN };
+	enum {
+		EOF_BEFORE,
+		EOF_HELD,
+		EOF_SHOWN
+	};
 
 	ph_relay_finish_feed(r);
 	if (r->sm.state < REQ_CONNECT || r->sm.state > REQ_RELAY || r->attempt.call)
 		return; /* the last unit ended it, one way or another */
-	ph_metric_add(PH_M_UPSTREAM_EOF, r->shown ? EOF_SHOWN : r->relay.saw_created ? EOF_HELD : EOF_BEFORE, 0, 1);
-	ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_DROPPED, "account %s ended the stream without a terminal event",
-				    r->account->name));
+	ph_metric_add(PH_M_UPSTREAM_EOF,
+		r->shown               ? EOF_SHOWN
+		: r->relay.saw_created ? EOF_HELD
+				       : EOF_BEFORE,
+		0, 1);
+	ph_request_event(
+		r, ph_fail(&r->fault, PH_E_UPSTREAM_DROPPED,
+			   "account %s ended the stream without a terminal event", r->account->name));
 }
 
 static void on_end(void *owner, int status, const struct ph_err *err)
@@ -232,7 +250,8 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 		r->fault = *err;
 		ph_request_event(r, status);
 	} else if (a->refused) {
-		ph_request_event(r, ph_attempt_failure(r, ph_buf_str(&a->body), a->status / 100 == 2 ? 0 : a->status));
+		ph_request_event(
+			r, ph_attempt_failure(r, ph_buf_str(&a->body), a->status / 100 == 2 ? 0 : a->status));
 	} else if (a->sse) {
 		on_stream_over(r);
 	} else {
@@ -240,7 +259,7 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 	}
 }
 
-static const struct ph_call_events events = { on_connected, on_sent, on_head, on_body, on_end };
+static const struct ph_call_events events = {on_connected, on_sent, on_head, on_body, on_end};
 
 int ph_attempt_start(struct ph_request *r)
 {
@@ -264,8 +283,8 @@ int ph_attempt_start(struct ph_request *r)
 	rc = build_body(r, &body);
 	if (rc == 0) {
 		ph_buf_init(&head, HEAD_MAX);
-		ph_account_headers(&head, r->account, r->x, r->body.stream ? PH_STR("text/event-stream") : PH_STR("application/json"),
-			true);
+		ph_account_headers(&head, r->account, r->x,
+			r->body.stream ? PH_STR("text/event-stream") : PH_STR("application/json"), true);
 		r->attempt.open = true;
 		r->attempt.call = ph_call_start(r->g->upstream, &request, &events, r);
 		ph_buf_deinit(&head);

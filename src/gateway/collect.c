@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a turn produced, picked from the answer that passes by: finished items, and the terminal response object. All as
- * spans of the bytes that came; nothing is printed anew.
+ * What a turn produced, picked from the answer that passes by: finished items, and the terminal response
+ * object. All as spans of the bytes that came; nothing is printed anew.
  */
 #include <stdlib.h>
 
 #include "request_priv.h"
 
-#define INDEX_MAX   65536
+#define INDEX_MAX 65536
 
-enum { R_ID, R_STATUS, R_OUTPUT, R_USAGE, R_MODEL, R_NR };
+enum {
+	R_ID,
+	R_STATUS,
+	R_OUTPUT,
+	R_USAGE,
+	R_MODEL,
+	R_NR
+};
 static const struct ph_str response_names[R_NR] = {
-	[R_ID] = { "id", 2 },
-	[R_STATUS] = { "status", 6 },
-	[R_OUTPUT] = { "output", 6 },
-	[R_USAGE] = { "usage", 5 },
-	[R_MODEL] = { "model", 5 },
+	[R_ID] = {"id", 2},
+	[R_STATUS] = {"status", 6},
+	[R_OUTPUT] = {"output", 6},
+	[R_USAGE] = {"usage", 5},
+	[R_MODEL] = {"model", 5},
 };
 
 void ph_collect_reset(struct ph_collect *c)
@@ -26,7 +33,7 @@ void ph_collect_reset(struct ph_collect *c)
 	ph_buf_deinit(&c->response);
 	ph_buf_deinit(&c->joined);
 	ph_buf_deinit(&c->envelope);
-	*c = (struct ph_collect){ .items = NULL };
+	*c = (struct ph_collect){.items = NULL};
 	ph_buf_init(&c->response, PH_COLLECT_MAX);
 	ph_buf_init(&c->joined, PH_COLLECT_MAX);
 	ph_buf_init(&c->envelope, PH_COLLECT_MAX);
@@ -61,7 +68,8 @@ static struct ph_str inside(struct ph_str array)
 	return ph_str_trim(ph_str(array.p + 1, array.n - 2));
 }
 
-/* A short string value without its quotes; escapes in ids and models do not occur, and if one does it stays. */
+/* A short string value without its quotes; escapes in ids and models do not occur, and if one does it stays.
+ */
 static struct ph_str text_of(const struct ph_json_member *m)
 {
 	return m->kind == PH_JSON_STRING ? ph_str(m->value.p + 1, m->value.n - 2) : PH_STR_NONE;
@@ -72,14 +80,15 @@ static uint64_t number(struct ph_str object, struct ph_str name)
 	struct ph_json_member m;
 	uint64_t n = 0;
 
-	if (ph_json_kind(object) == PH_JSON_OBJECT && ph_json_find(object, &name, 1, &m) && m.kind == PH_JSON_NUMBER)
+	if (ph_json_kind(object) == PH_JSON_OBJECT && ph_json_find(object, &name, 1, &m) &&
+		m.kind == PH_JSON_NUMBER)
 		(void)!ph_json_u64(m.value, &n);
 	return n;
 }
 
 static void read_usage(struct ph_collect *c, struct ph_str usage)
 {
-	static const struct ph_str details = { "input_tokens_details", 20 };
+	static const struct ph_str details = {"input_tokens_details", 20};
 	struct ph_json_member m;
 
 	c->input_tokens = number(usage, PH_STR("input_tokens"));
@@ -97,7 +106,8 @@ static void make_envelope(struct ph_collect *c, struct ph_str object, const stru
 	}
 	ph_buf_puts(&c->envelope, ph_str(object.p, (size_t)(output->value.p - object.p)));
 	ph_buf_puts(&c->envelope, PH_STR("[]"));
-	ph_buf_puts(&c->envelope, ph_str_from(object, (size_t)(output->value.p - object.p) + output->value.n));
+	ph_buf_puts(
+		&c->envelope, ph_str_from(object, (size_t)(output->value.p - object.p) + output->value.n));
 }
 
 static void join_items(struct ph_collect *c)

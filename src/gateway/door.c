@@ -16,7 +16,7 @@ void ph_door_init(struct ph_door *d, struct ph_gateway *g, struct ph_exchange *x
 static void on_decided(void *arg, int status, struct ph_key *key)
 {
 	struct ph_door *d = arg;
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 
 	d->wait = NULL;
 	if (status == 0)

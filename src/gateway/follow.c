@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Following what changes: accounts, keys, settings. A topic has a version row; a notification is a hint that it moved,
- * and the poll finds what hints missed. Order on every connect: LISTEN, then read all, then follow.
+ * Following what changes: accounts, keys, settings. A topic has a version row; a notification is a hint that
+ * it moved, and the poll finds what hints missed. Order on every connect: LISTEN, then read all, then follow.
  */
 #include <stdlib.h>
 
@@ -12,18 +12,23 @@
 
 #define RETRY_MS 500
 
-enum { ACCOUNTS, API_KEYS, SETTINGS, TOPICS };
+enum {
+	ACCOUNTS,
+	API_KEYS,
+	SETTINGS,
+	TOPICS
+};
 static const struct ph_str topic_names[TOPICS] = {
-	[ACCOUNTS] = { "accounts", 8 },
-	[API_KEYS] = { "api_keys", 8 },
-	[SETTINGS] = { "settings", 8 },
+	[ACCOUNTS] = {"accounts", 8},
+	[API_KEYS] = {"api_keys", 8},
+	[SETTINGS] = {"settings", 8},
 };
 
 /* Owner: the gateway. */
 struct ph_follow {
 	struct ph_gateway *g;
-	int64_t version[TOPICS]; /* known here */
-	struct ph_timer retry;   /* a read failed */
+	int64_t version[TOPICS];    /* known here */
+	struct ph_timer retry;      /* a read failed */
 	struct ph_pg_call *reading; /* settings */
 	bool settings_known;
 	bool stale[TOPICS]; /* must be read again once the database is back */
@@ -89,7 +94,14 @@ static void on_keys(void *arg, int status)
 /* hello(): what the whole database says of itself. */
 static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
-	enum { SCHEMA_VERSION, NEEDS_VERSION, TODAY, SERVER_VERSION, RETENTION, RETENTION_UNSTORED };
+	enum {
+		SCHEMA_VERSION,
+		NEEDS_VERSION,
+		TODAY,
+		SERVER_VERSION,
+		RETENTION,
+		RETENTION_UNSTORED
+	};
 	struct ph_follow *f = arg;
 
 	f->reading = NULL;
@@ -97,7 +109,8 @@ static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err
 		retry_later(f, SETTINGS);
 		return;
 	}
-	ph_continuity_set_retention(f->g->continuity, ph_pg_float(r, 0, RETENTION), ph_pg_float(r, 0, RETENTION_UNSTORED));
+	ph_continuity_set_retention(
+		f->g->continuity, ph_pg_float(r, 0, RETENTION), ph_pg_float(r, 0, RETENTION_UNSTORED));
 	f->settings_known = true;
 	check_ready(f);
 }
@@ -199,7 +212,8 @@ void ph_follow_start(struct ph_follow *f)
 	};
 
 	ph_pg_listen(f->g->pg, &listen);
-	/* Where LISTEN cannot be had (a pooler in between) the node still starts, and follows by polling reads. */
+	/* Where LISTEN cannot be had (a pooler in between) the node still starts, and follows by polling
+	 * reads. */
 	for (int i = 0; i < TOPICS; i++)
 		read_topic(f, i);
 }

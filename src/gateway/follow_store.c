@@ -16,16 +16,17 @@ struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void 
 	return ph_pg_query(pg, "SELECT * FROM posthouse.maintain()", NULL, 0, UPKEEP_TIMEOUT_MS, cb, arg);
 }
 
-struct ph_pg_call *ph_follow_store_setting(struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg)
+struct ph_pg_call *ph_follow_store_setting(
+	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = { PH_P_STR(ph_str_c(name)), PH_P_STR(ph_str_c(value)) };
+	struct ph_pg_param p[] = {PH_P_STR(ph_str_c(name)), PH_P_STR(ph_str_c(value))};
 
 	return ph_pg_query(pg, "SELECT posthouse.init_setting($1, $2)", p, 2, 0, cb, arg);
 }
 
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = { PH_P_STR(ids) };
+	struct ph_pg_param p[] = {PH_P_STR(ids)};
 
 	return ph_pg_query(pg, "SELECT posthouse.check_master_key($1)", p, 1, 0, cb, arg);
 }

@@ -12,9 +12,9 @@
 struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_err *err)
 {
 	const struct ph_config *c = o->config;
-	struct ph_upstream_options up = { c->upstream_ca_file, c->connect_timeout_ms };
-	struct ph_continuity_options store = { c->max_body, (double)c->retention_ms / DAY_MS,
-		(double)c->retention_unstored_ms / DAY_MS };
+	struct ph_upstream_options up = {c->upstream_ca_file, c->connect_timeout_ms};
+	struct ph_continuity_options store = {
+		c->max_body, (double)c->retention_ms / DAY_MS, (double)c->retention_unstored_ms / DAY_MS};
 	struct ph_upstream *upstream = ph_upstream_new(o->loop, &up, err);
 	struct ph_gateway *g;
 
@@ -61,7 +61,7 @@ size_t ph_gateway_turns(const struct ph_gateway *g)
 {
 	size_t n = g->turns;
 
-	PH_LIST_EACH(it, &g->others)
+	PH_LIST_EACH (it, &g->others)
 		n++;
 	return n;
 }
@@ -75,7 +75,7 @@ size_t ph_gateway_cut(struct ph_gateway *g)
 {
 	size_t n = 0;
 
-	PH_LIST_EACH_SAFE(it, &g->requests) {
+	PH_LIST_EACH_SAFE (it, &g->requests) {
 		if (ph_request_cut(PH_CONTAINER(it, struct ph_request, node)))
 			n++;
 	}
@@ -111,17 +111,18 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 
 /* ---- routes ---- */
 
-/* Paths that name no id that somebody owns and list no stored collection. The rest is 404 until its owner is checked. */
+/* Paths that name no id that somebody owns and list no stored collection. The rest is 404 until its owner is
+ * checked. */
 static const struct ph_str relayed[] = {
-	{ "/embeddings", 11 },
-	{ "/moderations", 12 },
-	{ "/audio/speech", 13 },
-	{ "/audio/transcriptions", 21 },
-	{ "/audio/translations", 19 },
-	{ "/images/generations", 19 },
-	{ "/images/edits", 13 },
-	{ "/images/variations", 18 },
-	{ "/completions", 12 },
+	{"/embeddings", 11},
+	{"/moderations", 12},
+	{"/audio/speech", 13},
+	{"/audio/transcriptions", 21},
+	{"/audio/translations", 19},
+	{"/images/generations", 19},
+	{"/images/edits", 13},
+	{"/images/variations", 18},
+	{"/completions", 12},
 };
 
 static bool is_relayed(struct ph_str path)
@@ -135,7 +136,8 @@ static bool is_relayed(struct ph_str path)
 /* What stands behind /v1, /backend-api/codex or /backend-api/codex/v1; false for other paths. */
 static bool api_path(struct ph_str path, struct ph_str *ret)
 {
-	static const struct ph_str bases[] = { { "/backend-api/codex/v1/", 22 }, { "/backend-api/codex/", 19 }, { "/v1/", 4 } };
+	static const struct ph_str bases[] = {
+		{"/backend-api/codex/v1/", 22}, {"/backend-api/codex/", 19}, {"/v1/", 4}};
 
 	for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
 		if (!ph_str_starts(path, bases[i]))
@@ -155,10 +157,12 @@ static bool is(const struct ph_exchange *x, const char *method)
 
 static void refuse(struct ph_gateway *g, struct ph_exchange *x, int code)
 {
-	struct ph_err err = { .code = code };
+	struct ph_err err = {.code = code};
 
 	if (code == PH_E_METHOD_BAD || code == PH_E_ROUTE_UNKNOWN)
-		ph_fail(&err, code, "(%.*s %.*s)", PH_STR_ARG(ph_str(x->head->method.p, x->head->method.n < 16 ? x->head->method.n : 16)),
+		ph_fail(&err, code, "(%.*s %.*s)",
+			PH_STR_ARG(
+				ph_str(x->head->method.p, x->head->method.n < 16 ? x->head->method.n : 16)),
 			PH_STR_ARG(ph_str(x->path.p, x->path.n < 128 ? x->path.n : 128)));
 	ph_reply_error(g, x, code, &err, 0, NULL);
 }

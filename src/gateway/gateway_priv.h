@@ -17,7 +17,7 @@ struct ph_gateway {
 	struct ph_upstream *upstream;
 	struct ph_list requests; /* of struct ph_request: turns from AUTH to DONE */
 	size_t turns;
-	struct ph_list others; /* of struct ph_side (side.h): requests that are no turns */
+	struct ph_list others;    /* of struct ph_side (side.h): requests that are no turns */
 	struct ph_follow *follow; /* topics (follow.c) */
 	struct ph_upkeep *upkeep; /* upkeep.h */
 	struct ph_models *models; /* models.h */
@@ -30,15 +30,22 @@ struct ph_gateway {
 };
 
 /* First label of posthouse_requests_total, in its order. */
-enum { PH_ROUTE_RESPONSES, PH_ROUTE_RESPONSE, PH_ROUTE_INPUT_ITEMS, PH_ROUTE_MODELS, PH_ROUTE_RELAY, PH_ROUTE_OTHER };
+enum {
+	PH_ROUTE_RESPONSES,
+	PH_ROUTE_RESPONSE,
+	PH_ROUTE_INPUT_ITEMS,
+	PH_ROUTE_MODELS,
+	PH_ROUTE_RELAY,
+	PH_ROUTE_OTHER
+};
 
 /* ---- reply.c: answers of our own ---- */
 /* Header lines that every answer carries: x-request-id, x-posthouse-node. */
 void ph_reply_common(struct ph_gateway *g, const struct ph_exchange *x, struct ph_buf *headers);
 void ph_reply_json(struct ph_gateway *g, struct ph_exchange *x, int status, struct ph_str json);
 /* after_ms: for Retry-After where the error has one. */
-void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err, uint64_t after_ms,
-	const char *continuity);
+void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err,
+	uint64_t after_ms, const char *continuity);
 /* The envelope alone. */
 void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id);
 void ph_reply_continuity(struct ph_buf *headers, const char *continuity);
@@ -60,25 +67,28 @@ void ph_door_init(struct ph_door *d, struct ph_gateway *g, struct ph_exchange *x
 /* 1 = done, 0 = done() will tell (1 or a negative code), negative = refused. */
 int ph_door_authenticate(struct ph_door *d, struct ph_err *err) PH_WARN_UNUSED;
 void ph_door_cancel(struct ph_door *d); /* what waits; may be repeated */
-void ph_door_close(struct ph_door *d); /* cancels what waits, drops the key; may be repeated */
+void ph_door_close(struct ph_door *d);  /* cancels what waits, drops the key; may be repeated */
 
 /* ---- handlers ---- */
 void ph_request_open(struct ph_gateway *g, struct ph_exchange *x); /* request.c: POST /v1/responses */
-void ph_responses_get(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);    /* stored.c */
+void ph_responses_get(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* stored.c */
 void ph_responses_delete(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
 void ph_responses_items(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
-void ph_models_list(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* models.c; id empty = all */
-void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
+void ph_models_list(
+	struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* models.c; id empty = all */
+void ph_pass_open(
+	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
 
 /* ---- headers.c: the request head for an account ---- */
-void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x, struct ph_str accept,
-	bool json_body);
+void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
+	struct ph_str accept, bool json_body);
 
 /* ---- follow_store.c: the SQL of following and upkeep ---- */
 extern const char *const ph_follow_store_poll; /* rows: topic, version */
 struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void *arg);
-struct ph_pg_call *ph_follow_store_setting(struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_follow_store_setting(
+	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg);
 
 /* ---- follow.c: accounts and keys as they change ---- */

@@ -4,17 +4,18 @@
 
 #define SECRET_LINE_MAX (80 * 1024)
 
-/* The client's identity and its marks of the conversation are passed on; Posthouse never pretends to be another. */
+/* The client's identity and its marks of the conversation are passed on; Posthouse never pretends to be
+ * another. */
 static const struct ph_str passed[] = {
-	{ "user-agent", 10 },
-	{ "originator", 10 },
-	{ "version", 7 },
-	{ "session-id", 10 },
-	{ "thread-id", 9 },
-	{ "x-client-request-id", 19 },
-	{ "openai-beta", 11 },
-	{ "idempotency-key", 15 },
-	{ "traceparent", 11 },
+	{"user-agent", 10},
+	{"originator", 10},
+	{"version", 7},
+	{"session-id", 10},
+	{"thread-id", 9},
+	{"x-client-request-id", 19},
+	{"openai-beta", 11},
+	{"idempotency-key", 15},
+	{"traceparent", 11},
 };
 
 static bool is_passed(struct ph_str name)
@@ -38,8 +39,8 @@ static void put_secret(struct ph_buf *out, const struct ph_account *a)
 	ph_buf_deinit(&line);
 }
 
-void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x, struct ph_str accept,
-	bool json_body)
+void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
+	struct ph_str accept, bool json_body)
 {
 	put_secret(out, a);
 	ph_http_put_header(out, PH_STR("accept"), accept);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LEASE: an account for the turn. A turn tries at most three accounts; where the pool is smaller than that and what
- * went wrong may pass, it goes round once more after a short rest.
+ * LEASE: an account for the turn. A turn tries at most three accounts; where the pool is smaller than that
+ * and what went wrong may pass, it goes round once more after a short rest.
  */
-#include "request_priv.h"
 #include "posthouse/clock.h"
+#include "request_priv.h"
 
 #define ACCOUNTS_PER_TURN 3
-#define ROUNDS            3   /* beyond the first */
-#define REST_MS           200 /* doubles with each round */
+#define ROUNDS            3                            /* beyond the first */
+#define REST_MS           200                          /* doubles with each round */
 #define ATTEMPTS_NS       (UINT64_C(240) * 1000000000) /* no new attempt after this */
 
 void ph_lease_release(struct ph_request *r)
@@ -54,7 +54,8 @@ static void on_rested(struct ph_request *r)
 /* The whole pool was tried. */
 static int next_round(struct ph_request *r)
 {
-	bool may_pass = r->limited == 0 && r->fault.code != PH_E_UPSTREAM_DENIED && r->fault.code != PH_E_UPSTREAM_CANNOT;
+	bool may_pass = r->limited == 0 && r->fault.code != PH_E_UPSTREAM_DENIED &&
+			r->fault.code != PH_E_UPSTREAM_CANNOT;
 
 	if (!may_pass || r->rounds >= ROUNDS || r->choice.tried_count >= ACCOUNTS_PER_TURN)
 		return exhausted(r);
@@ -68,7 +69,8 @@ static int none(struct ph_request *r, enum ph_choice_verdict verdict)
 	if (verdict == PH_CHOICE_MODEL)
 		return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account serves the model");
 	if (r->choice.required && r->mode == PH_MODE_FORWARDED)
-		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY, "the account that holds the conversation is not usable");
+		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY,
+			"the account that holds the conversation is not usable");
 	return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account is usable");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /v1/models: the union over the accounts that a key may use. Accounts with a list of models of their own speak for
- * themselves; the others are asked, all at once, and what they said is kept for a few minutes.
+ * GET /v1/models: the union over the accounts that a key may use. Accounts with a list of models of their own
+ * speak for themselves; the others are asked, all at once, and what they said is kept for a few minutes.
  */
 #include "models.h"
 
@@ -35,7 +35,7 @@ struct ask {
 /* Owner: the gateway. */
 struct ph_models {
 	struct ph_gateway *g;
-	struct ph_list list;    /* of struct model */
+	struct ph_list list; /* of struct model */
 	size_t count;
 	struct ph_list fresh;   /* what the running round brought so far */
 	struct ph_list asks;    /* questions in flight */
@@ -98,7 +98,8 @@ static void add_named(struct ph_models *ms, const struct ph_account *a)
 		ph_buf_init(&object, LIST_MAX);
 		ph_buf_puts(&object, PH_STR("{\"id\":\""));
 		ph_buf_json(&object, a->models[i]);
-		ph_buf_puts(&object, PH_STR("\",\"object\":\"model\",\"created\":0,\"owned_by\":\"posthouse\"}"));
+		ph_buf_puts(
+			&object, PH_STR("\",\"object\":\"model\",\"created\":0,\"owned_by\":\"posthouse\"}"));
 		add(ms, a->id, a->models[i], ph_buf_str(&object));
 		ph_buf_deinit(&object);
 	}
@@ -106,7 +107,7 @@ static void add_named(struct ph_models *ms, const struct ph_account *a)
 
 static void add_answer(struct ph_models *ms, int64_t account, struct ph_str body)
 {
-	static const struct ph_str data = { "data", 4 }, id = { "id", 2 };
+	static const struct ph_str data = PH_STR_INIT("data"), id = PH_STR_INIT("id");
 	struct ph_json_member m;
 	struct ph_arena scratch;
 	struct ph_str object, text;
@@ -160,7 +161,7 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 
 static void ask(struct ph_models *ms, const struct ph_account *a, const struct ph_exchange *x)
 {
-	static const struct ph_call_events events = { on_nothing, on_nothing, on_head, on_body, on_end };
+	static const struct ph_call_events events = {on_nothing, on_nothing, on_head, on_body, on_end};
 	struct ask *k = ph_alloc(sizeof *k);
 	struct ph_buf head;
 
@@ -170,7 +171,7 @@ static void ask(struct ph_models *ms, const struct ph_account *a, const struct p
 	ph_list_push_back(&ms->asks, &k->node);
 	ph_buf_init(&head, PH_HEAD_MAX);
 	ph_account_headers(&head, a, x, PH_STR("application/json"), false);
-	struct ph_call_request r = { &a->base, PH_STR("GET"), PH_STR("/models"), &head, NULL, false };
+	struct ph_call_request r = {&a->base, PH_STR("GET"), PH_STR("/models"), &head, NULL, false};
 	k->call = ph_call_start(ms->g->upstream, &r, &events, k);
 	ph_buf_deinit(&head);
 }
@@ -189,7 +190,7 @@ static void round_start(struct ph_models *ms, const struct ph_exchange *x)
 {
 	ms->running = true;
 	ms->count = 0;
-	PH_LIST_EACH(it, ph_accounts_list(ms->g->accounts)) {
+	PH_LIST_EACH (it, ph_accounts_list(ms->g->accounts)) {
 		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 
 		if (!ph_account_usable(a))
@@ -215,7 +216,7 @@ static bool visible(const struct model *m, const struct ph_side *s)
 
 static bool first_of_its_id(const struct ph_models *ms, const struct model *m, const struct ph_side *s)
 {
-	PH_LIST_EACH(it, &ms->list) {
+	PH_LIST_EACH (it, &ms->list) {
 		const struct model *other = PH_CONTAINER(it, struct model, node);
 
 		if (other == m)
@@ -233,7 +234,7 @@ static void reply_all(struct ph_models *ms, struct ph_side *s)
 
 	ph_buf_init(&body, 2 * LIST_MAX);
 	ph_buf_puts(&body, PH_STR("{\"object\":\"list\",\"data\":["));
-	PH_LIST_EACH(it, &ms->list) {
+	PH_LIST_EACH (it, &ms->list) {
 		const struct model *m = PH_CONTAINER(it, struct model, node);
 
 		if (!visible(m, s) || !first_of_its_id(ms, m, s))
@@ -252,7 +253,7 @@ static void reply_one(struct ph_models *ms, struct ph_side *s, struct ph_str id)
 {
 	struct ph_err err;
 
-	PH_LIST_EACH(it, &ms->list) {
+	PH_LIST_EACH (it, &ms->list) {
 		const struct model *m = PH_CONTAINER(it, struct model, node);
 
 		if (ph_str_eq(m->id, id) && visible(m, s)) {
@@ -315,7 +316,7 @@ static void cancel(struct ph_side *s)
 	ph_list_remove(&w->node);
 }
 
-static const struct ph_side_ops ops = { PH_ROUTE_MODELS, serve, cancel, NULL };
+static const struct ph_side_ops ops = {PH_ROUTE_MODELS, serve, cancel, NULL};
 
 void ph_models_list(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id)
 {

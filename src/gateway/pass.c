@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Other paths under /v1 (embeddings, moderations, audio ...): relayed as they are to an account that has them. Only
- * paths on which no id that somebody owns, and no stored collection, can be named come here; gateway.c holds the list.
- * One try: what these calls do upstream is not known to be repeatable, but where nothing was sent the next account is
- * asked.
+ * Other paths under /v1 (embeddings, moderations, audio ...): relayed as they are to an account that has
+ * them. Only paths on which no id that somebody owns, and no stored collection, can be named come here;
+ * gateway.c holds the list. One try: what these calls do upstream is not known to be repeatable, but where
+ * nothing was sent the next account is asked.
  */
 #include "side.h"
 
@@ -82,7 +82,7 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 	struct ph_side *s = owner;
 	struct pass *p = s->data;
 	struct ph_exchange *x = s->x;
-	struct ph_err why = { 0 };
+	struct ph_err why = {0};
 	int rc;
 
 	p->call = NULL;
@@ -118,7 +118,7 @@ static void on_timer(void *arg)
 
 static void start_call(struct ph_side *s, bool fresh)
 {
-	static const struct ph_call_events events = { on_nothing, on_nothing, on_head, on_body, on_end };
+	static const struct ph_call_events events = {on_nothing, on_nothing, on_head, on_body, on_end};
 	struct pass *p = s->data;
 	struct ph_exchange *x = s->x;
 	struct ph_str type = ph_head_get(x->head, PH_STR("content-type"));
@@ -131,8 +131,8 @@ static void start_call(struct ph_side *s, bool fresh)
 	if (type.n)
 		ph_http_put_header(&head, PH_STR("content-type"), type);
 	ph_buf_puts(&body, ph_buf_str(&x->body));
-	struct ph_call_request r = { &p->account->base, x->head->method, p->path, &head, x->head->has_body ? &body : NULL,
-		fresh };
+	struct ph_call_request r = {
+		&p->account->base, x->head->method, p->path, &head, x->head->has_body ? &body : NULL, fresh};
 	ph_timer_start(&p->timer, s->g->config->answer_timeout_ms);
 	p->call = ph_call_start(s->g->upstream, &r, &events, s);
 	ph_buf_deinit(&head);
@@ -154,13 +154,14 @@ static int try_account(struct ph_side *s, struct ph_err *err)
 	}
 	if (verdict == PH_CHOICE_BUSY)
 		return ph_fail(err, PH_E_ACCOUNTS_BUSY, "%s", "");
-	return p->tries > 1 ? ph_fail(err, PH_E_UPSTREAM_CONNECT, "%s", "") : ph_fail(err, PH_E_NO_ACCOUNTS, "%s", "");
+	return p->tries > 1 ? ph_fail(err, PH_E_UPSTREAM_CONNECT, "%s", "")
+			    : ph_fail(err, PH_E_NO_ACCOUNTS, "%s", "");
 }
 
 /* The model that a JSON body names decides among the accounts; other bodies go to any. */
 static struct ph_str model_of(struct ph_side *s)
 {
-	static const struct ph_str name = { "model", 5 };
+	static const struct ph_str name = {"model", 5};
 	struct ph_str body = ph_buf_str(&s->x->body), model = PH_STR_NONE;
 	struct ph_json_member m;
 
@@ -173,7 +174,7 @@ static struct ph_str model_of(struct ph_side *s)
 static void serve(struct ph_side *s)
 {
 	struct pass *p = s->data;
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 	int rc;
 
 	p->choice.model = model_of(s);
@@ -207,13 +208,14 @@ static void drain(struct ph_side *s)
 		ph_call_read(p->call, true);
 }
 
-static const struct ph_side_ops ops = { PH_ROUTE_RELAY, serve, cancel, drain };
+static const struct ph_side_ops ops = {PH_ROUTE_RELAY, serve, cancel, drain};
 
 void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
 {
 	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct pass));
 	struct pass *p = s->data;
-	char *whole = ph_arena_printf(&s->arena, "%.*s%s%.*s", PH_STR_ARG(path), x->query.n ? "?" : "", PH_STR_ARG(x->query));
+	char *whole = ph_arena_printf(
+		&s->arena, "%.*s%s%.*s", PH_STR_ARG(path), x->query.n ? "?" : "", PH_STR_ARG(x->query));
 
 	p->path = ph_str_c(whole);
 	ph_timer_init(&p->timer, g->loop, on_timer, s);

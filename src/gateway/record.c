@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What remains of a turn: its row in the store, its line in the log, its share of the metrics. */
-#include "request_priv.h"
 #include "posthouse/clock.h"
 #include "posthouse/log.h"
 #include "posthouse/metrics.h"
+#include "request_priv.h"
 
 bool ph_record_keeps(const struct ph_request *r)
 {
@@ -95,7 +95,7 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
 {
-	struct ph_turn_record t = { .account = 0 };
+	struct ph_turn_record t = {.account = 0};
 	bool answered = r->account && r->collect.id.n && r->collect.id.n <= PH_RESPONSE_ID_MAX &&
 			r->relay.ended != PH_TERMINAL_FAILED && r->sm.state == REQ_COMMIT;
 
@@ -110,7 +110,7 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 
 static unsigned outcome_index(const char *outcome)
 {
-	static const char *const names[] = { "completed", "incomplete", "failed", "cancelled", "client_gone" };
+	static const char *const names[] = {"completed", "incomplete", "failed", "cancelled", "client_gone"};
 
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
 		if (outcome && strcmp(outcome, names[i]) == 0)
@@ -126,7 +126,8 @@ static void observe(const struct ph_request *r)
 	if (r->first_event_ns > r->body_ns && r->body_ns)
 		ph_metric_observe(PH_M_FIRST_EVENT_SECONDS, r->first_event_ns - r->body_ns);
 	if (r->attempt.sent_ns > r->body_ns && r->terminal_ns)
-		ph_metric_observe(PH_M_ADDED_SECONDS, r->attempt.sent_ns - r->body_ns + (now - r->terminal_ns));
+		ph_metric_observe(
+			PH_M_ADDED_SECONDS, r->attempt.sent_ns - r->body_ns + (now - r->terminal_ns));
 	ph_metric_add(PH_M_INPUT_TOKENS, 0, 0, (int64_t)r->collect.input_tokens);
 	ph_metric_add(PH_M_CACHED_TOKENS, 0, 0, (int64_t)r->collect.cached_tokens);
 	ph_metric_add(PH_M_OUTPUT_TOKENS, 0, 0, (int64_t)r->collect.output_tokens);
@@ -149,7 +150,8 @@ void ph_record_log(struct ph_request *r)
 		PH_F_INT("hops", chain_known(r) ? r->chain->depth : 0),
 		PH_F_BOOL("stream", r->body.stream),
 		PH_F_MS("ms", now - r->started_ns),
-		PH_F_MS("first_event_ms", r->first_event_ns > r->body_ns ? r->first_event_ns - r->body_ns : 0),
+		PH_F_MS("first_event_ms",
+			r->first_event_ns > r->body_ns ? r->first_event_ns - r->body_ns : 0),
 		PH_F_INT("in", r->bytes_in),
 		PH_F_INT("out", r->bytes_out),
 		PH_F_INT("input_tokens", r->collect.input_tokens),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Upstream's events to the client, byte for byte. The scanner cuts the stream into units; each is let pass, held, or
- * changed, and this is all that is ever changed:
+ * Upstream's events to the client, byte for byte. The scanner cuts the stream into units; each is let pass,
+ * held, or changed, and this is all that is ever changed:
  *
- *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a failure is
- *     retried and nobody sees it;
+ *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a
+ * failure is retried and nobody sees it;
  *   - the terminal event is held until the turn is committed;
  *   - [DONE] is written by us, once, at the end;
  *   - keepalive events are ours, and then sequence numbers behind them are shifted;
@@ -15,21 +15,28 @@
  */
 #include <stdio.h>
 
-#include "request_priv.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
+#include "request_priv.h"
 
 #define HELD_MAX    (1024 * 1024)
 #define CREATED_MAX (8 * 1024 * 1024)
 #define HEADERS_MAX (64 * 1024)
 
-enum { U_TYPE, U_NUMBER, U_RESPONSE, U_INDEX, U_ITEM, U_NR };
+enum {
+	U_TYPE,
+	U_NUMBER,
+	U_RESPONSE,
+	U_INDEX,
+	U_ITEM,
+	U_NR
+};
 static const struct ph_str unit_names[U_NR] = {
-	[U_TYPE] = { "type", 4 },
-	[U_NUMBER] = { "sequence_number", 15 },
-	[U_RESPONSE] = { "response", 8 },
-	[U_INDEX] = { "output_index", 12 },
-	[U_ITEM] = { "item", 4 },
+	[U_TYPE] = {"type", 4},
+	[U_NUMBER] = {"sequence_number", 15},
+	[U_RESPONSE] = {"response", 8},
+	[U_INDEX] = {"output_index", 12},
+	[U_ITEM] = {"item", 4},
 };
 
 enum event_class {
@@ -49,24 +56,24 @@ static const struct {
 	struct ph_str type;
 	enum event_class class;
 } classes[] = {
-	{ { "response.output_item.done", 25 }, EVENT_ITEM_DONE },
-	{ { "response.created", 16 }, EVENT_CREATED },
-	{ { "response.queued", 15 }, EVENT_LIFECYCLE },
-	{ { "response.in_progress", 20 }, EVENT_LIFECYCLE },
-	{ { "response.completed", 18 }, EVENT_COMPLETED },
-	{ { "response.incomplete", 19 }, EVENT_INCOMPLETE },
-	{ { "response.failed", 15 }, EVENT_FAILED },
-	{ { "error", 5 }, EVENT_ERROR },
-	{ { "keepalive", 9 }, EVENT_KEEPALIVE },
-	{ { "codex.rate_limits", 17 }, EVENT_TELEMETRY },
-	{ { "response.metadata", 17 }, EVENT_TELEMETRY },
+	{{"response.output_item.done", 25}, EVENT_ITEM_DONE},
+	{{"response.created", 16}, EVENT_CREATED},
+	{{"response.queued", 15}, EVENT_LIFECYCLE},
+	{{"response.in_progress", 20}, EVENT_LIFECYCLE},
+	{{"response.completed", 18}, EVENT_COMPLETED},
+	{{"response.incomplete", 19}, EVENT_INCOMPLETE},
+	{{"response.failed", 15}, EVENT_FAILED},
+	{{"error", 5}, EVENT_ERROR},
+	{{"keepalive", 9}, EVENT_KEEPALIVE},
+	{{"codex.rate_limits", 17}, EVENT_TELEMETRY},
+	{{"response.metadata", 17}, EVENT_TELEMETRY},
 };
 
 static enum event_class class_of(const struct ph_json_member *type, struct ph_str event)
 {
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-		if (type->kind == PH_JSON_STRING ? ph_json_text_is(type->value, classes[i].type) :
-						   ph_str_eq(event, classes[i].type))
+		if (type->kind == PH_JSON_STRING ? ph_json_text_is(type->value, classes[i].type)
+						 : ph_str_eq(event, classes[i].type))
 			return classes[i].class;
 	return EVENT_OTHER;
 }
@@ -147,9 +154,10 @@ static void pass(struct ph_request *r, struct ph_str raw)
 
 /* ---- changed events ---- */
 
-/* The unit with one span of its JSON replaced. Data of several lines is joined into one: a line end inside JSON is only
- * white space. */
-static void put_changed(struct ph_buf *out, const struct ph_sse_unit *u, size_t from, size_t to, struct ph_str with)
+/* The unit with one span of its JSON replaced. Data of several lines is joined into one: a line end inside
+ * JSON is only white space. */
+static void put_changed(
+	struct ph_buf *out, const struct ph_sse_unit *u, size_t from, size_t to, struct ph_str with)
 {
 	size_t at = u->data_offset;
 
@@ -178,7 +186,8 @@ static void put_changed(struct ph_buf *out, const struct ph_sse_unit *u, size_t 
 }
 
 /* Appends the unit as the client may see it: with its number shifted where events of ours came before. */
-static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_json_member *number)
+static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u,
+	const struct ph_json_member *number)
 {
 	struct ph_relay *y = &r->relay;
 	char text[24];
@@ -258,7 +267,8 @@ static void end_with(struct ph_request *r, enum ph_terminal terminal)
 	ph_request_event(r, 1);
 }
 
-static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u, const struct ph_json_member *m)
+static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u,
+	const struct ph_json_member *m)
 {
 	if (m[U_RESPONSE].kind != PH_JSON_OBJECT || !ph_collect_response(&r->collect, m[U_RESPONSE].value)) {
 		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "a terminal event without a response");
@@ -270,12 +280,14 @@ static void on_finished(struct ph_request *r, enum ph_terminal terminal, const s
 	end_with(r, terminal);
 }
 
-/* response.failed or error. While nothing was shown it is classified first, and may become a retry. After that one
- * account's limit is told as server_error; what concerns the request is told as it came. */
-static void on_failed(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u, const struct ph_json_member *m)
+/* response.failed or error. While nothing was shown it is classified first, and may become a retry. After
+ * that one account's limit is told as server_error; what concerns the request is told as it came. */
+static void on_failed(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u,
+	const struct ph_json_member *m)
 {
 	int code = ph_attempt_failure(r, u->data, 0);
-	bool told = ph_err_info(code)->remedy == PH_GIVE_UP && terminal == PH_TERMINAL_FAILED && r->relay.saw_created;
+	bool told = ph_err_info(code)->remedy == PH_GIVE_UP && terminal == PH_TERMINAL_FAILED &&
+		    r->relay.saw_created;
 
 	if (told) {
 		if (m[U_RESPONSE].kind == PH_JSON_OBJECT)
@@ -301,7 +313,8 @@ static void note_created(struct ph_request *r, const struct ph_json_member *resp
 		ph_buf_puts(&y->created, response->value);
 }
 
-static void hold_or_pass(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *number)
+static void hold_or_pass(
+	struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *number)
 {
 	pass_unit(r, u, number);
 	if (r->relay.phase == PH_RELAY_HELD && !ph_timer_active(&r->hold))
@@ -317,7 +330,8 @@ static void first_event(struct ph_request *r)
 	ph_request_event(r, 1); /* AWAIT -> RELAY */
 }
 
-static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m, enum event_class class)
+static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m,
+	enum event_class class)
 {
 	switch (class) {
 	case EVENT_COMPLETED:
@@ -402,7 +416,7 @@ void ph_relay_open(struct ph_request *r)
 	struct ph_relay *y = &r->relay;
 
 	ph_relay_close(r);
-	*y = (struct ph_relay){ .phase = PH_RELAY_HELD };
+	*y = (struct ph_relay){.phase = PH_RELAY_HELD};
 	y->sse = ph_sse_new(r->g->config->max_body, on_unit, r);
 	ph_buf_init(&y->held, HELD_MAX + CREATED_MAX);
 	ph_buf_init(&y->terminal, 2 * PH_COLLECT_MAX);
@@ -432,7 +446,8 @@ static void send_keepalive(struct ph_request *r)
 	struct ph_relay *y = &r->relay;
 	char json[80];
 	struct ph_buf event;
-	int n = snprintf(json, sizeof json, "{\"type\":\"keepalive\",\"sequence_number\":%lld}", (long long)y->next_number);
+	int n = snprintf(json, sizeof json, "{\"type\":\"keepalive\",\"sequence_number\":%lld}",
+		(long long)y->next_number);
 
 	y->next_number++;
 	y->shift++;
@@ -478,14 +493,15 @@ void ph_relay_release(struct ph_request *r)
 	finish(r);
 }
 
-#define FAILED_ERROR                                                                                                   \
-	PH_STR("{\"code\":\"server_error\",\"message\":\"The upstream failed while it answered. Retry the request.\"}")
+#define FAILED_ERROR                                                                                         \
+	PH_STR("{\"code\":\"server_error\",\"message\":\"The upstream failed while it answered. Retry the "  \
+	       "request.\"}")
 
 /* The response object that was shown in `created`, with status failed and an error. */
 static void put_failed_response(struct ph_buf *out, struct ph_str created)
 {
-	static const struct ph_str names[2] = { { "status", 6 }, { "error", 5 } };
-	const struct ph_str values[2] = { PH_STR("\"failed\""), FAILED_ERROR };
+	static const struct ph_str names[2] = {{"status", 6}, {"error", 5}};
+	const struct ph_str values[2] = {PH_STR("\"failed\""), FAILED_ERROR};
 	struct ph_json_member m[2];
 	size_t at = 0;
 
@@ -503,7 +519,10 @@ static void put_failed_response(struct ph_buf *out, struct ph_str created)
 	}
 	at = 1;
 	for (size_t i = 0; i < 2; i++) {
-		size_t k = m[0].kind != PH_JSON_ABSENT && m[1].kind != PH_JSON_ABSENT && m[0].start > m[1].start ? 1 - i : i;
+		size_t k =
+			m[0].kind != PH_JSON_ABSENT && m[1].kind != PH_JSON_ABSENT && m[0].start > m[1].start
+				? 1 - i
+				: i;
 
 		if (m[k].kind == PH_JSON_ABSENT)
 			continue;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers of our own: OpenAI's envelope, the headers that every answer carries, and what may pass of an upstream's. */
+/* Answers of our own: OpenAI's envelope, the headers that every answer carries, and what may pass of an
+ * upstream's. */
 #include <stdio.h>
 
 #include "gateway_priv.h"
@@ -61,10 +62,11 @@ static bool is_bare(int code)
 void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id)
 {
 	const struct ph_err_info *info = ph_err_info(code);
-	/* These answers must not tell one request from another (a foreign id from an unknown one), beyond the id that the
-	 * client itself sent. */
+	/* These answers must not tell one request from another (a foreign id from an unknown one), beyond the
+	 * id that the client itself sent. */
 	bool bare = is_bare(code);
-	/* Of our own faults and of upstreams' only the fixed text is told: details name hosts and accounts. */
+	/* Of our own faults and of upstreams' only the fixed text is told: details name hosts and accounts.
+	 */
 	bool detail = err && err->detail[0] && info->blames == PH_CLIENT;
 
 	ph_buf_puts(out, PH_STR("{\"error\":{\"message\":\""));
@@ -106,8 +108,8 @@ static void put_error_headers(struct ph_buf *headers, int code, uint64_t after_m
 		ph_http_put_header(headers, PH_STR("upgrade"), PH_STR("websocket"));
 }
 
-void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err, uint64_t after_ms,
-	const char *continuity)
+void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err,
+	uint64_t after_ms, const char *continuity)
 {
 	struct ph_buf headers, body;
 
@@ -147,14 +149,34 @@ void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err
 
 /* Framing and the connection are ours; the rest describes one account, or its vendor's view of it. */
 static const struct ph_str never[] = {
-	{ "connection", 10 }, { "keep-alive", 10 }, { "proxy-authenticate", 18 }, { "proxy-connection", 16 },
-	{ "te", 2 }, { "trailer", 7 }, { "transfer-encoding", 17 }, { "upgrade", 7 }, { "content-length", 14 },
-	{ "set-cookie", 10 }, { "alt-svc", 7 }, { "server", 6 }, { "date", 4 }, { "x-request-id", 12 }, { "cf-ray", 6 },
-	{ "openai-organization", 19 }, { "openai-project", 14 }, { "openai-model", 12 }, { "retry-after", 11 },
-	{ "retry-after-ms", 14 }, { "x-should-retry", 14 }, { "strict-transport-security", 25 },
+	{"connection", 10},
+	{"keep-alive", 10},
+	{"proxy-authenticate", 18},
+	{"proxy-connection", 16},
+	{"te", 2},
+	{"trailer", 7},
+	{"transfer-encoding", 17},
+	{"upgrade", 7},
+	{"content-length", 14},
+	{"set-cookie", 10},
+	{"alt-svc", 7},
+	{"server", 6},
+	{"date", 4},
+	{"x-request-id", 12},
+	{"cf-ray", 6},
+	{"openai-organization", 19},
+	{"openai-project", 14},
+	{"openai-model", 12},
+	{"retry-after", 11},
+	{"retry-after-ms", 14},
+	{"x-should-retry", 14},
+	{"strict-transport-security", 25},
 };
 static const struct ph_str never_with[] = {
-	{ "x-ratelimit-", 12 }, { "x-codex-", 8 }, { "x-posthouse-", 12 }, { "cf-", 3 },
+	{"x-ratelimit-", 12},
+	{"x-codex-", 8},
+	{"x-posthouse-", 12},
+	{"cf-", 3},
 };
 
 static bool may_pass(struct ph_str name)
@@ -163,7 +185,8 @@ static bool may_pass(struct ph_str name)
 		if (ph_str_eq_nocase(name, never[i]))
 			return false;
 	for (size_t i = 0; i < sizeof never_with / sizeof *never_with; i++)
-		if (name.n >= never_with[i].n && ph_str_eq_nocase(ph_str(name.p, never_with[i].n), never_with[i]))
+		if (name.n >= never_with[i].n &&
+			ph_str_eq_nocase(ph_str(name.p, never_with[i].n), never_with[i]))
 			return false;
 	return true;
 }

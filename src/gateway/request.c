@@ -15,23 +15,24 @@
  *     AWAIT    the head, or the first event            RELAY    events up to the terminal one
  *     COMMIT   the database, at most 5 s               DONE     a write that is still owed
  *
- * Events never change the state: ph_request_event() does, by request_next(), and that short function is all the
- * failover policy there is. Each state has one start function, which returns 1 (done already), 0 (an event will come) or
- * a negative code. Whatever a client's WebSocket will need is the same machine with another end.
+ * Events never change the state: ph_request_event() does, by request_next(), and that short function is all
+ * the failover policy there is. Each state has one start function, which returns 1 (done already), 0 (an
+ * event will come) or a negative code. Whatever a client's WebSocket will need is the same machine with
+ * another end.
  */
 #include <stdlib.h>
 
-#include "request_priv.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
+#include "request_priv.h"
 
-#define ARENA_MAX     (160 * 1024 * 1024)
-#define COMMIT_MS     5000
-#define OTHER_MAX     3 /* ways back to another account, or to the same after a rest */
-#define GAUGE_HTTP    0
+#define ARENA_MAX  (160 * 1024 * 1024)
+#define COMMIT_MS  5000
+#define OTHER_MAX  3 /* ways back to another account, or to the same after a rest */
+#define GAUGE_HTTP 0
 
-#define B(n)     PH_SM_BIT(REQ_##n)
-#define S(n, to) [REQ_##n] = { #n, (to) | B(SETTLE) }
+#define B(n)       PH_SM_BIT(REQ_##n)
+#define S(n, to)   [REQ_##n] = {#n, (to) | B(SETTLE)}
 static const struct ph_sm_state request_states[REQ_NR] = {
 	S(AUTH, B(BODY) | B(REJECT)),
 	S(BODY, B(RESOLVE) | B(REJECT)),
@@ -43,8 +44,8 @@ static const struct ph_sm_state request_states[REQ_NR] = {
 	S(RELAY, B(COMMIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
 	S(COMMIT, 0),
 	S(REJECT, 0),
-	[REQ_SETTLE] = { "SETTLE", B(DONE) },
-	[REQ_DONE] = { "DONE", 0 },
+	[REQ_SETTLE] = {"SETTLE", B(DONE)},
+	[REQ_DONE] = {"DONE", 0},
 };
 
 /* RESOLVE, not LEASE: a forwarded anchor must become a replay before another account may see it. */
@@ -55,8 +56,8 @@ static const int way_back[PH_REMEDY_NR] = {
 	[PH_STRIP] = REQ_CONNECT,
 };
 
-/* Aloud: done goes on; a client that left settles; once something was shown, or nothing is left to try, we say so; else
- * the error names the way back. */
+/* Aloud: done goes on; a client that left settles; once something was shown, or nothing is left to try, we
+ * say so; else the error names the way back. */
 static int request_next(const struct ph_request *r)
 {
 	int s = (int)r->sm.state;
@@ -93,7 +94,7 @@ static void turn_back(struct ph_request *r)
 
 const char *ph_request_mode(const struct ph_request *r)
 {
-	static const char *const names[] = { "none", "live", "forwarded", "replayed" };
+	static const char *const names[] = {"none", "live", "forwarded", "replayed"};
 
 	return names[r->mode];
 }
@@ -266,8 +267,8 @@ static void reject_in_ours(struct ph_request *r)
 
 	if (code == PH_E_ANCHOR_LOST) {
 		code = PH_E_ANCHOR_UNKNOWN;
-		ph_fail_param(&r->fault, code, "previous_response_id", "Previous response with id '%.*s' not found.",
-			PH_STR_ARG(r->body.previous));
+		ph_fail_param(&r->fault, code, "previous_response_id",
+			"Previous response with id '%.*s' not found.", PH_STR_ARG(r->body.previous));
 	}
 	if (code == PH_E_UPSTREAM_REFUSED && r->words_status == 413)
 		code = PH_E_BODY_TOO_LARGE;
@@ -362,7 +363,8 @@ static void on_timer(void *arg)
 {
 	struct ph_request *r = arg;
 	const struct ph_config *c = r->g->config;
-	uint64_t now = ph_loop_now_ms(r->g->loop), idle = r->attempt.call ? now - ph_call_progress_ms(r->attempt.call) : 0;
+	uint64_t now = ph_loop_now_ms(r->g->loop),
+		 idle = r->attempt.call ? now - ph_call_progress_ms(r->attempt.call) : 0;
 	int rc;
 
 	switch (r->sm.state) {
@@ -431,7 +433,8 @@ static void on_drain(void *h)
 		ph_call_read(r->attempt.call, true);
 }
 
-/* The client left. Whatever waits is cancelled; a turn whose terminal event came is finished and counted all the same. */
+/* The client left. Whatever waits is cancelled; a turn whose terminal event came is finished and counted all
+ * the same. */
 static void on_gone(void *h)
 {
 	struct ph_request *r = h;
@@ -451,7 +454,7 @@ static void on_gone(void *h)
 	ph_request_event(r, -PH_E_CLIENT_GONE);
 }
 
-static const struct ph_handler handler = { on_body, on_body_failed, on_drain, on_gone };
+static const struct ph_handler handler = {on_body, on_body_failed, on_drain, on_gone};
 
 /* ---- birth and death ---- */
 

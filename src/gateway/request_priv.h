@@ -26,16 +26,18 @@ struct ph_turn_body {
 	struct ph_json_member m[PH_B_NR];
 	struct ph_str model;    /* decoded; empty = none */
 	struct ph_str previous; /* decoded and trimmed; empty = no anchor */
-	struct ph_str compared; /* comparison_response_id: another response that the request names; empty = none */
-	struct ph_str items;    /* the inside of the input array; a string has become a user message */
+	struct ph_str
+		compared; /* comparison_response_id: another response that the request names; empty = none */
+	struct ph_str items; /* the inside of the input array; a string has become a user message */
 	bool stream, store, background;
 	bool references; /* items hold item_references */
 };
 /* Reads and validates. Needs the arena of the turn for decoded text. */
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;
-/* The body for an account: the client's bytes, without the anchor where `anchor` is false, with `items` (the inside of
- * an array) in place of the input where items.p is not NULL. */
-int ph_turn_body_write(const struct ph_turn_body *b, bool anchor, struct ph_str items, struct ph_buf *out) PH_WARN_UNUSED;
+/* The body for an account: the client's bytes, without the anchor where `anchor` is false, with `items` (the
+ * inside of an array) in place of the input where items.p is not NULL. */
+int ph_turn_body_write(
+	const struct ph_turn_body *b, bool anchor, struct ph_str items, struct ph_buf *out) PH_WARN_UNUSED;
 
 /* ---- relay.c: upstream's events to the client ---- */
 enum ph_relay_phase {
@@ -61,8 +63,8 @@ struct ph_relay {
 	struct ph_buf created;  /* the response object of response.created */
 	const char *run_p;      /* consecutive units of this read that pass as they are */
 	size_t run_n;
-	int64_t shift;          /* between upstream's sequence numbers and those shown */
-	int64_t next_number;    /* that an event of ours would carry */
+	int64_t shift;       /* between upstream's sequence numbers and those shown */
+	int64_t next_number; /* that an event of ours would carry */
 	bool saw_created;
 	bool saw_event;
 	enum ph_terminal ended;
@@ -74,11 +76,11 @@ struct ph_collect {
 	struct ph_str *items; /* of response.output_item.done, by output_index; copies */
 	size_t item_count, item_cap;
 	size_t bytes;
-	struct ph_buf response; /* the terminal response object */
+	struct ph_buf response;                  /* the terminal response object */
 	struct ph_str id, status, output, model; /* within `response`, or joined in `joined` */
-	struct ph_buf joined; /* items joined, where the terminal output was empty */
+	struct ph_buf joined;                    /* items joined, where the terminal output was empty */
 	struct ph_buf envelope;
-	bool output_missing;  /* the terminal event's output was absent or empty, and items came */
+	bool output_missing; /* the terminal event's output was absent or empty, and items came */
 	uint64_t input_tokens, cached_tokens, output_tokens;
 };
 #define PH_COLLECT_MAX (256u * 1024 * 1024)
@@ -116,8 +118,8 @@ enum ph_continuity_mode {
 /* What one attempt learned; zeroed before the next (a successful retry must not report an old error). */
 struct ph_attempt {
 	struct ph_call *call;
-	int status; /* HTTP, once the head came */
-	bool sse;   /* the answer is a stream of events */
+	int status;   /* HTTP, once the head came */
+	bool sse;     /* the answer is a stream of events */
 	bool refused; /* the answer is an error: its body is collected */
 	bool open;    /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
@@ -152,9 +154,9 @@ struct ph_request {
 	size_t found_count;
 	bool references_known, compared_known;
 	enum ph_continuity_mode mode;
-	bool denied;  /* an account denied its own id: never ask it again */
-	bool unknown; /* the anchor is known upstream at best: forwarded once, never replayed */
-	bool fold;    /* the snapshot must hold the whole context */
+	bool denied;    /* an account denied its own id: never ask it again */
+	bool unknown;   /* the anchor is known upstream at best: forwarded once, never replayed */
+	bool fold;      /* the snapshot must hold the whole context */
 	bool fold_read; /* the chain was read whole although its account could go on by itself */
 
 	/* LEASE */
@@ -162,9 +164,9 @@ struct ph_request {
 	struct ph_account *account; /* taken: a running turn of it */
 	int64_t account_id;         /* the last one taken, for the log */
 	struct ph_account_wait wait;
-	unsigned rounds; /* times the whole pool was tried */
-	bool paused;      /* the client is slower than upstream: reading stopped */
-	bool resting;    /* waits before the next round */
+	unsigned rounds;          /* times the whole pool was tried */
+	bool paused;              /* the client is slower than upstream: reading stopped */
+	bool resting;             /* waits before the next round */
 	unsigned failed, limited; /* accounts that failed, and of them those at a limit */
 	uint64_t after_ms;        /* the earliest end of a limit */
 
@@ -180,13 +182,13 @@ struct ph_request {
 	bool shown; /* something of the answer was handed to the client */
 	bool head_sent;
 
-	struct ph_timer timer;     /* the state's deadline */
-	struct ph_timer hold;      /* HOLD_TIMEOUT, then KEEPALIVE_INTERVAL */
+	struct ph_timer timer; /* the state's deadline */
+	struct ph_timer hold;  /* HOLD_TIMEOUT, then KEEPALIVE_INTERVAL */
 	uint64_t started_ns, body_ns, first_event_ns, terminal_ns;
 	uint64_t bytes_in, bytes_out;
 	struct ph_buf stored_items; /* the input with references resolved, for the snapshot */
-	int pending_commit; /* the writer still owes a callback */
-	bool released;      /* COMMIT is over for the client */
+	int pending_commit;         /* the writer still owes a callback */
+	bool released;              /* COMMIT is over for the client */
 	const char *outcome;
 	int http_status;
 };
@@ -204,11 +206,12 @@ void ph_resolve_cancel_turn(struct ph_request *r);
 int ph_lease_start(struct ph_request *r);
 void ph_lease_cancel(struct ph_request *r);
 void ph_lease_release(struct ph_request *r);
-void ph_lease_failed(struct ph_request *r); /* the account failed this turn: not again, unless the pool is small */
+void ph_lease_failed(
+	struct ph_request *r); /* the account failed this turn: not again, unless the pool is small */
 
 /* attempt.c */
 int ph_attempt_start(struct ph_request *r);
-void ph_attempt_end(struct ph_request *r);   /* drops what is left of the attempt; may be repeated */
+void ph_attempt_end(struct ph_request *r);    /* drops what is left of the attempt; may be repeated */
 void ph_attempt_finish(struct ph_request *r); /* the answer is whole: the connection may live on */
 int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status); /* classified, negated */
 

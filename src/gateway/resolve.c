@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RESOLVE: what the ids in a request stand for, and so how the turn is continued. Three look-ups, each once: the items
- * that references name, the response that is compared with, and the chain behind the anchor. The decision is the
- * handbook's table (continuity, section 3).
+ * RESOLVE: what the ids in a request stand for, and so how the turn is continued. Three look-ups, each once:
+ * the items that references name, the response that is compared with, and the chain behind the anchor. The
+ * decision is the handbook's table (continuity, section 3).
  */
 #include <stdlib.h>
 
@@ -19,8 +19,8 @@ static int anchor_unknown(struct ph_request *r)
 
 static int away(struct ph_request *r, const struct ph_err *err)
 {
-	return ph_fail(&r->fault, err->code == PH_E_DATABASE_ERROR ? PH_E_DATABASE_ERROR : PH_E_DATABASE_AWAY, "%s",
-		err->detail);
+	return ph_fail(&r->fault, err->code == PH_E_DATABASE_ERROR ? PH_E_DATABASE_ERROR : PH_E_DATABASE_AWAY,
+		"%s", err->detail);
 }
 
 /* After one look-up: the next, or the machine. */
@@ -63,7 +63,8 @@ static int check_references(struct ph_request *r, const struct ph_str *ids, size
 		while (k < r->found_count && !ph_str_eq(ids[i], r->found[k].id))
 			k++;
 		if (k == r->found_count)
-			return ph_fail_param(&r->fault, PH_E_ITEM_UNKNOWN, "input", "Item with id '%.*s' not found.",
+			return ph_fail_param(&r->fault, PH_E_ITEM_UNKNOWN, "input",
+				"Item with id '%.*s' not found.",
 				PH_STR_ARG(ids[i].n > 128 ? ph_str(ids[i].p, 128) : ids[i]));
 	}
 	return 0;
@@ -75,7 +76,8 @@ static int references(struct ph_request *r)
 	int n = ids ? ph_items_references(r->body.items, &r->arena, ids, REFERENCES_MAX) : -PH_E_PARAM_BAD;
 
 	if (n < 0)
-		return ph_fail_param(&r->fault, PH_E_PARAM_BAD, "input", "An item_reference without a string 'id'.");
+		return ph_fail_param(
+			&r->fault, PH_E_PARAM_BAD, "input", "An item_reference without a string 'id'.");
 	if (r->references_known)
 		return check_references(r, ids, (size_t)n);
 	r->finding = ph_items_read(r->g->continuity, r->door.key->id, ids, (size_t)n, on_found, r);
@@ -93,9 +95,11 @@ static bool may_return(struct ph_request *r, int64_t account)
 
 static bool forwardable(struct ph_request *r, const struct ph_account *a)
 {
-	/* A busy owner does not make the turn wait while another account may have a slot: then it is replayed. */
-	if (a->kind != PH_PLATFORM || !ph_account_usable(a) || (a->max_streams && a->running >= a->max_streams) || !ph_key_allows_account(r->door.key, a->id) ||
-		!ph_account_serves(a, r->body.model))
+	/* A busy owner does not make the turn wait while another account may have a slot: then it is
+	 * replayed. */
+	if (a->kind != PH_PLATFORM || !ph_account_usable(a) ||
+		(a->max_streams && a->running >= a->max_streams) ||
+		!ph_key_allows_account(r->door.key, a->id) || !ph_account_serves(a, r->body.model))
 		return false;
 	for (size_t i = 0; i < r->choice.tried_count; i++)
 		if (r->choice.tried[i] == a->id)
@@ -146,7 +150,8 @@ static int nobody(struct ph_request *r)
 	if (r->unknown && (r->denied || r->fault.code == PH_E_UPSTREAM_SILENT))
 		return anchor_unknown(r);
 	if (r->unknown)
-		return ph_fail(&r->fault, r->limited ? PH_E_UPSTREAM_LIMITED : PH_E_UPSTREAM_FAILED, "%s", "");
+		return ph_fail(
+			&r->fault, r->limited ? PH_E_UPSTREAM_LIMITED : PH_E_UPSTREAM_FAILED, "%s", "");
 	r->unknown = true;
 	r->choice.kinds = 1 << PH_PLATFORM;
 	r->choice.allowed = r->door.key->accounts;
@@ -168,7 +173,8 @@ static int decide(struct ph_request *r)
 		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
 		if (!r->fold)
 			return forward_to(r, chain->account);
-		r->fold_read = true; /* once per retention and conversation: the snapshot needs the whole context */
+		r->fold_read =
+			true; /* once per retention and conversation: the snapshot needs the whole context */
 		return start_reading(r);
 	case PH_CHAIN_OK:
 		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
@@ -211,7 +217,7 @@ static size_t forward_list(struct ph_request *r, int64_t ids[FORWARD_MAX])
 
 	if (r->denied || r->fold_read)
 		return 0;
-	PH_LIST_EACH(it, ph_accounts_list(r->g->accounts)) {
+	PH_LIST_EACH (it, ph_accounts_list(r->g->accounts)) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 
 		if (n < FORWARD_MAX && forwardable(r, a))
@@ -225,7 +231,8 @@ static int start_reading(struct ph_request *r)
 	int64_t forward[FORWARD_MAX];
 	size_t n = forward_list(r, forward);
 
-	r->reading = ph_chain_read(r->g->continuity, r->door.key->id, r->body.previous, forward, n, on_chain, r);
+	r->reading =
+		ph_chain_read(r->g->continuity, r->door.key->id, r->body.previous, forward, n, on_chain, r);
 	return 0;
 }
 
@@ -240,8 +247,9 @@ static void on_compared(void *arg, struct ph_chain *chain, const struct ph_err *
 	if (err)
 		ph_request_event(r, away(r, err));
 	else if (!own)
-		ph_request_event(r, ph_fail_param(&r->fault, PH_E_RESPONSE_UNKNOWN, "prompt_cache_options",
-					    "Response with id '%.*s' not found.", PH_STR_ARG(r->body.compared)));
+		ph_request_event(
+			r, ph_fail_param(&r->fault, PH_E_RESPONSE_UNKNOWN, "prompt_cache_options",
+				   "Response with id '%.*s' not found.", PH_STR_ARG(r->body.compared)));
 	else
 		go_on(r);
 }
@@ -257,7 +265,8 @@ int ph_resolve_start_turn(struct ph_request *r)
 			return rc < 0 ? rc : 0;
 	}
 	if (r->body.compared.n && !r->compared_known) {
-		r->reading = ph_chain_read(r->g->continuity, r->door.key->id, r->body.compared, NULL, 0, on_compared, r);
+		r->reading = ph_chain_read(
+			r->g->continuity, r->door.key->id, r->body.compared, NULL, 0, on_compared, r);
 		return 0;
 	}
 	if (r->body.previous.n == 0)

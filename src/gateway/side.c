@@ -74,9 +74,10 @@ static void on_gone(void *h)
 	ph_side_close(s);
 }
 
-static const struct ph_handler handler = { on_body, on_body_failed, on_drain, on_gone };
+static const struct ph_handler handler = {on_body, on_body_failed, on_drain, on_gone};
 
-struct ph_side *ph_side_open(struct ph_gateway *g, struct ph_exchange *x, const struct ph_side_ops *ops, size_t data_size)
+struct ph_side *ph_side_open(
+	struct ph_gateway *g, struct ph_exchange *x, const struct ph_side_ops *ops, size_t data_size)
 {
 	struct ph_side *s = ph_alloc(sizeof *s);
 
@@ -95,7 +96,7 @@ struct ph_side *ph_side_open(struct ph_gateway *g, struct ph_exchange *x, const 
 
 void ph_side_start(struct ph_side *s)
 {
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 	int rc = ph_door_authenticate(&s->door, &err);
 
 	if (rc)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests that are no turns: they pass the door, have their body, and are served by one of a few handlers. */
+/* Requests that are no turns: they pass the door, have their body, and are served by one of a few handlers.
+ */
 #ifndef POSTHOUSE_SIDE_H
 #define POSTHOUSE_SIDE_H
 
@@ -8,9 +9,10 @@
 struct ph_side;
 struct ph_side_ops {
 	unsigned route;
-	void (*serve)(struct ph_side *s);  /* authenticated, body complete */
-	void (*cancel)(struct ph_side *s); /* the client left, or drain is over: stop what waits. Not after close */
-	void (*drain)(struct ph_side *s);  /* the client took what was queued; may be NULL */
+	void (*serve)(struct ph_side *s); /* authenticated, body complete */
+	void (*cancel)(
+		struct ph_side *s); /* the client left, or drain is over: stop what waits. Not after close */
+	void (*drain)(struct ph_side *s); /* the client took what was queued; may be NULL */
 };
 
 /* Owner: itself, from open to close. */
@@ -25,7 +27,8 @@ struct ph_side {
 };
 
 /* Takes the exchange; data_size bytes of zeroed memory become s->data, which fill() may write. */
-struct ph_side *ph_side_open(struct ph_gateway *g, struct ph_exchange *x, const struct ph_side_ops *ops, size_t data_size);
+struct ph_side *ph_side_open(
+	struct ph_gateway *g, struct ph_exchange *x, const struct ph_side_ops *ops, size_t data_size);
 void ph_side_start(struct ph_side *s); /* the door; then serve() */
 void ph_side_close(struct ph_side *s); /* after the answer */
 /* The answer, and close. */

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET and DELETE /v1/responses/{id}, GET .../input_items: from the store, on any node, within the key's scope. */
-#include "side.h"
+/* GET and DELETE /v1/responses/{id}, GET .../input_items: from the store, on any node, within the key's
+ * scope. */
 #include "posthouse/url.h"
+#include "side.h"
 
 #define ANSWER_MAX    (256u * 1024 * 1024)
 #define LIMIT_DEFAULT 20
 #define LIMIT_MAX     100
 
-enum what { GET, DELETE, INPUT_ITEMS };
+enum what {
+	GET,
+	DELETE,
+	INPUT_ITEMS
+};
 
 struct stored {
 	enum what what;
@@ -28,7 +33,7 @@ static void unknown(struct ph_side *s)
 /* The envelope with the items back where they stood. */
 static void reply_get(struct ph_side *s, const struct ph_response *response)
 {
-	static const struct ph_str name = { "output", 6 };
+	static const struct ph_str name = {"output", 6};
 	struct ph_str e = response->envelope;
 	struct ph_json_member m;
 	struct ph_buf body;
@@ -58,10 +63,11 @@ static int read_page(struct ph_side *s, struct ph_page *page, struct ph_err *err
 	char *after = ph_arena_alloc(&s->arena, PH_RESPONSE_ID_MAX * 2);
 	uint64_t limit = LIMIT_DEFAULT;
 
-	*page = (struct ph_page){ PH_STR_NONE, LIMIT_DEFAULT, false };
+	*page = (struct ph_page){PH_STR_NONE, LIMIT_DEFAULT, false};
 	if (ph_query_get(query, PH_STR("limit"), &value) &&
 		(!ph_str_u64(value, LIMIT_MAX, &limit) || limit < 1))
-		return ph_fail_param(err, PH_E_PARAM_BAD, "limit", "It must be a whole number from 1 to %d.", LIMIT_MAX);
+		return ph_fail_param(
+			err, PH_E_PARAM_BAD, "limit", "It must be a whole number from 1 to %d.", LIMIT_MAX);
 	page->limit = (size_t)limit;
 	if (ph_query_get(query, PH_STR("order"), &value)) {
 		page->ascending = ph_str_eq(value, PH_STR("asc"));
@@ -78,7 +84,7 @@ static int read_page(struct ph_side *s, struct ph_page *page, struct ph_err *err
 
 static void reply_items(struct ph_side *s, const struct ph_response *response)
 {
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 	struct ph_page page;
 	struct ph_buf body;
 	int rc = read_page(s, &page, &err);
@@ -135,7 +141,7 @@ static void ignore_end(void *owner, int status, const struct ph_err *err)
 
 static void delete_upstream(struct ph_side *s, const struct ph_response *response)
 {
-	static const struct ph_call_events nobody = { ignore, ignore, ignore_head, ignore_body, ignore_end };
+	static const struct ph_call_events nobody = {ignore, ignore, ignore_head, ignore_body, ignore_end};
 	struct ph_account *a = ph_accounts_find(s->g->accounts, response->account);
 	struct stored *d = s->data;
 	struct ph_buf head, path;
@@ -147,7 +153,7 @@ static void delete_upstream(struct ph_side *s, const struct ph_response *respons
 	ph_account_headers(&head, a, s->x, PH_STR("application/json"), false);
 	ph_buf_puts(&path, PH_STR("/responses/"));
 	ph_percent_encode(&path, d->id);
-	struct ph_call_request r = { &a->base, PH_STR("DELETE"), ph_buf_str(&path), &head, NULL, false };
+	struct ph_call_request r = {&a->base, PH_STR("DELETE"), ph_buf_str(&path), &head, NULL, false};
 	ph_call_abandon(ph_call_start(s->g->upstream, &r, &nobody, NULL));
 	ph_buf_deinit(&head);
 	ph_buf_deinit(&path);
@@ -205,12 +211,13 @@ static void cancel(struct ph_side *s)
 	d->read = NULL;
 }
 
-static const struct ph_side_ops response_ops = { PH_ROUTE_RESPONSE, serve, cancel, NULL };
-static const struct ph_side_ops items_ops = { PH_ROUTE_INPUT_ITEMS, serve, cancel, NULL };
+static const struct ph_side_ops response_ops = {PH_ROUTE_RESPONSE, serve, cancel, NULL};
+static const struct ph_side_ops items_ops = {PH_ROUTE_INPUT_ITEMS, serve, cancel, NULL};
 
 static void open_stored(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id, enum what what)
 {
-	struct ph_side *s = ph_side_open(g, x, what == INPUT_ITEMS ? &items_ops : &response_ops, sizeof(struct stored));
+	struct ph_side *s =
+		ph_side_open(g, x, what == INPUT_ITEMS ? &items_ops : &response_ops, sizeof(struct stored));
 	struct stored *d = s->data;
 
 	d->what = what;

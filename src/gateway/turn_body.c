@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A turn's body: scanned once for the members that the gateway acts on, never parsed as a whole. What goes upstream is
- * the client's bytes with spans replaced.
+ * A turn's body: scanned once for the members that the gateway acts on, never parsed as a whole. What goes
+ * upstream is the client's bytes with spans replaced.
  */
 #include "request_priv.h"
 
 #define MODEL_MAX 512
 
 static const struct ph_str names[PH_B_NR] = {
-	[PH_B_MODEL] = { "model", 5 },
-	[PH_B_INPUT] = { "input", 5 },
-	[PH_B_STREAM] = { "stream", 6 },
-	[PH_B_STORE] = { "store", 5 },
-	[PH_B_PREVIOUS] = { "previous_response_id", 20 },
-	[PH_B_CONVERSATION] = { "conversation", 12 },
-	[PH_B_BACKGROUND] = { "background", 10 },
-	[PH_B_CACHE_KEY] = { "prompt_cache_key", 16 },
-	[PH_B_CACHE_OPTIONS] = { "prompt_cache_options", 20 },
+	[PH_B_MODEL] = {"model", 5},
+	[PH_B_INPUT] = {"input", 5},
+	[PH_B_STREAM] = {"stream", 6},
+	[PH_B_STORE] = {"store", 5},
+	[PH_B_PREVIOUS] = {"previous_response_id", 20},
+	[PH_B_CONVERSATION] = {"conversation", 12},
+	[PH_B_BACKGROUND] = {"background", 10},
+	[PH_B_CACHE_KEY] = {"prompt_cache_key", 16},
+	[PH_B_CACHE_OPTIONS] = {"prompt_cache_options", 20},
 };
 
 static int wrong_type(struct ph_err *err, int member, const char *expected)
 {
-	return ph_fail_param(err, PH_E_PARAM_BAD, names[member].p, "'%s' must be %s.", names[member].p, expected);
+	return ph_fail_param(
+		err, PH_E_PARAM_BAD, names[member].p, "'%s' must be %s.", names[member].p, expected);
 }
 
 static int read_flag(const struct ph_turn_body *b, int member, bool absent, bool *ret, struct ph_err *err)
@@ -58,11 +59,13 @@ static int read_anchor(struct ph_turn_body *b, struct ph_arena *a, struct ph_err
 
 	if (b->m[PH_B_PREVIOUS].kind <= PH_JSON_NULL)
 		return 0;
-	if (b->m[PH_B_PREVIOUS].kind != PH_JSON_STRING || !ph_json_text(b->m[PH_B_PREVIOUS].value, a, &b->previous))
+	if (b->m[PH_B_PREVIOUS].kind != PH_JSON_STRING ||
+		!ph_json_text(b->m[PH_B_PREVIOUS].value, a, &b->previous))
 		return ph_fail_param(err, PH_E_ANCHOR_BAD, name, "It must be a string.");
 	b->previous = ph_str_trim(b->previous);
 	if (b->previous.n > PH_RESPONSE_ID_MAX)
-		return ph_fail_param(err, PH_E_ANCHOR_BAD, name, "It is longer than %d bytes.", PH_RESPONSE_ID_MAX);
+		return ph_fail_param(
+			err, PH_E_ANCHOR_BAD, name, "It is longer than %d bytes.", PH_RESPONSE_ID_MAX);
 	if (b->previous.n && memchr(b->previous.p, '\0', b->previous.n))
 		return ph_fail_param(err, PH_E_ANCHOR_BAD, name, "It holds a NUL.");
 	return 0;
@@ -75,22 +78,25 @@ static int read_conversation(struct ph_turn_body *b, struct ph_err *err)
 		return 0;
 	if (b->previous.n)
 		return ph_fail_param(err, PH_E_ANCHOR_BAD, names[PH_B_PREVIOUS].p,
-			"Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Provide one of them.");
+			"Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Provide "
+			"one of them.");
 	return ph_fail_param(err, PH_E_PARAM_BAD, names[PH_B_CONVERSATION].p,
 		"Conversation not found. Continue with 'previous_response_id' instead.");
 }
 
 static int read_compared(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
-	static const struct ph_str name = { "comparison_response_id", 22 };
+	static const struct ph_str name = {"comparison_response_id", 22};
 	struct ph_json_member m;
 
 	if (b->m[PH_B_CACHE_OPTIONS].kind != PH_JSON_OBJECT)
 		return 0;
 	if (!ph_json_find(b->m[PH_B_CACHE_OPTIONS].value, &name, 1, &m) || m.kind <= PH_JSON_NULL)
 		return 0;
-	if (m.kind != PH_JSON_STRING || !ph_json_text(m.value, a, &b->compared) || b->compared.n > PH_RESPONSE_ID_MAX)
-		return wrong_type(err, PH_B_CACHE_OPTIONS, "an object whose comparison_response_id is a response id");
+	if (m.kind != PH_JSON_STRING || !ph_json_text(m.value, a, &b->compared) ||
+		b->compared.n > PH_RESPONSE_ID_MAX)
+		return wrong_type(
+			err, PH_B_CACHE_OPTIONS, "an object whose comparison_response_id is a response id");
 	return 0;
 }
 
@@ -166,7 +172,7 @@ static void put_edit(struct ph_buf *out, const struct edit *e)
 
 static struct edit cut(const struct ph_json_member *m)
 {
-	struct edit e = { m->start, m->end, PH_STR_NONE, false, false };
+	struct edit e = {m->start, m->end, PH_STR_NONE, false, false};
 
 	if (m->comma_before != SIZE_MAX)
 		e.from = m->comma_before;
@@ -175,7 +181,8 @@ static struct edit cut(const struct ph_json_member *m)
 	return e;
 }
 
-/* At most two edits: the anchor goes, the input is replaced. Where there is no input its place is the anchor's. */
+/* At most two edits: the anchor goes, the input is replaced. Where there is no input its place is the
+ * anchor's. */
 static size_t plan(const struct ph_turn_body *b, bool anchor, struct ph_str items, struct edit e[2])
 {
 	const struct ph_json_member *input = &b->m[PH_B_INPUT], *previous = &b->m[PH_B_PREVIOUS];
@@ -183,7 +190,7 @@ static size_t plan(const struct ph_turn_body *b, bool anchor, struct ph_str item
 	size_t n = 0;
 
 	if (items.p && input->kind == PH_JSON_ABSENT && drop) {
-		e[n++] = (struct edit){ previous->start, previous->end, items, true, true };
+		e[n++] = (struct edit){previous->start, previous->end, items, true, true};
 		return n;
 	}
 	if (drop)
@@ -191,7 +198,7 @@ static size_t plan(const struct ph_turn_body *b, bool anchor, struct ph_str item
 	if (items.p && input->kind != PH_JSON_ABSENT) {
 		size_t from = (size_t)(input->value.p - b->buf.p);
 
-		e[n++] = (struct edit){ from, from + input->value.n, items, true, false };
+		e[n++] = (struct edit){from, from + input->value.n, items, true, false};
 	}
 	if (n == 2 && e[0].from > e[1].from) {
 		struct edit swap = e[0];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node settles with the database once, before it follows changes, and what it does for the store from time to
- * time: the master key must fit, the settings get their first values, partitions are made and dropped. Every step is
- * tried until the database answers: a node that starts before its database waits, unready, and says for what.
+ * What a node settles with the database once, before it follows changes, and what it does for the store from
+ * time to time: the master key must fit, the settings get their first values, partitions are made and
+ * dropped. Every step is tried until the database answers: a node that starts before its database waits,
+ * unready, and says for what.
  */
 #include "upkeep.h"
 
@@ -14,7 +15,12 @@
 #define RETRY_MS    500
 #define MAINTAIN_MS (10 * 60 * 1000)
 
-enum step { MASTER_KEY, RETENTION, RETENTION_UNSTORED, FOLLOW };
+enum step {
+	MASTER_KEY,
+	RETENTION,
+	RETENTION_UNSTORED,
+	FOLLOW
+};
 
 /* Owner: the gateway. */
 struct ph_upkeep {
@@ -40,14 +46,16 @@ static void next_step(struct ph_upkeep *u)
 /* A schema that is not there yet looks like a missing function or schema. */
 static bool schema_missing(const struct ph_err *err)
 {
-	return strcmp(err->sqlstate, "3F000") == 0 || strcmp(err->sqlstate, "42883") == 0 || strcmp(err->sqlstate, "42P01") == 0;
+	return strcmp(err->sqlstate, "3F000") == 0 || strcmp(err->sqlstate, "42883") == 0 ||
+	       strcmp(err->sqlstate, "42P01") == 0;
 }
 
 static void wait_and_retry(struct ph_upkeep *u, const struct ph_err *err)
 {
 	snprintf(u->why, sizeof u->why, "%s",
-		schema_missing(err) ? "the database has no schema for this version yet: run `posthouse migrate`" :
-				      "the database cannot be reached");
+		schema_missing(err)
+			? "the database has no schema for this version yet: run `posthouse migrate`"
+			: "the database cannot be reached");
 	if (!u->told)
 		ph_log(PH_LOG_WARN, "not ready: %s (%s)", u->why, err->detail);
 	u->told = true;
@@ -67,7 +75,8 @@ static void on_master_key(void *arg, struct ph_pg_result *r, const struct ph_err
 	verdict = ph_pg_str(r, 0, 0);
 	if (ph_str_starts(verdict, PH_STR("unknown"))) {
 		ph_log(PH_LOG_ERROR,
-			"the master key does not fit this database, whose secrets were sealed with another one (%.*s): set "
+			"the master key does not fit this database, whose secrets were sealed with another "
+			"one (%.*s): set "
 			"POSTHOUSE_MASTER_KEY to the key that `posthouse account add` was used with",
 			PH_STR_ARG(verdict));
 		u->g->on_fatal(u->g->ready_arg);
@@ -80,7 +89,8 @@ static void on_setting(void *arg, struct ph_pg_result *r, const struct ph_err *e
 {
 	struct ph_upkeep *u = arg;
 	const struct ph_config *c = u->g->config;
-	uint64_t wanted = (u->step == RETENTION ? c->retention_ms : c->retention_unstored_ms) / 1000, in_force;
+	uint64_t wanted = (u->step == RETENTION ? c->retention_ms : c->retention_unstored_ms) / 1000,
+		 in_force;
 
 	u->call = NULL;
 	if (err) {
@@ -89,9 +99,10 @@ static void on_setting(void *arg, struct ph_pg_result *r, const struct ph_err *e
 	}
 	if (ph_str_u64(ph_pg_str(r, 0, 0), UINT64_MAX, &in_force) && in_force != wanted)
 		ph_log(PH_LOG_INFO,
-			"the setting %s is %llu s in the database and %llu s in the environment: the database's is in force",
-			u->step == RETENTION ? "retention" : "retention_unstored", (unsigned long long)in_force,
-			(unsigned long long)wanted);
+			"the setting %s is %llu s in the database and %llu s in the environment: the "
+			"database's is in force",
+			u->step == RETENTION ? "retention" : "retention_unstored",
+			(unsigned long long)in_force, (unsigned long long)wanted);
 	next_step(u);
 }
 
@@ -101,9 +112,11 @@ static void on_maintained(void *arg, struct ph_pg_result *r, const struct ph_err
 
 	u->call = NULL;
 	if (err)
-		ph_log(PH_LOG_WARN, "partitions could not be looked after: %s; tried again in 10 minutes", err->detail);
+		ph_log(PH_LOG_WARN, "partitions could not be looked after: %s; tried again in 10 minutes",
+			err->detail);
 	else if (ph_pg_rows(r) && ph_pg_int(r, 0, 0) + ph_pg_int(r, 0, 1) > 0)
-		ph_log(PH_LOG_INFO, "partitions: %d made, %d dropped", (int)ph_pg_int(r, 0, 0), (int)ph_pg_int(r, 0, 1));
+		ph_log(PH_LOG_INFO, "partitions: %d made, %d dropped", (int)ph_pg_int(r, 0, 0),
+			(int)ph_pg_int(r, 0, 1));
 	ph_timer_start(&u->timer, MAINTAIN_MS);
 }
 

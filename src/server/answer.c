@@ -16,8 +16,9 @@ static bool read_body(void *end)
 /* RFC 9110, 6.6.1; made once a second. */
 static void put_date(struct ph_buf *b)
 {
-	static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+	static const char months[][4] = {
+		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	static time_t made;
 	static char text[64];
 	time_t now = (time_t)(ph_clock_unix_ms() / 1000);
@@ -127,4 +128,4 @@ static void abort_answer(void *end)
 	ph_client_close(c, true);
 }
 
-const struct ph_exchange_ops ph_client_ops = { read_body, head, push, finish, abort_answer };
+const struct ph_exchange_ops ph_client_ops = {read_body, head, push, finish, abort_answer};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client's connection over HTTP/1.1: requests in order, one at a time, answers that arrive. Reading goes on while a
- * request is served, so that a client that leaves is noticed at once; what a client sends ahead waits, up to a bound.
+ * A client's connection over HTTP/1.1: requests in order, one at a time, answers that arrive. Reading goes on
+ * while a request is served, so that a client that leaves is noticed at once; what a client sends ahead
+ * waits, up to a bound.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +18,13 @@
 #define LINGER_MS   5000
 #define WAITING_MAX (256 * 1024) /* bytes that came before their time; beyond, reading stops */
 
-#define B(n) PH_SM_BIT(CLIENT_##n)
+#define B(n)        PH_SM_BIT(CLIENT_##n)
 static const struct ph_sm_state client_states[CLIENT_NR] = {
-	[CLIENT_IDLE] = { "IDLE", B(HEAD) | B(CLOSED) },
-	[CLIENT_HEAD] = { "HEAD", B(BUSY) | B(IDLE) | B(LINGER) | B(CLOSED) },
-	[CLIENT_BUSY] = { "BUSY", B(IDLE) | B(LINGER) | B(CLOSED) },
-	[CLIENT_LINGER] = { "LINGER", B(CLOSED) },
-	[CLIENT_CLOSED] = { "CLOSED", 0 },
+	[CLIENT_IDLE] = {"IDLE", B(HEAD) | B(CLOSED)},
+	[CLIENT_HEAD] = {"HEAD", B(BUSY) | B(IDLE) | B(LINGER) | B(CLOSED)},
+	[CLIENT_BUSY] = {"BUSY", B(IDLE) | B(LINGER) | B(CLOSED)},
+	[CLIENT_LINGER] = {"LINGER", B(CLOSED)},
+	[CLIENT_CLOSED] = {"CLOSED", 0},
 };
 
 static void client_move(struct ph_client *c, enum ph_client_state to)
@@ -88,8 +89,8 @@ void ph_client_close(struct ph_client *c, bool abort)
 	ph_stream_close(c->stream, abort);
 }
 
-/* Ends the connection so that the answer arrives: stop writing, then read and discard for a while (a reset would take
- * back what the client has not read yet). */
+/* Ends the connection so that the answer arrives: stop writing, then read and discard for a while (a reset
+ * would take back what the client has not read yet). */
 static void linger(struct ph_client *c)
 {
 	client_move(c, CLIENT_LINGER);
@@ -104,8 +105,8 @@ static void linger(struct ph_client *c)
 
 static bool id_char(char ch)
 {
-	return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '.' || ch == '_' ||
-	       ch == '-';
+	return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+	       ch == '.' || ch == '_' || ch == '-';
 }
 
 static void set_request_id(struct ph_exchange *x)
@@ -128,7 +129,8 @@ static void on_head(void *owner, const struct ph_head *head)
 {
 	struct ph_client *c = owner;
 
-	c->x = (struct ph_exchange){ .head = head, .started_ns = ph_clock_ns(), .ops = &ph_client_ops, .end = c };
+	c->x = (struct ph_exchange){
+		.head = head, .started_ns = ph_clock_ns(), .ops = &ph_client_ops, .end = c};
 	ph_buf_init(&c->x.body, c->keeper->max_body);
 	c->head_seen = true;
 	if (head->has_body)
@@ -145,7 +147,7 @@ static void on_done(void *owner)
 	ph_body_end(owner);
 }
 
-static const struct ph_http_events http_events = { on_head, on_body, on_done };
+static const struct ph_http_events http_events = {on_head, on_body, on_done};
 
 static void handle(struct ph_client *c)
 {
@@ -247,11 +249,12 @@ static void tell_body_fault(struct ph_client *c)
 {
 	const struct ph_handler *handler = c->x.handler;
 	int code = c->body_fault;
-	struct ph_err err = { .code = -code };
+	struct ph_err err = {.code = -code};
 
 	ph_timer_stop(&c->timer);
 	if (code == -PH_E_BODY_TOO_LARGE)
-		ph_fail_param(&err, PH_E_BODY_TOO_LARGE, "input", "At most %llu bytes are accepted, after decompression.",
+		ph_fail_param(&err, PH_E_BODY_TOO_LARGE, "input",
+			"At most %llu bytes are accepted, after decompression.",
 			(unsigned long long)c->keeper->max_body);
 	c->body_fault = -PH_E_CANCELLED; /* told; nothing more of the body is read */
 	handler->on_body_failed(c->x.h, code, &err);
@@ -341,7 +344,7 @@ static void on_drain(void *owner)
 		c->x.handler->on_drain(c->x.h);
 }
 
-static const struct ph_stream_events stream_events = { NULL, on_data, on_end, on_drain, on_closed };
+static const struct ph_stream_events stream_events = {NULL, on_data, on_end, on_drain, on_closed};
 
 /* BUSY: the client takes nothing of its answer. */
 static void check_progress(struct ph_client *c)
@@ -404,7 +407,7 @@ void ph_keeper_init(struct ph_door_keeper *k)
 
 void ph_keeper_close_idle(struct ph_door_keeper *k)
 {
-	PH_LIST_EACH_SAFE(it, &k->clients) {
+	PH_LIST_EACH_SAFE (it, &k->clients) {
 		struct ph_client *c = PH_CONTAINER(it, struct ph_client, node);
 
 		if (c->sm.state == CLIENT_IDLE && c->served)
@@ -414,7 +417,7 @@ void ph_keeper_close_idle(struct ph_door_keeper *k)
 
 void ph_keeper_close_all(struct ph_door_keeper *k)
 {
-	PH_LIST_EACH_SAFE(it, &k->clients) {
+	PH_LIST_EACH_SAFE (it, &k->clients) {
 		struct ph_client *c = PH_CONTAINER(it, struct ph_client, node);
 
 		/* What was just answered goes out with its end; the rest is cut. */

@@ -15,12 +15,12 @@
 #include "posthouse/metrics.h"
 #include "server_priv.h"
 
-#define ACCEPT_ON_MS   3000
-#define LOOK_MS        50   /* how often the drain looks whether all turns are over */
-#define FLUSH_MS       1000 /* for the last bytes of turns that were cut */
+#define ACCEPT_ON_MS    3000
+#define LOOK_MS         50   /* how often the drain looks whether all turns are over */
+#define FLUSH_MS        1000 /* for the last bytes of turns that were cut */
 #define WRITES_GRACE_MS 10000
-#define MAX_STREAMS    10000
-#define READERS        2
+#define MAX_STREAMS     10000
+#define READERS         2
 
 enum node_state {
 	NODE_STARTING,
@@ -35,13 +35,13 @@ enum node_state {
 
 #define B(n) PH_SM_BIT(NODE_##n)
 static const struct ph_sm_state node_states[NODE_NR] = {
-	[NODE_STARTING] = { "STARTING", B(SERVING) | B(DRAINING) | B(CLIENTS) },
-	[NODE_SERVING] = { "SERVING", B(DRAINING) | B(CLIENTS) },
-	[NODE_DRAINING] = { "DRAINING", B(FINISHING) | B(CLIENTS) },
-	[NODE_FINISHING] = { "FINISHING", B(CLIENTS) },
-	[NODE_CLIENTS] = { "CLIENTS", B(DATABASE) },
-	[NODE_DATABASE] = { "DATABASE", B(GATEWAY) },
-	[NODE_GATEWAY] = { "GATEWAY", 0 },
+	[NODE_STARTING] = {"STARTING", B(SERVING) | B(DRAINING) | B(CLIENTS)},
+	[NODE_SERVING] = {"SERVING", B(DRAINING) | B(CLIENTS)},
+	[NODE_DRAINING] = {"DRAINING", B(FINISHING) | B(CLIENTS)},
+	[NODE_FINISHING] = {"FINISHING", B(CLIENTS)},
+	[NODE_CLIENTS] = {"CLIENTS", B(DATABASE)},
+	[NODE_DATABASE] = {"DATABASE", B(GATEWAY)},
+	[NODE_GATEWAY] = {"GATEWAY", 0},
 };
 
 struct node {
@@ -219,7 +219,8 @@ static void handle_admin(void *arg, struct ph_exchange *x)
 	n->o->admin_handle(&n->view, x);
 }
 
-static void keeper_init(struct node *n, struct ph_door_keeper *k, void (*handle)(void *arg, struct ph_exchange *x))
+static void keeper_init(
+	struct node *n, struct ph_door_keeper *k, void (*handle)(void *arg, struct ph_exchange *x))
 {
 	*k = (struct ph_door_keeper){
 		.loop = n->loop,
@@ -251,8 +252,8 @@ static int node_open(struct node *n, struct ph_err *err)
 {
 	const struct ph_node_options *o = n->o;
 	char application[300];
-	struct ph_pg_options pg = { o->dsn, o->direct_dsn, READERS, application };
-	struct ph_gateway_options gateway = { n->loop, NULL, o->config, o->keys, o->name };
+	struct ph_pg_options pg = {o->dsn, o->direct_dsn, READERS, application};
+	struct ph_gateway_options gateway = {n->loop, NULL, o->config, o->keys, o->name};
 
 	snprintf(application, sizeof application, "posthouse node %s", o->name);
 	n->pg = ph_pg_open(n->loop, &pg);
@@ -273,8 +274,8 @@ static int node_open(struct node *n, struct ph_err *err)
 
 int ph_node_run(const struct ph_node_options *options)
 {
-	struct node n = { .o = options };
-	struct ph_err err = { 0 };
+	struct node n = {.o = options};
+	struct ph_err err = {0};
 
 	signal(SIGPIPE, SIG_IGN);
 	ph_metrics_worker(options->worker);

@@ -22,8 +22,8 @@ struct ph_door_keeper {
 	struct ph_list clients;   /* of struct ph_client */
 	size_t client_count;
 	size_t busy;
-	bool draining; /* answers close their connection */
-	bool counted;  /* in the metrics of clients */
+	bool draining;               /* answers close their connection */
+	bool counted;                /* in the metrics of clients */
 	void (*on_empty)(void *arg); /* the last client went; set while closing */
 };
 
@@ -51,9 +51,10 @@ struct ph_client {
 	struct ph_door_keeper *keeper;
 	struct ph_stream *stream;
 	struct ph_http *http;
-	struct ph_buf waiting;  /* bytes that came before their time: pipelined requests, a body nobody wants yet */
-	struct ph_timer timer;  /* of the state: head, body silence, answer's progress, idle, linger */
-	struct ph_defer later;  /* goes on with waiting bytes, outside every callback */
+	struct ph_buf
+		waiting; /* bytes that came before their time: pipelined requests, a body nobody wants yet */
+	struct ph_timer timer; /* of the state: head, body silence, answer's progress, idle, linger */
+	struct ph_defer later; /* goes on with waiting bytes, outside every callback */
 	struct ph_exchange x;
 	uint64_t served;
 	size_t discarded; /* LINGER */
@@ -62,17 +63,17 @@ struct ph_client {
 	bool head_seen;   /* within one feed: a head is ready to be handled */
 	bool body_wanted; /* the handler asked for it */
 	bool body_done;
-	int body_fault;   /* negated */
+	int body_fault; /* negated */
 	enum ph_encoding encoding;
 	struct ph_unzip *unzip;
 
 	/* BUSY: the answer */
 	bool answering; /* its head is written */
 	bool chunked;
-	bool silent;    /* HEAD: no body is written */
-	bool close;     /* the connection ends behind it */
+	bool silent; /* HEAD: no body is written */
+	bool close;  /* the connection ends behind it */
 	bool finished;
-	bool stalled;   /* the handler was told to stop pushing */
+	bool stalled; /* the handler was told to stop pushing */
 	int status;
 	int64_t length_left; /* announced and not yet pushed */
 };

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request and its answer on a borrowed connection. The call owns its head and body until the stream has let go of
- * them; it hands the parser's events on, and decides whether the connection may carry another call.
+ * One request and its answer on a borrowed connection. The call owns its head and body until the stream has
+ * let go of them; it hands the parser's events on, and decides whether the connection may carry another call.
  */
 #include <stdlib.h>
 
 #include "upstream_priv.h"
 
-#define HEAD_MAX (128 * 1024)
+#define HEAD_MAX     (128 * 1024)
 #define ABANDONED_MS 1000
-#define COPY_MAX (16 * 1024) /* bodies up to this size travel with the head in one piece */
+#define COPY_MAX     (16 * 1024) /* bodies up to this size travel with the head in one piece */
 
 /* A body that the stream borrows; it may outlive the call. */
 struct body {
@@ -23,16 +23,16 @@ struct ph_call {
 	const struct ph_call_events *events;
 	void *owner;
 	struct ph_buf head;
-	struct body *body;      /* a large one, until it was written */
+	struct body *body;         /* a large one, until it was written */
 	struct ph_timer abandoned; /* runs once nobody listens any more */
-	struct ph_defer started; /* tells the owner about a pooled connection, which is ready at once */
+	struct ph_defer started;   /* tells the owner about a pooled connection, which is ready at once */
 	bool body_pushed;
 	bool no_answer_body;
 	bool answered; /* a byte of the answer came */
 	bool keep;     /* the connection may be used again once the answer is complete */
 	bool done;     /* the answer is complete */
-	bool busy;     /* a callback of ours or the parser is on the stack: the call must not be freed under it */
-	bool over;     /* ended or cancelled meanwhile */
+	bool busy; /* a callback of ours or the parser is on the stack: the call must not be freed under it */
+	bool over; /* ended or cancelled meanwhile */
 	uint64_t progress_ms;
 };
 
@@ -208,7 +208,7 @@ static void ignore_end(void *owner, int status, const struct ph_err *err)
 
 void ph_call_abandon(struct ph_call *c)
 {
-	static const struct ph_call_events nobody = { ignore, ignore, ignore_head, ignore_body, ignore_end };
+	static const struct ph_call_events nobody = {ignore, ignore, ignore_head, ignore_body, ignore_end};
 
 	if (c->over)
 		return;
@@ -297,7 +297,7 @@ static void on_done(void *owner)
 		c->done = true;
 }
 
-const struct ph_http_events ph_call_http_events = { on_head, on_body, on_done };
+const struct ph_http_events ph_call_http_events = {on_head, on_body, on_done};
 
 static int dropped(const struct ph_call *c)
 {
@@ -307,7 +307,7 @@ static int dropped(const struct ph_call *c)
 void ph_call_on_data(struct ph_call *c, struct ph_str bytes)
 {
 	struct ph_http *http = c->conn->http;
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 	long used;
 
 	c->answered = true;
@@ -327,7 +327,8 @@ void ph_call_on_data(struct ph_call *c, struct ph_str bytes)
 	}
 	if (!c->done)
 		return;
-	/* Bytes behind the answer, or an answer that overtook its request: this connection carries nothing more. */
+	/* Bytes behind the answer, or an answer that overtook its request: this connection carries nothing
+	 * more. */
 	if ((size_t)used < bytes.n || ph_stream_queued(c->conn->stream))
 		c->keep = false;
 	end(c, 0, NULL);
@@ -335,7 +336,7 @@ void ph_call_on_data(struct ph_call *c, struct ph_str bytes)
 
 void ph_call_on_eof(struct ph_call *c, int status)
 {
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 	int rc;
 
 	c->busy = true;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an upstream's failure means: one pure function from the bytes that it sent to an error code of ours. It reads
- * error objects only, never output text. The shapes are those of the handbook's classifier: an `error` object, the
- * frame itself, `detail` as text or object, or a body that is no JSON; codes beat the status.
+ * What an upstream's failure means: one pure function from the bytes that it sent to an error code of ours.
+ * It reads error objects only, never output text. The shapes are those of the handbook's classifier: an
+ * `error` object, the frame itself, `detail` as text or object, or a body that is no JSON; codes beat the
+ * status.
  *
- * What the vendors send is hearsay until observed, so words and codes stand in tables that are easy to change.
+ * What the vendors send is hearsay until observed, so words and codes stand in tables that are easy to
+ * change.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -42,14 +44,22 @@ static void lower(char *s)
 
 /* ---- finding the error ---- */
 
-enum { M_CODE, M_TYPE, M_ERROR_TYPE, M_PARAM, M_MESSAGE, M_RESETS_IN, M_NR };
+enum {
+	M_CODE,
+	M_TYPE,
+	M_ERROR_TYPE,
+	M_PARAM,
+	M_MESSAGE,
+	M_RESETS_IN,
+	M_NR
+};
 static const struct ph_str member_names[M_NR] = {
-	[M_CODE] = { "code", 4 },
-	[M_TYPE] = { "type", 4 },
-	[M_ERROR_TYPE] = { "error_type", 10 },
-	[M_PARAM] = { "param", 5 },
-	[M_MESSAGE] = { "message", 7 },
-	[M_RESETS_IN] = { "resets_in_seconds", 17 },
+	[M_CODE] = {"code", 4},
+	[M_TYPE] = {"type", 4},
+	[M_ERROR_TYPE] = {"error_type", 10},
+	[M_PARAM] = {"param", 5},
+	[M_MESSAGE] = {"message", 7},
+	[M_RESETS_IN] = {"resets_in_seconds", 17},
 };
 
 static void read_error_object(struct facts *f, struct ph_str object)
@@ -126,36 +136,36 @@ static const struct {
 	const char *word;
 	int code;
 } words[] = {
-	{ "previous_response_not_found", PH_E_ANCHOR_LOST },
-	{ "invalid_encrypted_content", PH_E_REASONING_REFUSED },
-	{ "rate_limit_exceeded", PH_E_UPSTREAM_LIMITED },
-	{ "slow_down", PH_E_UPSTREAM_LIMITED },
-	{ "usage_limit_reached", PH_E_UPSTREAM_LIMITED },
-	{ "usage_not_included", PH_E_UPSTREAM_LIMITED },
-	{ "insufficient_quota", PH_E_UPSTREAM_LIMITED },
-	{ "quota_exceeded", PH_E_UPSTREAM_LIMITED },
-	{ "credit_balance_exhausted", PH_E_UPSTREAM_LIMITED },
-	{ "organization_spend_limit_exceeded", PH_E_UPSTREAM_LIMITED },
-	{ "project_spend_limit_exceeded", PH_E_UPSTREAM_LIMITED },
-	{ "organization_usage_limit_exceeded", PH_E_UPSTREAM_LIMITED },
-	{ "server_is_overloaded", PH_E_UPSTREAM_FAILED },
-	{ "overloaded_error", PH_E_UPSTREAM_FAILED },
-	{ "server_error", PH_E_UPSTREAM_FAILED },
-	{ "invalid_api_key", PH_E_UPSTREAM_DENIED },
-	{ "account_deactivated", PH_E_UPSTREAM_DENIED },
-	{ "account_suspended", PH_E_UPSTREAM_DENIED },
-	{ "account_deleted", PH_E_UPSTREAM_DENIED },
-	{ "deactivated_workspace", PH_E_UPSTREAM_DENIED },
-	{ "token_expired", PH_E_UPSTREAM_DENIED },
-	{ "token_invalidated", PH_E_UPSTREAM_DENIED },
-	{ "token_revoked", PH_E_UPSTREAM_DENIED },
-	{ "model_not_found", PH_E_UPSTREAM_CANNOT },
-	{ "access_program_not_enabled", PH_E_UPSTREAM_CANNOT },
-	{ "context_length_exceeded", PH_E_UPSTREAM_REFUSED },
-	{ "invalid_prompt", PH_E_UPSTREAM_REFUSED },
-	{ "cyber_policy", PH_E_UPSTREAM_REFUSED },
-	{ "bio_policy", PH_E_UPSTREAM_REFUSED },
-	{ "misalignment_policy_violation", PH_E_UPSTREAM_REFUSED },
+	{"previous_response_not_found", PH_E_ANCHOR_LOST},
+	{"invalid_encrypted_content", PH_E_REASONING_REFUSED},
+	{"rate_limit_exceeded", PH_E_UPSTREAM_LIMITED},
+	{"slow_down", PH_E_UPSTREAM_LIMITED},
+	{"usage_limit_reached", PH_E_UPSTREAM_LIMITED},
+	{"usage_not_included", PH_E_UPSTREAM_LIMITED},
+	{"insufficient_quota", PH_E_UPSTREAM_LIMITED},
+	{"quota_exceeded", PH_E_UPSTREAM_LIMITED},
+	{"credit_balance_exhausted", PH_E_UPSTREAM_LIMITED},
+	{"organization_spend_limit_exceeded", PH_E_UPSTREAM_LIMITED},
+	{"project_spend_limit_exceeded", PH_E_UPSTREAM_LIMITED},
+	{"organization_usage_limit_exceeded", PH_E_UPSTREAM_LIMITED},
+	{"server_is_overloaded", PH_E_UPSTREAM_FAILED},
+	{"overloaded_error", PH_E_UPSTREAM_FAILED},
+	{"server_error", PH_E_UPSTREAM_FAILED},
+	{"invalid_api_key", PH_E_UPSTREAM_DENIED},
+	{"account_deactivated", PH_E_UPSTREAM_DENIED},
+	{"account_suspended", PH_E_UPSTREAM_DENIED},
+	{"account_deleted", PH_E_UPSTREAM_DENIED},
+	{"deactivated_workspace", PH_E_UPSTREAM_DENIED},
+	{"token_expired", PH_E_UPSTREAM_DENIED},
+	{"token_invalidated", PH_E_UPSTREAM_DENIED},
+	{"token_revoked", PH_E_UPSTREAM_DENIED},
+	{"model_not_found", PH_E_UPSTREAM_CANNOT},
+	{"access_program_not_enabled", PH_E_UPSTREAM_CANNOT},
+	{"context_length_exceeded", PH_E_UPSTREAM_REFUSED},
+	{"invalid_prompt", PH_E_UPSTREAM_REFUSED},
+	{"cyber_policy", PH_E_UPSTREAM_REFUSED},
+	{"bio_policy", PH_E_UPSTREAM_REFUSED},
+	{"misalignment_policy_violation", PH_E_UPSTREAM_REFUSED},
 };
 
 static int by_word(const char *word)
@@ -171,7 +181,8 @@ static bool says(const struct facts *f, const char *text)
 	return strstr(f->message, text) != NULL;
 }
 
-/* "previous response ... not found" and its kin; not "No tool output found", which is the client's to mend. */
+/* "previous response ... not found" and its kin; not "No tool output found", which is the client's to mend.
+ */
 static bool anchor_lost(const struct facts *f, int status)
 {
 	if (strcmp(f->param, "previous_response_id") == 0 && (status == 0 || status == 400 || status == 404))
@@ -190,8 +201,9 @@ static bool ciphertext_refused(const struct facts *f)
 		return true;
 	if (!says(f, "encrypted content") && !says(f, "encrypted_content"))
 		return false;
-	return says(f, "could not be verified") || says(f, "could not be decrypted") || says(f, "could not be parsed") ||
-	       says(f, "organization_id did not match") || says(f, "invalid");
+	return says(f, "could not be verified") || says(f, "could not be decrypted") ||
+	       says(f, "could not be parsed") || says(f, "organization_id did not match") ||
+	       says(f, "invalid");
 }
 
 static int by_status(int status)
@@ -261,7 +273,7 @@ uint64_t ph_retry_after_ms(const struct ph_head *head)
 
 void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret)
 {
-	struct facts f = { .code = "" };
+	struct facts f = {.code = ""};
 
 	ret->error = read_facts(&f, a->body);
 	ret->code = judge(a, &f);

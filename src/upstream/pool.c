@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections to upstreams, pooled by origin (scheme, host, port). A connection is made for a call, lent to it, and
- * goes back when the exchange was complete; idle ones keep reading, so that an end is seen before anybody uses them.
+ * Connections to upstreams, pooled by origin (scheme, host, port). A connection is made for a call, lent to
+ * it, and goes back when the exchange was complete; idle ones keep reading, so that an end is seen before
+ * anybody uses them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +13,18 @@
 #define IDLE_MS  60000 /* below what common servers and balancers allow */
 #define IDLE_MAX 512   /* per origin */
 
-enum { GAUGE_IDLE, GAUGE_BUSY };
+enum {
+	GAUGE_IDLE,
+	GAUGE_BUSY
+};
 
 struct ph_origin {
 	struct ph_list node;
 	bool tls;
 	char host[256];
 	uint16_t port;
-	struct ph_list idle; /* of struct ph_upconn: newest first, so that a shrinking load lets the oldest lapse */
+	struct ph_list
+		idle; /* of struct ph_upconn: newest first, so that a shrinking load lets the oldest lapse */
 	size_t idle_count;
 };
 
@@ -27,7 +32,7 @@ static struct ph_origin *origin_get(struct ph_upstream *u, const struct ph_url *
 {
 	struct ph_origin *o;
 
-	PH_LIST_EACH(it, &u->origins) {
+	PH_LIST_EACH (it, &u->origins) {
 		o = PH_CONTAINER(it, struct ph_origin, node);
 		if (o->tls == base->tls && o->port == base->port && strcmp(o->host, base->host) == 0)
 			return o;
@@ -139,7 +144,7 @@ static void on_connect(void *owner, int status, const struct ph_err *err)
 		return;
 	}
 	if (status != -PH_E_TLS && c->next_addr < c->addrs.count) {
-		static const struct ph_stream_events none = { NULL, NULL, NULL, NULL, on_stream_dropped };
+		static const struct ph_stream_events none = {NULL, NULL, NULL, NULL, on_stream_dropped};
 		struct ph_upconn *grave = ph_alloc(sizeof *grave);
 
 		/* The failed stream closes under a stand-in, the connection goes on with the next address. */
@@ -174,7 +179,7 @@ static void on_end(void *owner, int status)
 		ph_upconn_close(c);
 }
 
-static const struct ph_stream_events stream_events = { on_connect, on_data, on_end, NULL, on_closed };
+static const struct ph_stream_events stream_events = {on_connect, on_data, on_end, NULL, on_closed};
 
 static void connect_next(struct ph_upconn *c)
 {
@@ -187,7 +192,7 @@ static void connect_next(struct ph_upconn *c)
 static void on_resolved(void *arg, int status, const struct ph_addrs *addrs)
 {
 	struct ph_upconn *c = arg;
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 
 	c->resolve = NULL;
 	if (status || addrs->count == 0) {
@@ -202,13 +207,14 @@ static void on_resolved(void *arg, int status, const struct ph_addrs *addrs)
 static void on_timer(void *arg)
 {
 	struct ph_upconn *c = arg;
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 
 	if (c->ready) {
 		ph_upconn_close(c);
 		return;
 	}
-	ph_fail(&err, PH_E_TIMEOUT, "no connection to %s:%u in time", c->origin->host, (unsigned)c->origin->port);
+	ph_fail(&err, PH_E_TIMEOUT, "no connection to %s:%u in time", c->origin->host,
+		(unsigned)c->origin->port);
 	give_up(c, &err);
 }
 
@@ -229,7 +235,8 @@ static struct ph_upconn *conn_new(struct ph_upstream *u, struct ph_origin *o, st
 	return c;
 }
 
-struct ph_upconn *ph_pool_get(struct ph_upstream *u, const struct ph_url *base, bool fresh, struct ph_call *call)
+struct ph_upconn *ph_pool_get(
+	struct ph_upstream *u, const struct ph_url *base, bool fresh, struct ph_call *call)
 {
 	struct ph_origin *o = origin_get(u, base);
 
@@ -254,7 +261,8 @@ void ph_pool_put(struct ph_upconn *c)
 {
 	struct ph_origin *o = c->origin;
 
-	if (c->up->closing || o->idle_count >= IDLE_MAX || !ph_stream_alive(c->stream) || ph_stream_queued(c->stream)) {
+	if (c->up->closing || o->idle_count >= IDLE_MAX || !ph_stream_alive(c->stream) ||
+		ph_stream_queued(c->stream)) {
 		ph_upconn_close(c);
 		return;
 	}
@@ -268,7 +276,8 @@ void ph_pool_put(struct ph_upconn *c)
 	ph_timer_start(&c->timer, IDLE_MS);
 }
 
-struct ph_upstream *ph_upstream_new(struct ph_loop *loop, const struct ph_upstream_options *options, struct ph_err *err)
+struct ph_upstream *ph_upstream_new(
+	struct ph_loop *loop, const struct ph_upstream_options *options, struct ph_err *err)
 {
 	struct ph_tls *tls = ph_tls_client_new(options->ca_file, err);
 	struct ph_upstream *u;
@@ -289,7 +298,7 @@ void ph_upstream_close(struct ph_upstream *u, void (*cb)(void *arg), void *arg)
 	u->closing = true;
 	u->on_closed = cb;
 	u->closed_arg = arg;
-	PH_LIST_EACH(it, &u->origins) {
+	PH_LIST_EACH (it, &u->origins) {
 		struct ph_origin *o = PH_CONTAINER(it, struct ph_origin, node);
 
 		while (!ph_list_empty(&o->idle))
