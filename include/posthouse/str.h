@@ -14,10 +14,10 @@ struct ph_str {
 };
 
 #define PH_STR(literal) ((struct ph_str){"" literal, sizeof(literal) - 1})
-#define PH_STR_INIT(literal)                                                                                 \
-	{                                                                                                    \
-		"" literal, sizeof(literal) - 1                                                              \
-	} /* for initialisers of static tables */
+/* For initialisers of static tables. */
+/* clang-format off */
+#define PH_STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
+/* clang-format on */
 #define PH_STR_NONE   ((struct ph_str){NULL, 0})
 #define PH_STR_ARG(s) (int)(s).n, (s).p ? (s).p : "" /* for "%.*s" */
 

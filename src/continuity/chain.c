@@ -89,16 +89,16 @@ static enum ph_chain_status status_of(struct ph_str s)
 		struct ph_str name;
 		enum ph_chain_status status;
 	} names[] = {
-		{{"ok", 2}, PH_CHAIN_OK},
-		{{"tip", 3}, PH_CHAIN_TIP},
-		{{"partial", 7}, PH_CHAIN_PARTIAL},
-		{{"too_large", 9}, PH_CHAIN_TOO_LARGE},
-		{{"too_deep", 8}, PH_CHAIN_TOO_LARGE},
-		{{"hidden", 6}, PH_CHAIN_HIDDEN},
-		{{"ambiguous", 9}, PH_CHAIN_HIDDEN},
-		{{"owned", 5}, PH_CHAIN_OWNED},
-		{{"foreign", 7}, PH_CHAIN_FOREIGN},
-		{{"none", 4}, PH_CHAIN_NONE},
+		{PH_STR_INIT("ok"), PH_CHAIN_OK},
+		{PH_STR_INIT("tip"), PH_CHAIN_TIP},
+		{PH_STR_INIT("partial"), PH_CHAIN_PARTIAL},
+		{PH_STR_INIT("too_large"), PH_CHAIN_TOO_LARGE},
+		{PH_STR_INIT("too_deep"), PH_CHAIN_TOO_LARGE},
+		{PH_STR_INIT("hidden"), PH_CHAIN_HIDDEN},
+		{PH_STR_INIT("ambiguous"), PH_CHAIN_HIDDEN},
+		{PH_STR_INIT("owned"), PH_CHAIN_OWNED},
+		{PH_STR_INIT("foreign"), PH_CHAIN_FOREIGN},
+		{PH_STR_INIT("none"), PH_CHAIN_NONE},
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -12,12 +12,12 @@
 #define REFERENCE_MAX 1024 /* bytes of an item that is only a reference */
 
 static const struct ph_str names[PH_ITEM_NR] = {
-	[PH_ITEM_TYPE] = {"type", 4},
-	[PH_ITEM_ID] = {"id", 2},
-	[PH_ITEM_ROLE] = {"role", 4},
-	[PH_ITEM_STATUS] = {"status", 6},
-	[PH_ITEM_ENCRYPTED] = {"encrypted_content", 17},
-	[PH_ITEM_CONTENT] = {"content", 7},
+	[PH_ITEM_TYPE] = PH_STR_INIT("type"),
+	[PH_ITEM_ID] = PH_STR_INIT("id"),
+	[PH_ITEM_ROLE] = PH_STR_INIT("role"),
+	[PH_ITEM_STATUS] = PH_STR_INIT("status"),
+	[PH_ITEM_ENCRYPTED] = PH_STR_INIT("encrypted_content"),
+	[PH_ITEM_CONTENT] = PH_STR_INIT("content"),
 };
 
 bool ph_item_look(struct ph_str bytes, struct ph_item *ret)

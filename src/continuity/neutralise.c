@@ -22,36 +22,36 @@ static const struct {
 	struct ph_str type;
 	enum treatment treatment;
 } types[] = {
-	{{"message", 7}, KEEP},
-	{{"function_call", 13}, KEEP},
-	{{"function_call_output", 20}, KEEP},
-	{{"custom_tool_call", 16}, KEEP},
-	{{"custom_tool_call_output", 23}, KEEP},
-	{{"local_shell_call", 16}, KEEP_ID},
-	{{"local_shell_call_output", 23}, KEEP_ID},
-	{{"shell_call", 10}, KEEP},
-	{{"shell_call_output", 17}, KEEP},
-	{{"apply_patch_call", 16}, KEEP},
-	{{"apply_patch_call_output", 23}, KEEP},
-	{{"computer_call", 13}, KEEP},
-	{{"computer_call_output", 20}, KEEP},
-	{{"additional_tools", 16}, KEEP},
-	{{"configuration_update", 20}, KEEP},
-	{{"reasoning", 9}, DROP},
-	{{"web_search_call", 15}, DROP},
-	{{"file_search_call", 16}, DROP},
-	{{"code_interpreter_call", 21}, DROP},
-	{{"image_generation_call", 21}, DROP},
-	{{"tool_search_call", 16}, DROP},
-	{{"tool_search_output", 18}, DROP},
-	{{"mcp_list_tools", 14}, DROP},
-	{{"mcp_call", 8}, DROP},
-	{{"mcp_approval_request", 20}, DROP},
-	{{"mcp_approval_response", 21}, DROP},
-	{{"program", 7}, DROP},
-	{{"program_output", 14}, DROP},
-	{{"compaction", 10}, BOUND},
-	{{"item_reference", 14}, BOUND},
+	{PH_STR_INIT("message"), KEEP},
+	{PH_STR_INIT("function_call"), KEEP},
+	{PH_STR_INIT("function_call_output"), KEEP},
+	{PH_STR_INIT("custom_tool_call"), KEEP},
+	{PH_STR_INIT("custom_tool_call_output"), KEEP},
+	{PH_STR_INIT("local_shell_call"), KEEP_ID},
+	{PH_STR_INIT("local_shell_call_output"), KEEP_ID},
+	{PH_STR_INIT("shell_call"), KEEP},
+	{PH_STR_INIT("shell_call_output"), KEEP},
+	{PH_STR_INIT("apply_patch_call"), KEEP},
+	{PH_STR_INIT("apply_patch_call_output"), KEEP},
+	{PH_STR_INIT("computer_call"), KEEP},
+	{PH_STR_INIT("computer_call_output"), KEEP},
+	{PH_STR_INIT("additional_tools"), KEEP},
+	{PH_STR_INIT("configuration_update"), KEEP},
+	{PH_STR_INIT("reasoning"), DROP},
+	{PH_STR_INIT("web_search_call"), DROP},
+	{PH_STR_INIT("file_search_call"), DROP},
+	{PH_STR_INIT("code_interpreter_call"), DROP},
+	{PH_STR_INIT("image_generation_call"), DROP},
+	{PH_STR_INIT("tool_search_call"), DROP},
+	{PH_STR_INIT("tool_search_output"), DROP},
+	{PH_STR_INIT("mcp_list_tools"), DROP},
+	{PH_STR_INIT("mcp_call"), DROP},
+	{PH_STR_INIT("mcp_approval_request"), DROP},
+	{PH_STR_INIT("mcp_approval_response"), DROP},
+	{PH_STR_INIT("program"), DROP},
+	{PH_STR_INIT("program_output"), DROP},
+	{PH_STR_INIT("compaction"), BOUND},
+	{PH_STR_INIT("item_reference"), BOUND},
 };
 
 /* Types unknown to us: kept without id, dropped where they hold ciphertext. */
@@ -109,7 +109,7 @@ static bool names_file(struct ph_str text)
 /* One content part: its annotations go where they name files or containers; the text stays. */
 static void put_part(struct ph_buf *out, struct ph_str part)
 {
-	static const struct ph_str name = {"annotations", 11};
+	static const struct ph_str name = PH_STR_INIT("annotations");
 	struct ph_json_member m;
 
 	if (!names_file(part) || !ph_json_find(part, &name, 1, &m) || m.kind != PH_JSON_ARRAY) {

@@ -18,11 +18,11 @@ enum {
 	R_NR
 };
 static const struct ph_str response_names[R_NR] = {
-	[R_ID] = {"id", 2},
-	[R_STATUS] = {"status", 6},
-	[R_OUTPUT] = {"output", 6},
-	[R_USAGE] = {"usage", 5},
-	[R_MODEL] = {"model", 5},
+	[R_ID] = PH_STR_INIT("id"),
+	[R_STATUS] = PH_STR_INIT("status"),
+	[R_OUTPUT] = PH_STR_INIT("output"),
+	[R_USAGE] = PH_STR_INIT("usage"),
+	[R_MODEL] = PH_STR_INIT("model"),
 };
 
 void ph_collect_reset(struct ph_collect *c)
@@ -88,7 +88,7 @@ static uint64_t number(struct ph_str object, struct ph_str name)
 
 static void read_usage(struct ph_collect *c, struct ph_str usage)
 {
-	static const struct ph_str details = {"input_tokens_details", 20};
+	static const struct ph_str details = PH_STR_INIT("input_tokens_details");
 	struct ph_json_member m;
 
 	c->input_tokens = number(usage, PH_STR("input_tokens"));

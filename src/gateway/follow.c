@@ -19,9 +19,9 @@ enum {
 	TOPICS
 };
 static const struct ph_str topic_names[TOPICS] = {
-	[ACCOUNTS] = {"accounts", 8},
-	[API_KEYS] = {"api_keys", 8},
-	[SETTINGS] = {"settings", 8},
+	[ACCOUNTS] = PH_STR_INIT("accounts"),
+	[API_KEYS] = PH_STR_INIT("api_keys"),
+	[SETTINGS] = PH_STR_INIT("settings"),
 };
 
 /* Owner: the gateway. */

@@ -114,15 +114,15 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 /* Paths that name no id that somebody owns and list no stored collection. The rest is 404 until its owner is
  * checked. */
 static const struct ph_str relayed[] = {
-	{"/embeddings", 11},
-	{"/moderations", 12},
-	{"/audio/speech", 13},
-	{"/audio/transcriptions", 21},
-	{"/audio/translations", 19},
-	{"/images/generations", 19},
-	{"/images/edits", 13},
-	{"/images/variations", 18},
-	{"/completions", 12},
+	PH_STR_INIT("/embeddings"),
+	PH_STR_INIT("/moderations"),
+	PH_STR_INIT("/audio/speech"),
+	PH_STR_INIT("/audio/transcriptions"),
+	PH_STR_INIT("/audio/translations"),
+	PH_STR_INIT("/images/generations"),
+	PH_STR_INIT("/images/edits"),
+	PH_STR_INIT("/images/variations"),
+	PH_STR_INIT("/completions"),
 };
 
 static bool is_relayed(struct ph_str path)
@@ -136,8 +136,8 @@ static bool is_relayed(struct ph_str path)
 /* What stands behind /v1, /backend-api/codex or /backend-api/codex/v1; false for other paths. */
 static bool api_path(struct ph_str path, struct ph_str *ret)
 {
-	static const struct ph_str bases[] = {
-		{"/backend-api/codex/v1/", 22}, {"/backend-api/codex/", 19}, {"/v1/", 4}};
+	static const struct ph_str bases[] = {PH_STR_INIT("/backend-api/codex/v1/"),
+		PH_STR_INIT("/backend-api/codex/"), PH_STR_INIT("/v1/")};
 
 	for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
 		if (!ph_str_starts(path, bases[i]))

@@ -7,15 +7,15 @@
 /* The client's identity and its marks of the conversation are passed on; Posthouse never pretends to be
  * another. */
 static const struct ph_str passed[] = {
-	{"user-agent", 10},
-	{"originator", 10},
-	{"version", 7},
-	{"session-id", 10},
-	{"thread-id", 9},
-	{"x-client-request-id", 19},
-	{"openai-beta", 11},
-	{"idempotency-key", 15},
-	{"traceparent", 11},
+	PH_STR_INIT("user-agent"),
+	PH_STR_INIT("originator"),
+	PH_STR_INIT("version"),
+	PH_STR_INIT("session-id"),
+	PH_STR_INIT("thread-id"),
+	PH_STR_INIT("x-client-request-id"),
+	PH_STR_INIT("openai-beta"),
+	PH_STR_INIT("idempotency-key"),
+	PH_STR_INIT("traceparent"),
 };
 
 static bool is_passed(struct ph_str name)

@@ -161,7 +161,7 @@ static int try_account(struct ph_side *s, struct ph_err *err)
 /* The model that a JSON body names decides among the accounts; other bodies go to any. */
 static struct ph_str model_of(struct ph_side *s)
 {
-	static const struct ph_str name = {"model", 5};
+	static const struct ph_str name = PH_STR_INIT("model");
 	struct ph_str body = ph_buf_str(&s->x->body), model = PH_STR_NONE;
 	struct ph_json_member m;
 

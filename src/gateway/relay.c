@@ -32,11 +32,11 @@ enum {
 	U_NR
 };
 static const struct ph_str unit_names[U_NR] = {
-	[U_TYPE] = {"type", 4},
-	[U_NUMBER] = {"sequence_number", 15},
-	[U_RESPONSE] = {"response", 8},
-	[U_INDEX] = {"output_index", 12},
-	[U_ITEM] = {"item", 4},
+	[U_TYPE] = PH_STR_INIT("type"),
+	[U_NUMBER] = PH_STR_INIT("sequence_number"),
+	[U_RESPONSE] = PH_STR_INIT("response"),
+	[U_INDEX] = PH_STR_INIT("output_index"),
+	[U_ITEM] = PH_STR_INIT("item"),
 };
 
 enum event_class {
@@ -56,17 +56,17 @@ static const struct {
 	struct ph_str type;
 	enum event_class class;
 } classes[] = {
-	{{"response.output_item.done", 25}, EVENT_ITEM_DONE},
-	{{"response.created", 16}, EVENT_CREATED},
-	{{"response.queued", 15}, EVENT_LIFECYCLE},
-	{{"response.in_progress", 20}, EVENT_LIFECYCLE},
-	{{"response.completed", 18}, EVENT_COMPLETED},
-	{{"response.incomplete", 19}, EVENT_INCOMPLETE},
-	{{"response.failed", 15}, EVENT_FAILED},
-	{{"error", 5}, EVENT_ERROR},
-	{{"keepalive", 9}, EVENT_KEEPALIVE},
-	{{"codex.rate_limits", 17}, EVENT_TELEMETRY},
-	{{"response.metadata", 17}, EVENT_TELEMETRY},
+	{PH_STR_INIT("response.output_item.done"), EVENT_ITEM_DONE},
+	{PH_STR_INIT("response.created"), EVENT_CREATED},
+	{PH_STR_INIT("response.queued"), EVENT_LIFECYCLE},
+	{PH_STR_INIT("response.in_progress"), EVENT_LIFECYCLE},
+	{PH_STR_INIT("response.completed"), EVENT_COMPLETED},
+	{PH_STR_INIT("response.incomplete"), EVENT_INCOMPLETE},
+	{PH_STR_INIT("response.failed"), EVENT_FAILED},
+	{PH_STR_INIT("error"), EVENT_ERROR},
+	{PH_STR_INIT("keepalive"), EVENT_KEEPALIVE},
+	{PH_STR_INIT("codex.rate_limits"), EVENT_TELEMETRY},
+	{PH_STR_INIT("response.metadata"), EVENT_TELEMETRY},
 };
 
 static enum event_class class_of(const struct ph_json_member *type, struct ph_str event)
@@ -500,7 +500,7 @@ void ph_relay_release(struct ph_request *r)
 /* The response object that was shown in `created`, with status failed and an error. */
 static void put_failed_response(struct ph_buf *out, struct ph_str created)
 {
-	static const struct ph_str names[2] = {{"status", 6}, {"error", 5}};
+	static const struct ph_str names[2] = {PH_STR_INIT("status"), PH_STR_INIT("error")};
 	const struct ph_str values[2] = {PH_STR("\"failed\""), FAILED_ERROR};
 	struct ph_json_member m[2];
 	size_t at = 0;

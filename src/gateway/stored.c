@@ -33,7 +33,7 @@ static void unknown(struct ph_side *s)
 /* The envelope with the items back where they stood. */
 static void reply_get(struct ph_side *s, const struct ph_response *response)
 {
-	static const struct ph_str name = {"output", 6};
+	static const struct ph_str name = PH_STR_INIT("output");
 	struct ph_str e = response->envelope;
 	struct ph_json_member m;
 	struct ph_buf body;

@@ -8,15 +8,15 @@
 #define MODEL_MAX 512
 
 static const struct ph_str names[PH_B_NR] = {
-	[PH_B_MODEL] = {"model", 5},
-	[PH_B_INPUT] = {"input", 5},
-	[PH_B_STREAM] = {"stream", 6},
-	[PH_B_STORE] = {"store", 5},
-	[PH_B_PREVIOUS] = {"previous_response_id", 20},
-	[PH_B_CONVERSATION] = {"conversation", 12},
-	[PH_B_BACKGROUND] = {"background", 10},
-	[PH_B_CACHE_KEY] = {"prompt_cache_key", 16},
-	[PH_B_CACHE_OPTIONS] = {"prompt_cache_options", 20},
+	[PH_B_MODEL] = PH_STR_INIT("model"),
+	[PH_B_INPUT] = PH_STR_INIT("input"),
+	[PH_B_STREAM] = PH_STR_INIT("stream"),
+	[PH_B_STORE] = PH_STR_INIT("store"),
+	[PH_B_PREVIOUS] = PH_STR_INIT("previous_response_id"),
+	[PH_B_CONVERSATION] = PH_STR_INIT("conversation"),
+	[PH_B_BACKGROUND] = PH_STR_INIT("background"),
+	[PH_B_CACHE_KEY] = PH_STR_INIT("prompt_cache_key"),
+	[PH_B_CACHE_OPTIONS] = PH_STR_INIT("prompt_cache_options"),
 };
 
 static int wrong_type(struct ph_err *err, int member, const char *expected)
@@ -86,7 +86,7 @@ static int read_conversation(struct ph_turn_body *b, struct ph_err *err)
 
 static int read_compared(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
-	static const struct ph_str name = {"comparison_response_id", 22};
+	static const struct ph_str name = PH_STR_INIT("comparison_response_id");
 	struct ph_json_member m;
 
 	if (b->m[PH_B_CACHE_OPTIONS].kind != PH_JSON_OBJECT)

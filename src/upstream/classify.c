@@ -54,12 +54,12 @@ enum {
 	M_NR
 };
 static const struct ph_str member_names[M_NR] = {
-	[M_CODE] = {"code", 4},
-	[M_TYPE] = {"type", 4},
-	[M_ERROR_TYPE] = {"error_type", 10},
-	[M_PARAM] = {"param", 5},
-	[M_MESSAGE] = {"message", 7},
-	[M_RESETS_IN] = {"resets_in_seconds", 17},
+	[M_CODE] = PH_STR_INIT("code"),
+	[M_TYPE] = PH_STR_INIT("type"),
+	[M_ERROR_TYPE] = PH_STR_INIT("error_type"),
+	[M_PARAM] = PH_STR_INIT("param"),
+	[M_MESSAGE] = PH_STR_INIT("message"),
+	[M_RESETS_IN] = PH_STR_INIT("resets_in_seconds"),
 };
 
 static void read_error_object(struct facts *f, struct ph_str object)
