@@ -137,6 +137,8 @@ static bool is_sse(const struct ph_head *head)
 /* An answer can overtake the end of its request: what was waited for has happened. */
 static void catch_up(struct ph_request *r)
 {
+	if (!r->attempt.sent_ns)
+		r->attempt.sent_ns = ph_clock_ns();
 	while (r->sm.state < REQ_AWAIT && r->sm.state >= REQ_CONNECT)
 		ph_request_event(r, 1);
 }

@@ -141,13 +141,19 @@ static int await_start(struct ph_request *r)
 	return 0;
 }
 
+/* A whole answer has one deadline, from the moment its request was sent. */
+static uint64_t answer_left_ms(const struct ph_request *r)
+{
+	uint64_t all = r->g->config->answer_timeout_ms, used = (ph_clock_ns() - r->attempt.sent_ns) / 1000000;
+
+	return used < all ? all - used : 1;
+}
+
 static int relay_start(struct ph_request *r)
 {
-	const struct ph_config *c = r->g->config;
-
 	if (r->relay.ended)
 		return 1;
-	ph_timer_start(&r->timer, r->attempt.sse ? c->idle_timeout_ms : c->answer_timeout_ms);
+	ph_timer_start(&r->timer, r->attempt.sse ? r->g->config->idle_timeout_ms : answer_left_ms(r));
 	return 0;
 }
 
