@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "posthouse/admin.h"
 #include "posthouse/crypt.h"
 #include "posthouse/embedded.h"
 #include "posthouse/metrics.h"
-#include "posthouse/admin.h"
 #include "posthouse/server.h"
 #include "posthouse/stream.h"
 
