@@ -57,10 +57,16 @@ void ph_call_cancel(struct ph_call *c);
 void ph_call_abandon(struct ph_call *c);
 
 /* ---- the classifier: what a failure means. Pure ---- */
+#define PH_SAID_MAX 512
 struct ph_failure {
 	int code;            /* PH_E_x, not negated: its remedy and whom it blames decide what follows */
 	uint64_t after_ms;   /* how long the account should rest; 0 = upstream did not say */
 	struct ph_str error; /* the error object within the given bytes, or none */
+	/* What it said, decoded and cut; empty where it did not. For a client's eyes only where the code is
+	 * PH_E_UPSTREAM_REFUSED or _CANNOT: other words may describe an account. */
+	char message[PH_SAID_MAX];
+	char word[96]; /* its code */
+	char param[96];
 };
 
 struct ph_failed_answer {
@@ -69,8 +75,10 @@ struct ph_failed_answer {
 	uint64_t head_after_ms; /* ph_retry_after_ms() of its head; 0 for an event */
 	bool had_anchor;        /* the request named a previous_response_id */
 	bool had_reasoning;     /* the request carried reasoning or compaction items */
+	uint64_t unix_ms;       /* now: what `resets_at` is compared with; 0 = do not believe it */
 };
-/* What Retry-After and its kin say, in milliseconds; 0 = nothing usable. */
+/* What a head says of coming back: retry-after-ms, retry-after (seconds, or a date against the answer's own
+ * Date), x-ratelimit-reset-* of what is used up. In milliseconds; 0 = nothing usable; at most 366 days. */
 uint64_t ph_retry_after_ms(const struct ph_head *head);
 void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret);
 

@@ -42,19 +42,18 @@ static void live(struct ph_exchange *x)
 		reply_text(x, 200, "ok");
 }
 
-static void ready(const struct ph_node_view *node, struct ph_exchange *x)
+/* What a request could still run into, or NULL. */
+static const char *not_started(const struct ph_node_view *node)
 {
-	const char *why = node->draining  ? "draining"
-			  : node->started ? NULL
-					  : ph_gateway_unready(node->gateway);
-
-	reply_text(x, why ? 503 : 200, why ? why : "ok");
+	if (!node->started)
+		return ph_gateway_unready(node->gateway);
+	if (ph_metric_get(PH_M_READY, 0, 0) < (int64_t)node->workers)
+		return "waiting for another worker of this node";
+	return NULL;
 }
 
-static void startup(const struct ph_node_view *node, struct ph_exchange *x)
+static void reply_unless(struct ph_exchange *x, const char *why)
 {
-	const char *why = node->started ? NULL : ph_gateway_unready(node->gateway);
-
 	reply_text(x, why ? 503 : 200, why ? why : "ok");
 }
 
@@ -77,9 +76,9 @@ void ph_admin_handle(const struct ph_node_view *node, struct ph_exchange *x)
 	else if (ph_str_eq(x->path, PH_STR("/livez")))
 		live(x);
 	else if (ph_str_eq(x->path, PH_STR("/readyz")))
-		ready(node, x);
+		reply_unless(x, node->draining ? "draining" : not_started(node));
 	else if (ph_str_eq(x->path, PH_STR("/startupz")))
-		startup(node, x);
+		reply_unless(x, not_started(node));
 	else if (ph_str_eq(x->path, PH_STR("/metrics")))
 		metrics(x);
 	else

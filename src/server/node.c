@@ -177,6 +177,7 @@ static void on_ready(void *arg)
 	char text[80];
 
 	n->view.started = true;
+	ph_metric_set(PH_M_READY, 0, 0, 1);
 	if (n->sm.state == NODE_STARTING)
 		ph_sm_move(&n->sm, NODE_SERVING);
 	ph_addr_text(&n->o->listen, text, sizeof text);
@@ -264,6 +265,7 @@ static int node_open(struct node *n, struct ph_err *err)
 	if (!n->gateway)
 		return -1;
 	n->view.gateway = n->gateway;
+	n->view.workers = o->config->workers;
 	if (open_listeners(n, err))
 		return -1;
 	n->term = ph_signal_open(n->loop, SIGTERM, on_signal, n);
