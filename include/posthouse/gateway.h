@@ -41,7 +41,8 @@ const char *ph_gateway_unready(const struct ph_gateway *g);
 /* What the probes may know of the node around a gateway. */
 struct ph_node_view {
 	struct ph_gateway *gateway;
-	bool started; /* was ready once */
+	uint64_t workers; /* that share the listener: a request may reach any */
+	bool started;     /* was ready once */
 	bool draining;
 };
 
