@@ -99,30 +99,53 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 
 /* ---- what comes back ---- */
 
+/* What the client may be told of a refusal: an answer's own envelope as it came, or one around its words. */
+static void keep_words(struct ph_request *r, struct ph_str body, int status, const struct ph_failure *f)
+{
+	bool enveloped = status && f->error.n && body.n <= REFUSE_MAX;
+
+	ph_buf_reset(&r->words);
+	r->words_status = status;
+	if (enveloped)
+		ph_buf_puts(&r->words, body);
+	else if (f->message[0])
+		ph_reply_quote(&r->words, f->message, f->param, f->word);
+}
+
 int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 {
 	struct ph_failed_answer answer = {
-		status, body, r->attempt.after_ms, r->attempt.had_anchor, r->attempt.had_reasoning};
+		.status = status,
+		.body = body,
+		.head_after_ms = r->attempt.after_ms,
+		.had_anchor = r->attempt.had_anchor,
+		.had_reasoning = r->attempt.had_reasoning,
+		.unix_ms = ph_clock_unix_ms(),
+	};
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);
 	r->attempt.after_ms = failure.after_ms;
 	ph_fail(&r->fault, failure.code, "account %s: HTTP status %d", r->account->name, status);
-	ph_buf_reset(&r->words);
-	ph_buf_puts(&r->words, ph_str(body.p, body.n < REFUSE_MAX ? body.n : REFUSE_MAX));
-	r->words_status = status;
+	keep_words(r, body, status, &failure);
 	return -failure.code;
 }
 
+/* Both come too late where the answer overtook its request: catch_up() told the machine. */
 static void on_connected(void *owner)
 {
-	ph_request_event(owner, 1);
+	struct ph_request *r = owner;
+
+	if (r->sm.state == REQ_CONNECT)
+		ph_request_event(r, 1);
 }
 
 static void on_sent(void *owner)
 {
 	struct ph_request *r = owner;
 
+	if (r->sm.state != REQ_SEND)
+		return;
 	r->attempt.sent_ns = ph_clock_ns();
 	ph_request_event(r, 1);
 }

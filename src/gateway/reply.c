@@ -65,9 +65,10 @@ void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, c
 	/* These answers must not tell one request from another (a foreign id from an unknown one), beyond the
 	 * id that the client itself sent. */
 	bool bare = is_bare(code);
-	/* Of our own faults and of upstreams' only the fixed text is told: details name hosts and accounts.
-	 */
-	bool detail = err && err->detail[0] && info->blames == PH_CLIENT;
+	/* Of our own faults and of upstreams' only the fixed text is told: details name hosts and accounts,
+	 * also where an upstream says that the client is to blame. */
+	bool detail = err && err->detail[0] && info->blames == PH_CLIENT &&
+		      info != ph_err_info(PH_E_UPSTREAM_REFUSED);
 
 	ph_buf_puts(out, PH_STR("{\"error\":{\"message\":\""));
 	if (!bare || !detail)
@@ -82,6 +83,16 @@ void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, c
 	put_string_or_null(out, "type", info->type);
 	put_string_or_null(out, "param", err ? err->param : NULL);
 	put_string_or_null(out, "code", info->ocode);
+	ph_buf_puts(out, PH_STR("}}"));
+}
+
+void ph_reply_quote(struct ph_buf *out, const char *message, const char *param, const char *word)
+{
+	ph_buf_puts(out, PH_STR("{\"error\":{\"message\":\""));
+	ph_buf_json(out, ph_str_c(message));
+	ph_buf_puts(out, PH_STR("\",\"type\":\"invalid_request_error\""));
+	put_string_or_null(out, "param", param);
+	put_string_or_null(out, "code", word);
 	ph_buf_puts(out, PH_STR("}}"));
 }
 

@@ -17,8 +17,9 @@ struct ph_upstream {
 	void *closed_arg;
 };
 
-/* One connection to an upstream. The state is the list it stands in: idle ones in their origin's list, busy ones in
- * none, closing ones nowhere but in the count of the pool. Owner: the pool; a busy one is lent to its call. */
+/* One connection to an upstream. The state is the list it stands in: idle ones in their origin's list, busy
+ * ones in none, closing ones nowhere but in the count of the pool. Owner: the pool; a busy one is lent to its
+ * call. */
 struct ph_upconn {
 	struct ph_list node;
 	struct ph_upstream *up;
@@ -26,25 +27,31 @@ struct ph_upconn {
 	struct ph_stream *stream;
 	struct ph_resolve *resolve;
 	struct ph_http *http;
-	struct ph_call *call; /* while busy */
+	struct ph_call *call;  /* while busy */
 	struct ph_timer timer; /* connect deadline; then how long it may idle */
 	struct ph_addrs addrs;
 	int next_addr;
-	bool ready;   /* connected */
-	bool reused;  /* carried a call before */
+	bool ready;  /* connected */
+	bool reused; /* carried a call before */
 	bool closing;
 };
 
 /* pool.c */
-struct ph_upconn *ph_pool_get(struct ph_upstream *u, const struct ph_url *base, bool fresh, struct ph_call *call);
-void ph_pool_put(struct ph_upconn *c);   /* the exchange is complete and the connection may live on */
+struct ph_upconn *ph_pool_get(
+	struct ph_upstream *u, const struct ph_url *base, bool fresh, struct ph_call *call);
+void ph_pool_put(struct ph_upconn *c);     /* the exchange is complete and the connection may live on */
 void ph_upconn_close(struct ph_upconn *c); /* in any state; its call gets no callback */
 
 /* call.c: what a connection tells its call. None of these is called after the call let the connection go. */
 void ph_call_on_ready(struct ph_call *c);
-void ph_call_on_unready(struct ph_call *c, const struct ph_err *err); /* connecting failed; the connection is gone */
+void ph_call_on_unready(
+	struct ph_call *c, const struct ph_err *err); /* connecting failed; the connection is gone */
 void ph_call_on_data(struct ph_call *c, struct ph_str bytes);
 void ph_call_on_eof(struct ph_call *c, int status);
+/* after.c: times to come back, in milliseconds */
+uint64_t ph_after_cap(uint64_t ms);           /* at most 366 days: more is a mistake of the sender */
+uint64_t ph_after_duration(const char *text); /* at the front of text; 0 = none */
+
 extern const struct ph_http_events ph_call_http_events; /* owner: the struct ph_upconn */
 
 #endif
