@@ -655,7 +655,6 @@ static void stream_free(void *obj)
 {
 	struct ph_stream *s = obj;
 
-	drop_queues(s); /* what was pushed after the close */
 	s->tls = ph_tls_conn_free(s->tls);
 	free(s);
 }
@@ -665,7 +664,7 @@ static void on_handle_closed(uv_handle_t *tcp)
 	struct ph_stream *s = tcp->data;
 
 	ph_loop_woke(s->loop);
-	drop_queues(s);
+	drop_queues(s); /* also what was pushed after the close */
 	if (s->on && s->on->on_closed)
 		s->on->on_closed(s->owner);
 	ph_loop_bury(s->loop, s, stream_free);

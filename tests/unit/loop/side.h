@@ -30,6 +30,7 @@ struct side {
 	int drained;
 	int closed;
 	bool calling; /* set by the test around calls that must not call back */
+	bool pause;   /* stops reading when something came */
 	enum side_place close_in;
 	bool close_abort;
 	size_t most_queued;
@@ -88,6 +89,8 @@ static inline void side_on_data(void *owner, struct ph_str bytes)
 	x->bytes += bytes.n;
 	if (x->echo)
 		side_echo(x, bytes);
+	if (x->pause)
+		ph_stream_read(x->s, false);
 	side_close_if(x, IN_DATA);
 }
 

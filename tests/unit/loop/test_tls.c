@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS towards a server made with OpenSSL: what is verified, what is reused, and how connections end. */
+#include <openssl/err.h>
+
 #include "side.h"
 #include "tls_server.h"
 
@@ -222,29 +224,46 @@ static void test_borrowed(void **state)
 	free(bytes);
 }
 
-/* The server speaks first and nobody reads: the bytes wait, and so does what comes behind them. */
+/* Lets the peer finish what it has to say before each turn, so that one read brings all of it. */
+static void connect_slowly(struct scene *c)
+{
+	memset(&c->client, 0, sizeof(c->client));
+	side_connect(&c->client, c->loop, &c->server.addr, c->tls, "localhost");
+	while (!c->client.connected) {
+		ph_loop_turn(c->loop);
+		usleep(20000);
+	}
+	assert_int_equal(c->client.connect_status, 0);
+}
+
+/* The server speaks first and nobody reads: the bytes wait, and so does what comes behind them. With TLS 1.2
+ * they come in one read with the end of the handshake. */
 static void test_held(void **state)
 {
-	struct scene c;
+	static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
 
 	(void)state;
-	scene_open(&c, files.good, TLS_SPEAK, 0);
-	scene_connect(&c, "localhost");
-	turn_for(c.loop, 30);
-	assert_int_equal(c.client.pieces, 0);
-	assert_false(ph_stream_alive(c.client.s)); /* something unread */
-	side_push(&c.client, " again");
-	turn_for(c.loop, 30);
-	assert_int_equal(c.client.pieces, 0);
-	c.client.calling = true;
-	ph_stream_read(c.client.s, true);
-	c.client.calling = false;
-	while (c.client.bytes < 11)
-		turn_for(c.loop, 1);
-	assert_string_equal(c.client.first, "hello again");
-	turn_for(c.loop, 5);
-	assert_true(ph_stream_alive(c.client.s));
-	scene_end(&c);
+	for (size_t i = 0; i < PH_COUNT(versions); i++) {
+		struct scene c;
+
+		scene_open(&c, files.good, TLS_SPEAK, versions[i]);
+		connect_slowly(&c);
+		turn_for(c.loop, 30);
+		assert_int_equal(c.client.pieces, 0);
+		assert_false(ph_stream_alive(c.client.s)); /* something unread */
+		side_push(&c.client, " again");
+		turn_for(c.loop, 30);
+		assert_int_equal(c.client.pieces, 0);
+		c.client.calling = true;
+		ph_stream_read(c.client.s, true);
+		c.client.calling = false;
+		while (c.client.bytes < 11)
+			turn_for(c.loop, 1);
+		assert_string_equal(c.client.first, "hello again");
+		turn_for(c.loop, 5);
+		assert_true(ph_stream_alive(c.client.s));
+		scene_end(&c);
+	}
 }
 
 /* ---- ends ---- */
@@ -282,18 +301,48 @@ static void test_close_notify(void **state)
 /* Everything has arrived, the end with it, before anybody reads. */
 static void test_end_is_held_too(void **state)
 {
-	struct scene c;
+	static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
 
 	(void)state;
-	scene_open(&c, files.good, TLS_NOTIFY, 0);
-	scene_connect(&c, "localhost");
-	turn_for(c.loop, 50);
-	assert_int_equal(c.client.ended + c.client.pieces, 0);
-	ph_stream_read(c.client.s, true);
-	turn_until(c.loop, &c.client.ended);
-	assert_int_equal(c.client.end_status, 0);
-	assert_string_equal(c.client.first, "whole");
-	scene_end(&c);
+	for (size_t i = 0; i < PH_COUNT(versions); i++) {
+		struct scene c;
+
+		scene_open(&c, files.good, TLS_NOTIFY, versions[i]);
+		connect_slowly(&c);
+		turn_for(c.loop, 30);
+		assert_int_equal(c.client.ended + c.client.pieces, 0);
+		ph_stream_read(c.client.s, true);
+		turn_until(c.loop, &c.client.ended);
+		assert_int_equal(c.client.end_status, 0);
+		assert_string_equal(c.client.first, "whole");
+		assert_false(ph_stream_truncated(c.client.s));
+		scene_end(&c);
+	}
+}
+
+/* One read brings the bytes and the end, and the owner pauses at the bytes: the end waits for him. */
+static void test_end_behind_a_pause(void **state)
+{
+	static const enum tls_script scripts[] = {TLS_NOTIFY, TLS_GARBLE};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(scripts); i++) {
+		struct scene c;
+
+		scene_open(&c, files.good, scripts[i], TLS1_2_VERSION);
+		scene_connect(&c, "localhost");
+		usleep(50000);
+		c.client.pause = true;
+		ph_stream_read(c.client.s, true);
+		turn_until(c.loop, &c.client.pieces);
+		turn_for(c.loop, 20);
+		assert_int_equal(c.client.ended, 0);
+		assert_false(ph_stream_alive(c.client.s));
+		ph_stream_read(c.client.s, true);
+		turn_until(c.loop, &c.client.ended);
+		assert_int_equal(c.client.end_status, scripts[i] == TLS_NOTIFY ? 0 : -PH_E_TLS);
+		scene_end(&c);
+	}
 }
 
 static void test_half_close(void **state)
@@ -381,8 +430,34 @@ static void test_close_during_handshake(void **state)
 	}
 }
 
-/* OpenSSL's error queue belongs to the thread: one connection's fault must not become another's. */
+/* OpenSSL's error queue belongs to the thread: what another connection left there must not become our fault.
+ */
 static void test_innocent(void **state)
+{
+	struct scene c;
+
+	(void)state;
+	scene_open(&c, files.good, TLS_ECHO, 0);
+	side_connect(&c.client, c.loop, &c.server.addr, c.tls, "localhost");
+	ph_stream_read(c.client.s, true);
+	for (int i = 0; i < 50; i++) {
+		side_push(&c.client, "x");
+		ERR_raise(ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER);
+		turn_for(c.loop, 1);
+	}
+	while (c.client.bytes < 50) {
+		ERR_raise(ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER);
+		turn_for(c.loop, 0);
+	}
+	assert_int_equal(c.client.connect_status, 0);
+	assert_int_equal(c.client.ended, 0);
+	assert_true(ph_stream_alive(c.client.s));
+	scene_end(&c);
+	ERR_clear_error();
+}
+
+/* And the other way round: a fault of one beside another that goes on. */
+static void test_guilty_beside_innocent(void **state)
 {
 	struct side guilty = {0};
 	struct tls_server plain;
@@ -403,7 +478,6 @@ static void test_innocent(void **state)
 	while (c.client.bytes < 50)
 		turn_for(c.loop, 1);
 	assert_int_equal(c.client.ended, 0);
-	assert_true(ph_stream_alive(c.client.s));
 	side_close(&guilty, false);
 	tls_server_stop(&plain);
 	scene_end(&c);
@@ -506,11 +580,13 @@ int main(void)
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_close_notify),
 		cmocka_unit_test(test_end_is_held_too),
+		cmocka_unit_test(test_end_behind_a_pause),
 		cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_garbled),
 		cmocka_unit_test(test_close_in_every_callback),
 		cmocka_unit_test(test_close_during_handshake),
 		cmocka_unit_test(test_innocent),
+		cmocka_unit_test(test_guilty_beside_innocent),
 		cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_tickets_are_used_once),
 		cmocka_unit_test(test_free_before_stream),

@@ -110,9 +110,11 @@ static void test_same_number_unpaused(void **state)
 	close(old[0]);
 	pair(fresh);
 	assert_int_equal(fresh[0], old[0]);
-	assert_int_equal(arm(&s, loop, fresh[0], PH_WRITABLE, true), 0);
+	assert_int_equal(arm(&s, loop, fresh[0], PH_READABLE, true), 0);
+	turn_for(loop, 5);
+	assert_int_equal(write(fresh[1], "x", 1), 1);
 	turn_until(loop, &s.calls);
-	assert_int_equal(s.events, PH_WRITABLE);
+	assert_int_equal(s.events, PH_READABLE);
 	ph_watch_drop(&s.watch);
 	close(old[1]);
 	close(fresh[0]);
