@@ -150,7 +150,7 @@ static int remove_inside(void *path)
 	return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0;
 }
 
-/* Says what the log's last line says: it is the reason. */
+/* With the last complaint of the log: it is the reason. */
 static int fail_log(const struct ph_embedded_place *p, const char *what, struct ph_err *err)
 {
 	char path[EMBEDDED_PATH_MAX], line[512], last[160] = "";
@@ -160,7 +160,7 @@ static int fail_log(const struct ph_embedded_place *p, const char *what, struct 
 		return -PH_E_CONFIG;
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
-		if (strstr(line, "FATAL") || strstr(line, "error") || strstr(line, "ERROR"))
+		if (strstr(line, "FATAL") || strstr(line, "rror") || strstr(line, "could not"))
 			ph_str_copy(last, sizeof(last), ph_str_trim(ph_str_c(line)));
 	if (f)
 		fclose(f);
@@ -327,7 +327,7 @@ static bool settle(const struct ph_embedded_place *p)
 
 	while (server_pid(p, &ready) != 0 && !ready && ph_clock_ms() < until)
 		sleep_ms(STEP_MS);
-	return ready;
+	return ph_embedded_running(p);
 }
 
 int ph_embedded_start(const struct ph_embedded_place *p, struct ph_err *err)
