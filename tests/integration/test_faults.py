@@ -159,7 +159,9 @@ def test_before_the_first_item_nobody_sees_it(pair, name):
     assert turn.status == 'completed' and turn.text == 'hello'
     assert turn.types.count('response.created') == 1
     turns = pair.upstream.turns()
-    assert len(turns) == 2 and turns[0].target != turns[1].target, [r.target for r in turns]
+    assert len(turns) == 2, [r.target for r in turns]
+    # a connection that was kept and has died says nothing about its account: that one is dialled again, once
+    assert turns[0].target != turns[1].target or name in ('close at once', 'reset at once'), turns[0].target
     assert turns[0].body == turns[1].body
 
 
@@ -195,6 +197,10 @@ AFTER = {
     'reset in the item': cut_after(4, lambda x: x.reset()),
     'end in the item': cut_after(3, lambda x: x.end_stream()),
     'close after a delta': cut_after(5, lambda x: x.close()),
+    'cut in a delta': lambda x: (x.start_stream(), x.chunk(b''.join(raw.events(raw.new_id())[:5])),
+                                 x.chunk(b'event: response.output_text.delta\ndata: {"type":"resp'), x.end_stream()),
+    'cut in the terminal event': lambda x: (x.start_stream(), x.chunk(b''.join(raw.events(raw.new_id()))[:-200]),
+                                            x.end_stream()),
     'close before the terminal event': cut_after(9, lambda x: x.close()),
     'end before the terminal event': cut_after(9, lambda x: x.end_stream()),
     'silence': cut_after(5, lambda x: x.hang()),
@@ -214,8 +220,19 @@ def test_after_the_first_item_there_is_one_end(pair, name):
         assert turn.id == turn.events[0].data['response']['id']
         assert len(pair.upstream.turns()) == 1
         # what failed cannot be continued
+        pair.upstream.known.clear()
         answer = api.post({'model': 'demo', 'input': 'y', 'previous_response_id': turn.id})
         assert answer.status == 400 and answer.error['code'] == 'previous_response_not_found', answer
+
+
+def test_a_terminal_event_without_its_blank_line_counts(pair):
+    """Some clients dispatch it, some do not; ours gets it whole."""
+    pieces = raw.events(raw.new_id())
+    with client(pair) as api:
+        pair.upstream.then(lambda x: x.stream([b''.join(pieces)[:-1]]))
+        turn = api.turn({'model': 'demo', 'input': 'x', 'stream': True})
+        assert turn.status == 'completed'
+        assert api.turn({'model': 'demo', 'input': 'y', 'previous_response_id': turn.id}).status == 'completed'
 
 
 @pytest.mark.parametrize('code', ['usage_limit_reached', 'insufficient_quota', 'server_is_overloaded',

@@ -43,8 +43,6 @@ def api(world):
 def test_health(world):
     for path in ('/livez', '/readyz', '/startupz'):
         assert world.node.admin(path).status == 200
-    page = world.node.admin('/')
-    assert page.status == 200 and world.node.name.encode() in page.body
     assert world.node.admin('/nothing').status == 404
     assert http.once(world.node.admin_url, None, 'POST', '/livez', b'{}').status == 405
 
@@ -73,15 +71,17 @@ def test_metrics_format(world, api):
 
 def test_metrics_keep_count(world, api):
     def counts():
-        return [world.node.metric(*name, **labels) for name, labels in (
-            (('posthouse_turns_total',), {'continuity': 'none'}), (('posthouse_turns_total',), {'continuity': 'replayed'}),
-            (('posthouse_requests_total',), {'code': '4xx'}), (('posthouse_input_tokens_total',), {}))]
+        return [world.node.metric(name, **labels) for name, labels in (
+            ('posthouse_turns_total', {'continuity': 'none', 'outcome': 'completed'}),
+            ('posthouse_turns_total', {'continuity': 'replayed', 'outcome': 'completed'}),
+            ('posthouse_requests_total', {'code': '4xx'}), ('posthouse_input_tokens_total', {}))]
     before = counts()
     first = api.turn({'model': 'demo', 'input': 'x'})
     api.turn({'model': 'demo', 'input': 'y', 'previous_response_id': first.id})
     assert api.post(b'{').status == 400
-    http.eventually(lambda: [b - a for a, b in zip(before, counts())] == [1, 1, 1, 6],
-                    what=lambda: counts())
+    def grown():
+        return [after - start for start, after in zip(before, counts())]
+    http.eventually(lambda: grown() == [1, 1, 1, 6] or time.sleep(0.5), within=5, what='counters: %s' % grown())
 
 
 def test_the_log_of_requests(world, api):
@@ -163,6 +163,7 @@ def test_polling_finds_what_no_notification_told(make_cluster, make_upstream):
     key, node = cluster.key('k1'), cluster.node()
     with http.Client(node.url, key) as api:
         assert api.post({'model': 'demo', 'input': 'x'}).status == 200
+        time.sleep(1.5)  # the first poll only learns where the versions stand
         with psycopg.connect(cluster.postgres.dsn(cluster.database)) as conn:  # a change without NOTIFY
             conn.execute("UPDATE posthouse.accounts SET state = 'paused'")
             conn.execute("UPDATE posthouse.topics SET version = version + 1 WHERE topic = 'accounts'")
@@ -464,7 +465,7 @@ def test_a_newer_schema(make_cluster):
                          '127.0.0.1:%d' % free_port())
     assert status == 1 and '900' in text, text
     done = cluster.cli('migrate', check=False)
-    assert done.returncode == 1 and b'newer' in done.stderr
+    assert done.returncode == 1 and b'too new' in done.stderr
 
 
 def test_unreachable_database(world):
@@ -533,7 +534,6 @@ def test_refusals_of_the_command_line(make_cluster, make_upstream):
     for args in (('key', 'create', 'k1'), ('key', 'revoke', 'nobody'), ('account', 'pause', 'nobody'),
                  ('account', 'show', 'nobody'), ('account', 'remove', 'nobody'),
                  ('account', 'add', 's1', '--kind', 'platform', '--base-url', upstream.url, '--api-key-file', '/dev/null'),
-                 ('account', 'add', 's2', '--kind', 'platform', '--base-url', upstream.url),
                  ('account', 'add', 's2', '--kind', 'platform', '--base-url', upstream.url, '--api-key-file', '/nonexistent'),
                  ('snapshot', 'show', 'resp_x', '--key', 'k1'), ('snapshot', 'chain', 'resp_x', '--key', 'nobody')):
         done = cluster.cli(*args, check=False)
@@ -541,6 +541,7 @@ def test_refusals_of_the_command_line(make_cluster, make_upstream):
         one_line(done.stderr.decode())
     for args in (('account', 'add', 's2', '--kind', 'nonsense', '--base-url', upstream.url),
                  ('account', 'add', 's2', '--kind', 'stateless', '--base-url', 'ftp://x'),
+                 ('account', 'add', 's2', '--kind', 'platform', '--base-url', upstream.url),
                  ('account', 'add', 's2', '--kind', 'stateless'), ('key', 'create', 'k2', '--snapshots', 'some'),
                  ('key', 'create', 'k2', '--expires', 'soon'), ('key', 'create', '')):
         done = cluster.cli(*args, check=False)

@@ -89,6 +89,7 @@ def test_an_expired_certificate(world, make_upstream, authority):
     refused(world, upstream, 'https://localhost:%d/v1' % upstream.port)
 
 
+@pytest.mark.filterwarnings('ignore:ssl.TLSVersion')
 def test_old_versions(world, make_upstream, authority):
     context = authority.context('ancient', 'DNS:localhost')
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
