@@ -42,7 +42,8 @@ class Deployment:
         if user is not None:
             entry = pwd.getpwnam(user)
             os.chown(self.dir, entry.pw_uid, entry.pw_gid)
-            self.as_user = ['runuser', '-u', user, '--']
+            # setpriv becomes the program, so that signals reach it; runuser would stand between
+            self.as_user = ['setpriv', '--reuid=%d' % entry.pw_uid, '--regid=%d' % entry.pw_gid, '--clear-groups']
         self.env = dict(clean_environment(), POSTHOUSE_DATA_DIR=str(self.data), HOME=str(self.dir),
                         ASAN_OPTIONS='detect_leaks=1:exitcode=99')
         self.env.pop('XDG_STATE_HOME', None)
@@ -75,7 +76,6 @@ class Deployment:
             return False
 
     def stop(self, proc, expect=0):
-        # runuser waits for its child and passes the signal on
         proc.send_signal(signal.SIGTERM)
         assert proc.wait(30) == expect, pathlib.Path(proc.log).read_text(encoding='utf-8')[-3000:]
 
