@@ -80,9 +80,9 @@ class Play:
         node = answer.headers.get('x-posthouse-node')
         account = self.account()
         self.faults += not exact or node != name
-        print('  %-6d %-5s %-10s %-9s %-34s %s  %4.0f ms' % (
-            number + 1, node, answer.headers.get('x-posthouse-continuity'), account,
-            'saw %d items of context, %s' % (self.count - 1, 'exact' if exact else 'WRONG'), text, took))
+        print('  %-5d %-5s %-10s  %-8s %5.0f ms  %-31s %s' % (
+            number + 1, node, answer.headers.get('x-posthouse-continuity'), account, took,
+            'saw %d items of context, %s' % (self.count - 1, 'exact' if exact else 'WRONG'), text))
         return account
 
     def change(self, verb, account):
@@ -91,7 +91,7 @@ class Play:
                        stdout=subprocess.DEVNULL)
 
     def run(self):
-        print('\n  turn   node  continuity account   upstream                           the user said')
+        print('\n  turn  node  continuity  account      took  the upstream                    the user said')
         served, away = None, None
         for number in range(len(TURNS)):
             if number == TAKE_AWAY_BEFORE:
