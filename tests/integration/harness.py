@@ -194,14 +194,12 @@ class Node(Process):
         self.port, self.admin_port = free_port(), free_port()
         self.url = 'http://127.0.0.1:%d' % self.port
         self.admin_url = 'http://127.0.0.1:%d' % self.admin_port
-        self.killed = False
         full = dict(cluster.node_env, **env)
         full.update(POSTHOUSE_LISTEN='127.0.0.1:%d' % self.port, POSTHOUSE_NODE_NAME=name,
                     POSTHOUSE_ADMIN_LISTEN='127.0.0.1:%d' % self.admin_port)
         super().__init__(name, [BINARY, 'serve', *args], full, cluster.dir)
 
     def start(self, ready=True):
-        self.killed = False
         self.spawn()
         if ready:
             self.wait_ready()
@@ -235,16 +233,27 @@ class Node(Process):
                 total += float(found.group(3))
         return total
 
+    def workers(self):
+        """Process ids of those that serve; the process that was started watches over them."""
+        with open('/proc/%d/task/%d/children' % (self.pid, self.pid), encoding='ascii') as children:
+            return [int(pid) for pid in children.read().split()]
+
     def fds(self):
-        return len(os.listdir('/proc/%d/fd' % self.pid))
+        return sum(len(os.listdir('/proc/%d/fd' % pid)) for pid in self.workers())
 
     def rss_kib(self):
-        with open('/proc/%d/status' % self.pid, encoding='ascii') as status:
-            return int(re.search(r'VmRSS:\s+(\d+)', status.read()).group(1))
+        total = 0
+        for pid in self.workers():
+            with open('/proc/%d/status' % pid, encoding='ascii') as status:
+                total += int(re.search(r'VmRSS:\s+(\d+)', status.read()).group(1))
+        return total
 
     def kill9(self):
-        self.killed = True
-        super().kill9()
+        """All of it, the worker first: that is where turns are."""
+        for pid in [*self.workers(), self.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.popen.wait(10)
 
     def stop(self, timeout=30, expect=0):
         if not self.running:

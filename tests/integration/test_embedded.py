@@ -82,7 +82,7 @@ class Deployment:
     def close(self):
         for proc in self.procs:
             if proc.poll() is None:
-                proc.kill()
+                proc.kill()  # its worker dies with it
                 proc.wait(10)
         for pid in servers(self.dir):
             os.kill(pid, signal.SIGKILL)

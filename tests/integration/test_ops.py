@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running it: starts and refusals, health, metrics, drain, changes that reach a running node, what is written down."""
 import json
+import os
 import pathlib
 import re
 import signal
@@ -493,6 +494,15 @@ def test_workers(make_cluster, make_upstream):
     http.eventually(lambda: node.metric('posthouse_turns_total') == n + 1)
     before = [node.metric('posthouse_turns_total') for _ in range(10)]
     assert before == sorted(before)
+    # one is killed: the other goes on serving, a new one takes its place, no counter runs backwards
+    killed = node.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    http.eventually(lambda: len(node.workers()) == 2 and killed not in node.workers(), within=10)
+    node.wait_ready()
+    for _ in range(20):
+        with http.Client(node.url, key) as api:
+            api.turn({'model': 'demo', 'input': 'x'})
+    assert node.metric('posthouse_turns_total') >= before[-1] + 20
 
 
 # ---- the command line ----
