@@ -7,7 +7,7 @@
 
 #include "upstream_priv.h"
 
-#define HEAD_MAX     (128 * 1024)
+#define HEAD_MAX     (256 * 1024) /* more than a client's head, a secret and an account's own lines */
 #define ABANDONED_MS 1000
 #define COPY_MAX     (16 * 1024) /* bodies up to this size travel with the head in one piece */
 
@@ -26,6 +26,7 @@ struct ph_call {
 	struct body *body;         /* a large one, until it was written */
 	struct ph_timer abandoned; /* runs once nobody listens any more */
 	struct ph_defer started;   /* tells the owner about a pooled connection, which is ready at once */
+	bool large;                /* the body is borrowed by the stream, which tells when it was written */
 	bool body_pushed;
 	bool no_answer_body;
 	bool answered; /* a byte of the answer came */
@@ -96,6 +97,27 @@ static void end(struct ph_call *c, int status, const struct ph_err *err)
 
 /* ---- sending ---- */
 
+/* False: the owner ended the call. */
+static bool start(struct ph_call *c)
+{
+	/* The kernel takes small requests at once. */
+	return tell(c, c->events->on_connected) && (c->large || tell(c, c->events->on_sent));
+}
+
+static void on_started(void *arg)
+{
+	(void)!start(arg);
+}
+
+/* What comes in the same turn of the loop must not overtake the news that the call began. */
+static bool start_first(struct ph_call *c)
+{
+	if (ph_list_empty(&c->started.node))
+		return true;
+	ph_defer_cancel(&c->started);
+	return start(c);
+}
+
 static void on_body_written(void *arg)
 {
 	struct body *b = arg;
@@ -105,7 +127,8 @@ static void on_body_written(void *arg)
 	if (!c)
 		return;
 	c->body = NULL;
-	tell(c, c->events->on_sent);
+	if (start_first(c))
+		tell(c, c->events->on_sent);
 }
 
 static void send_request(struct ph_call *c)
@@ -123,19 +146,10 @@ static void send_request(struct ph_call *c)
 	c->progress_ms = ph_loop_now_ms(c->up->loop);
 }
 
-static void on_started(void *arg)
-{
-	struct ph_call *c = arg;
-	bool small = !c->body; /* the kernel takes it at once */
-
-	if (tell(c, c->events->on_connected) && small)
-		tell(c, c->events->on_sent);
-}
-
 void ph_call_on_ready(struct ph_call *c)
 {
 	send_request(c);
-	on_started(c);
+	(void)!start(c);
 }
 
 void ph_call_on_unready(struct ph_call *c, const struct ph_err *err)
@@ -171,6 +185,7 @@ static void take_body(struct ph_call *c, struct ph_buf *from)
 		ph_buf_deinit(from);
 		return;
 	}
+	c->large = true;
 	c->body = ph_alloc(sizeof *c->body);
 	c->body->call = c;
 	c->body->buf = *from;
@@ -278,7 +293,7 @@ static void on_head(void *owner, const struct ph_head *head)
 	if (c && !c->over)
 		c->events->on_head(c->owner, head);
 	if (c && !c->over)
-		c->keep = head->keep_alive;
+		c->keep = head->keep_alive && !head->upgrade;
 }
 
 static void on_body(void *owner, struct ph_str bytes)
@@ -306,10 +321,13 @@ static int dropped(const struct ph_call *c)
 
 void ph_call_on_data(struct ph_call *c, struct ph_str bytes)
 {
-	struct ph_http *http = c->conn->http;
 	struct ph_err err = {0};
+	struct ph_http *http;
 	long used;
 
+	if (!start_first(c))
+		return;
+	http = c->conn->http;
 	c->answered = true;
 	c->progress_ms = ph_loop_now_ms(c->up->loop);
 	c->busy = true;
@@ -339,6 +357,11 @@ void ph_call_on_eof(struct ph_call *c, int status)
 	struct ph_err err = {0};
 	int rc;
 
+	if (!start_first(c))
+		return;
+	/* TLS that ends without saying so may have been cut: no proof of a body that only ends so. */
+	if (ph_stream_truncated(c->conn->stream))
+		status = -PH_E_CLOSED;
 	c->busy = true;
 	rc = status == 0 ? ph_http_finish(c->conn->http) : -PH_E_CLOSED;
 	c->busy = false;
