@@ -219,23 +219,29 @@ static void on_logged(void *arg, int status)
 	(void)status;
 }
 
+static const char *outcome_of(enum ph_terminal ended)
+{
+	if (ended == PH_TERMINAL_FAILED)
+		return "failed";
+	return ended == PH_TERMINAL_INCOMPLETE ? "incomplete" : "completed";
+}
+
 static int commit_start(struct ph_request *r)
 {
 	bool finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
 	bool keep = finished && ph_record_keeps(r);
+	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
+	bool owned = r->relay.ended != PH_TERMINAL_FAILED && r->account->kind == PH_PLATFORM && r->body.store;
 
 	ph_account_worked(r->account);
-	if (r->relay.ended == PH_TERMINAL_FAILED)
-		r->outcome = "failed";
-	else
-		r->outcome = r->relay.ended == PH_TERMINAL_INCOMPLETE ? "incomplete" : "completed";
-	if (!keep) {
+	r->outcome = outcome_of(r->relay.ended);
+	if (!keep && !owned) {
 		ph_record_commit(r, false, on_logged);
 		release(r);
 		return 1;
 	}
 	r->pending_commit = 1;
-	ph_record_commit(r, true, on_committed);
+	ph_record_commit(r, keep, on_committed);
 	ph_timer_start(&r->timer, COMMIT_MS);
 	return 0;
 }
