@@ -54,7 +54,7 @@ static struct ph_embedded *join(const char *dir)
 
 static const char *inside(const char *dir, const char *name)
 {
-	static char path[4][512];
+	static char path[4][1024];
 	static unsigned turn;
 	char *p = path[turn++ % 4];
 
