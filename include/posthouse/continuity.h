@@ -21,6 +21,7 @@ enum {
 	PH_TURN_NO_OUTPUT = 64,
 };
 
+#define PH_ITEMS_MAX       100000 /* of a conversation that has to be compared item by item */
 #define PH_HOPS_MAX        4096
 #define PH_RESPONSE_ID_MAX 256
 
@@ -101,8 +102,8 @@ struct ph_bound {
 /*
  * Writes the chain's items, oldest first, then those of the new input that the chain does not hold already,
  * separated by commas, without brackets. Items that `target` minted go out byte for byte; others are made
- * neutral. new_items: the inside of the request's input array. 0, -PH_E_CHAIN_TOO_LARGE (out is full),
- * -PH_E_ACCOUNT_BOUND (bound is set).
+ * neutral. new_items: the inside of the request's input array. 0, -PH_E_CHAIN_TOO_LARGE (out is full, or
+ * there are more than PH_ITEMS_MAX items to compare), -PH_E_ACCOUNT_BOUND (bound is set).
  */
 int ph_chain_replay(const struct ph_chain *chain, const struct ph_target *target, struct ph_str new_items,
 	struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
@@ -112,30 +113,31 @@ int ph_items_strip_reasoning(struct ph_str items, struct ph_buf *out) PH_WARN_UN
 
 /* One pass over a list of items (the inside of an array that was validated). */
 struct ph_items_facts {
-	size_t count;
 	bool output_like; /* an assistant message, a call, reasoning: things that upstream makes */
-	bool reasoning;   /* reasoning or compaction items */
 	bool references;  /* item_reference */
-	bool files;       /* may name files or containers */
 };
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret);
 
-/* Ids that the list's item_references name, at most max; decoded into the arena. Returns how many there are,
- * or a negative code where one is no string (-PH_E_PARAM_BAD). */
+/* Ids that the list's item_references name, decoded into the arena. Returns how many there are, or
+ * -PH_E_PARAM_BAD: one is no string, or comes twice in its item, or there are more than max. */
 int ph_items_references(
 	struct ph_str items, struct ph_arena *a, struct ph_str *ret, size_t max) PH_WARN_UNUSED;
 
 struct ph_found_item {
 	struct ph_str id;
-	struct ph_str item; /* its bytes */
+	struct ph_str item; /* its bytes; empty where only its account has them */
 	int64_t account;
 	bool stored; /* that account keeps it */
 };
-/* Replaces item_references by the items that they name. target NULL: all of them (what is stored). Else a
- * reference that the target can resolve itself stays, and items of other accounts are made neutral.
- * -PH_E_ITEM_UNKNOWN, -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
+/* Replaces item_references by the items that they name. A reference that the target can resolve itself stays,
+ * and items of other accounts are made neutral. target NULL: all of them as they were made, which is fit for
+ * no account but their own. -PH_E_ITEM_UNKNOWN, -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
 int ph_items_dereference(struct ph_str items, const struct ph_found_item *table, size_t n,
 	const struct ph_target *target, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
+/* The same for what is stored of a turn: no reference stays that can be replaced. served: the account that
+ * the turn is booked to, which will be sent these items again as they are. */
+int ph_items_resolve(struct ph_str items, const struct ph_found_item *table, size_t n,
+	const struct ph_target *served, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
 
 /* Reads the items that a scope knows by these ids. cb gets a table that is valid during the call. */
 struct ph_items_read;

@@ -114,23 +114,23 @@ static void add_run(struct ph_chain *chain, struct ph_chain_run run)
 		chain->runs[chain->run_count++] = run;
 }
 
-/* The context that a self-contained row holds before its own turn. */
-static int add_folded(struct ph_chain *chain, struct ph_str text, struct ph_str input, size_t rows_left,
-	struct ph_str *ret_own)
+/* The context that a self-contained row holds before its own turn. It is the oldest row: nothing is there
+ * yet. */
+static int add_folded(struct ph_chain *chain, struct ph_str context, size_t rows)
 {
-	struct ph_chain_run *runs, *all;
+	struct ph_chain_run *runs;
 	size_t n;
-	int rc = ph_runs_read(text, input, &chain->arena, &runs, &n);
+	int rc = ph_runs_read(context, &chain->arena, &runs, &n);
 
+	if (rc == 0 && chain->run_count)
+		rc = -PH_E_INTERNAL;
 	if (rc)
 		return rc;
-	all = ph_arena_alloc(&chain->arena, (n + 2 * rows_left) * sizeof *all);
-	if (!all)
+	chain->runs = ph_arena_alloc(&chain->arena, (n + 2 * rows) * sizeof *chain->runs);
+	if (!chain->runs)
 		return -PH_E_CHAIN_TOO_LARGE;
-	chain->runs = all;
-	for (size_t i = 0; i + 1 < n; i++)
+	for (size_t i = 0; i < n; i++)
 		add_run(chain, runs[i]);
-	*ret_own = runs[n - 1].items;
 	return 0;
 }
 
@@ -139,13 +139,15 @@ static int add_row(struct ph_chain *chain, int row)
 	const struct ph_pg_result *r = chain->rows;
 	int64_t account = ph_pg_int(r, row, ACCOUNT), codec = ph_pg_int(r, row, CODEC);
 	int flags = (int)ph_pg_int(r, row, FLAGS);
-	struct ph_str input, output;
+	struct ph_str context, input, output;
 	int rc = ph_body_decode(&chain->arena, codec, ph_pg_str(r, row, INPUT), &input);
 
 	if (rc == 0)
 		rc = ph_body_decode(&chain->arena, codec, ph_pg_str(r, row, OUTPUT), &output);
 	if (rc == 0 && flags & PH_TURN_SELF)
-		rc = add_folded(chain, ph_pg_str(r, row, RUNS), input, (size_t)row + 1, &input);
+		rc = ph_body_decode(&chain->arena, codec, ph_pg_str(r, row, RUNS), &context);
+	if (rc == 0 && flags & PH_TURN_SELF)
+		rc = add_folded(chain, context, (size_t)row + 1);
 	if (rc)
 		return rc;
 	add_run(chain,
@@ -154,7 +156,8 @@ static int add_row(struct ph_chain *chain, int row)
 	return 0;
 }
 
-static int add_rows(struct ph_chain *chain)
+/* The database has bounded what is stored; packed rows may hold more. */
+static int add_rows(struct ph_chain *chain, uint64_t max_bytes)
 {
 	int rows = ph_pg_rows(chain->rows);
 	int rc = 0;
@@ -162,9 +165,9 @@ static int add_rows(struct ph_chain *chain)
 	chain->runs = ph_arena_alloc(&chain->arena, 2 * (size_t)rows * sizeof *chain->runs);
 	if (!chain->runs)
 		return -PH_E_CHAIN_TOO_LARGE;
-	for (int row = rows - 1; rc == 0 && row >= 0; row--)
+	for (int row = rows - 1; rc == 0 && row >= 0 && chain->bytes <= max_bytes; row--)
 		rc = add_row(chain, row);
-	return rc;
+	return rc == 0 && chain->bytes > max_bytes ? -PH_E_CHAIN_TOO_LARGE : rc;
 }
 
 static struct ph_chain *chain_of(struct ph_continuity *c, struct ph_pg_result *r)
@@ -185,7 +188,7 @@ static struct ph_chain *chain_of(struct ph_continuity *c, struct ph_pg_result *r
 	chain->until = (int32_t)ph_pg_int(r, 0, UNTIL);
 	if (chain->status != PH_CHAIN_OK)
 		return chain;
-	rc = add_rows(chain);
+	rc = add_rows(chain, c->max_bytes);
 	if (rc)
 		chain->status = rc == -PH_E_CHAIN_TOO_LARGE ? PH_CHAIN_TOO_LARGE : PH_CHAIN_BROKEN;
 	return chain;

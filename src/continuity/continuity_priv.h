@@ -5,6 +5,8 @@
 #include "posthouse/continuity.h"
 #include "posthouse/json.h"
 
+#define PH_ITEM_ID_MAX 512 /* longer ids are neither indexed nor looked for */
+
 /* Owner: the node. */
 struct ph_continuity {
 	struct ph_loop *loop;
@@ -16,59 +18,131 @@ struct ph_continuity {
 /* Consecutive items of one origin. */
 struct ph_chain_run {
 	struct ph_str items; /* comma-joined */
-	int64_t account;     /* whose turn they came with */
+	int64_t account;     /* whose turn they came with; 0: the request's own */
 	bool minted;         /* made by that account, not by the client */
 	bool stored;         /* and kept there */
 	bool outputs;        /* client's items that look like output: the history may have been sent along */
 };
 
-/* items.c: what is read of one item, without understanding it. */
-enum { PH_ITEM_TYPE, PH_ITEM_ID, PH_ITEM_ROLE, PH_ITEM_STATUS, PH_ITEM_ENCRYPTED, PH_ITEM_CONTENT, PH_ITEM_NR };
+/* ---- items.c: what is read of one item, without understanding it ---- */
+enum {
+	PH_ITEM_TYPE,
+	PH_ITEM_ID,
+	PH_ITEM_ROLE,
+	PH_ITEM_STATUS,
+	PH_ITEM_CONTENT,
+	PH_ITEM_CALL_ID,
+	PH_ITEM_NAME,
+	PH_ITEM_ARGUMENTS,
+	PH_ITEM_INPUT,
+	PH_ITEM_OUTPUT,
+	PH_ITEM_ENCRYPTED,
+	PH_ITEM_APPROVAL, /* approval_request_id */
+	PH_ITEM_NR
+};
 struct ph_item {
 	struct ph_str bytes;
-	struct ph_json_member m[PH_ITEM_NR];
+	struct ph_str m[PH_ITEM_NR]; /* values with their quotes; the last one where a member comes twice */
+	bool reference;              /* it may be read as an item_reference */
+	bool twice;                  /* its type or its id comes twice: readers disagree on which counts */
 };
-bool ph_item_look(struct ph_str bytes, struct ph_item *ret);
+bool ph_item_look(struct ph_str bytes, struct ph_item *ret); /* false if it is no object */
+enum ph_json_kind ph_item_kind(const struct ph_item *it, int member);
 bool ph_item_is(const struct ph_item *it, struct ph_str type);
-bool ph_item_is_reference(const struct ph_item *it);
 bool ph_item_output_like(const struct ph_item *it);
-/* The next item of a comma-joined list. */
-bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret);
-int ph_items_append(struct ph_buf *out, struct ph_str items); /* with a comma where one is due */
+bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret); /* of a comma-joined list */
+int ph_items_append(struct ph_buf *out, struct ph_str items);            /* with a comma where one is due */
+/* The object without the members of these names, wherever they stand; all other bytes as they are. */
+void ph_item_without(struct ph_buf *out, struct ph_str object, const struct ph_str *names, size_t count);
 
-/* neutralise.c: one item for an account that did not make it. 1 = written, 0 = dropped, or -PH_E_ACCOUNT_BOUND. */
-int ph_item_neutralise(struct ph_str item, const struct ph_chain_run *run, const struct ph_target *target,
-	struct ph_buf *out, struct ph_bound *bound);
-/* The same for a list. */
-int ph_items_neutralise(const struct ph_chain_run *run, const struct ph_target *target, struct ph_buf *out,
-	struct ph_bound *bound);
-/* The owner's own items: as they are, but for reasoning that nobody kept. */
-int ph_items_own(const struct ph_chain_run *run, struct ph_buf *out);
+/* ---- bound.c: what an item names that only one account can read, at any depth ---- */
+enum {
+	PH_NAMES_FILE = 1, /* or a container, a vector store, a skill */
+	PH_NAMES_CIPHERTEXT = 2,
+};
+int ph_item_names(struct ph_str json);
+/* Behind the string whose opening quote stands at `at`. */
+size_t ph_string_end(struct ph_str json, size_t at);
 
-/* overlap.c: cuts from the front of `items` what the context's end holds already. */
+/* ---- fingerprint.c ---- */
+/* Of a JSON string's text, however it is escaped. */
+uint64_t ph_text_hash(struct ph_str value, uint64_t seed);
+/* Of what makes two items the same: type, call_id, name, arguments, input, output, role, content text. */
+uint64_t ph_item_substance(const struct ph_item *it);
+
+/* ---- map.c: 64-bit hashes to numbers ---- */
+struct ph_map {
+	struct ph_map_slot *v;
+	size_t n, cap; /* cap is a power of two */
+};
+void ph_map_deinit(struct ph_map *m);
+/* The value's place, valid until the next call; a new key's value is 0. */
+uint64_t *ph_map_at(struct ph_map *m, uint64_t key);
+uint64_t ph_map_get(const struct ph_map *m, uint64_t key); /* 0 if the key is not there */
+
+/* ---- pairs.c: which calls were answered. Looks only once it is asked. Owner: one replay. ---- */
+struct ph_pairs {
+	const struct ph_chain *chain;
+	struct ph_str new_items;
+	struct ph_map answers;
+	bool looked;
+};
+void ph_pairs_init(struct ph_pairs *p, const struct ph_chain *chain, struct ph_str new_items);
+void ph_pairs_deinit(struct ph_pairs *p);
+bool ph_pairs_answered(struct ph_pairs *p, struct ph_str call_id); /* by the chain or by the new items */
+bool ph_pairs_settled(struct ph_pairs *p, struct ph_str approval_request_id); /* by the chain */
+
+/* ---- neutralise.c ---- */
+
+/* Items on their way to an account. */
+struct ph_transfer {
+	const struct ph_target *target;
+	struct ph_buf *out;
+	struct ph_bound *bound;
+	struct ph_pairs *pairs; /* of the chain that the items stand in; NULL: they come alone */
+	bool orphaned;          /* reasoning was left out: the id of the item behind it goes too */
+};
+/* Of another account: made neutral. 0, -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
+int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run) PH_WARN_UNUSED;
+/* Minted by the target: as they are, but for what it gives and does not take back. */
+int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run) PH_WARN_UNUSED;
+
+/* ---- overlap.c: the items so far, to compare what a client sends with. Owner: one replay. ---- */
 struct ph_context;
 struct ph_context *ph_context_new(void);
-struct ph_context *ph_context_free(struct ph_context *c);
-/* Appends the run to the context, less the overlap. *ret: what is left of it, in the context's memory. */
-int ph_context_add(struct ph_context *c, const struct ph_chain_run *run, struct ph_chain_run *ret);
-bool ph_context_has_outputs(const struct ph_context *c);
+struct ph_context *ph_context_free(struct ph_context *c); /* returns NULL */
+/*
+ * Appends the run, less what the context holds already. *ret: what is left of it, in pieces of one origin
+ * each (a client may send items that an account of this chain made); valid until the next call.
+ * -PH_E_CHAIN_TOO_LARGE above PH_ITEMS_MAX items.
+ */
+int ph_context_add(struct ph_context *c, const struct ph_chain_run *run, const struct ph_chain_run **ret,
+	size_t *ret_n) PH_WARN_UNUSED;
 
-/* replay.c: provenance of a self-contained row, "[[account,count,minted,stored],...]", and back. */
+/* ---- provenance.c: the context of a self-contained row, and where its items came from ---- */
 int ph_runs_write(const struct ph_chain *chain, struct ph_buf *out) PH_WARN_UNUSED;
-int ph_runs_read(struct ph_str text, struct ph_str items, struct ph_arena *a, struct ph_chain_run **ret, size_t *ret_n)
-	PH_WARN_UNUSED;
+/* The items stay in the context's bytes. -PH_E_INTERNAL if it is no such context, -PH_E_CHAIN_TOO_LARGE. */
+int ph_runs_read(
+	struct ph_str context, struct ph_arena *a, struct ph_chain_run **ret, size_t *ret_n) PH_WARN_UNUSED;
 
-/* snapshot_store.c: the SQL. */
+/* ---- snapshot_store.c: the SQL ---- */
 struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t scope, struct ph_str id,
 	const int64_t *forward, size_t forward_count, ph_pg_cb cb, void *arg);
-struct ph_pg_call *ph_snapshot_store_read(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
-struct ph_pg_call *ph_snapshot_store_hide(struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
-struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n,
-	ph_pg_cb cb, void *arg);
-enum { PH_COMMIT_PARAMS = 39 };
-void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_snapshot_store_read(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_snapshot_store_hide(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_snapshot_store_items(
+	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_pg_cb cb, void *arg);
+enum {
+	PH_COMMIT_PARAMS = 39
+};
+void ph_snapshot_store_commit(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg);
 
-/* snapshot.c: a stored body, decoded where it is packed. -PH_E_INTERNAL if it cannot be read. */
-int ph_body_decode(struct ph_arena *a, int64_t codec, struct ph_str stored, struct ph_str *ret) PH_WARN_UNUSED;
+/* ---- snapshot.c ---- */
+/* A stored body, unpacked where it is packed. -PH_E_INTERNAL if it cannot be read, -PH_E_CHAIN_TOO_LARGE. */
+int ph_body_decode(
+	struct ph_arena *a, int64_t codec, struct ph_str stored, struct ph_str *ret) PH_WARN_UNUSED;
 
 #endif

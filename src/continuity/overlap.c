@@ -1,234 +1,334 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * History that a client sends together with an anchor counts once. The context so far is kept as a list of
- * items with two fingerprints each, id and substance; new items are compared with its end, and what stands
- * there already is cut.
+ * History that a client sends together with an anchor counts once. The context so far is kept as the
+ * substance of its items; new items are compared with its end, and what stands there already is cut.
  *
- * Rules (handbook, continuity 4.4): the longest k such that the last k items of the context equal the first k
- * of the new ones. Reasoning is skipped on both sides; developer items that a client slips between are
- * skipped in the match and kept. The cut counts only if the run holds an item that upstream made, or is the
- * whole context with more behind it: a user may say the same short thing twice.
+ * What is cut (handbook, continuity 4.4): the longest beginning of the new items that is the end of the
+ * context, if it holds an item that upstream made; or the whole context, with more behind it. A user may say
+ * the same short thing twice, so the user's words alone are never cut from the end. Reasoning does not count
+ * in the comparison; neither do developer items, which clients slip in and leave out, but those that are new
+ * are kept. Two single items are cut besides, which would be refused for being there twice: reasoning that
+ * the context holds, and a call that it holds and waits for an answer to.
+ *
+ * All of it takes time in proportion to the new items, also where they all look alike: a chain of thousands
+ * of turns may hold the history in each.
  */
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "continuity_priv.h"
-#include "posthouse/crypt.h"
 
-struct entry {
-	uint64_t id;        /* 0 = none */
-	uint64_t substance; /* type, call_id, name, arguments, output, role and text */
-	bool output_like;
-	bool developer;
-	bool reasoning;
+enum {
+	SEED_ID = 31,
+	SEED_CALL,
 };
 
-/* Owner: one replay. */
-struct ph_context {
-	struct entry *v;
+struct item {
+	struct ph_str bytes;
+	uint64_t substance;
+	uint64_t id, call; /* hashes; 0: none */
+	bool output_like, developer, reasoning, is_call, is_output;
+	bool cut;
+	const struct ph_chain_run *maker; /* the run in which an account made an item of that id, or NULL */
+};
+
+struct items {
+	struct item *v;
 	size_t n, cap;
-	bool outputs;
-	struct ph_arena arena; /* items that were left of an overlap */
+};
+
+/* Numbers that grow in step. */
+struct line {
+	uint64_t *substance;
+	bool *output_like;
+	size_t n, cap;
+};
+
+/* An id that an account made in this chain. */
+struct known {
+	uint64_t substance;
+	struct ph_chain_run maker; /* its items are not used */
+};
+
+struct ph_context {
+	struct line all;    /* but for reasoning */
+	struct line spoken; /* but for developer items as well */
+	size_t tail;        /* all[tail..] are developer items behind the last spoken one */
+	struct ph_map ids;  /* -> place in known, + 1 */
+	struct known *known;
+	size_t known_n, known_cap;
+	struct ph_map developers; /* their substances */
+	struct ph_map calls;      /* call_id -> substance of the call, 0 once it was answered */
+	size_t count;
+	struct items fresh; /* of the run that is being added */
+	struct ph_chain_run *pieces;
+	size_t piece_n, piece_cap;
 };
 
 struct ph_context *ph_context_new(void)
 {
-	struct ph_context *c = ph_alloc(sizeof *c);
-
-	ph_arena_init(&c->arena, SIZE_MAX);
-	return c;
+	return ph_alloc(sizeof(struct ph_context));
 }
 
 struct ph_context *ph_context_free(struct ph_context *c)
 {
-	ph_arena_deinit(&c->arena);
-	free(c->v);
+	free(c->all.substance);
+	free(c->all.output_like);
+	free(c->spoken.substance);
+	free(c->spoken.output_like);
+	free(c->known);
+	free(c->fresh.v);
+	free(c->pieces);
+	ph_map_deinit(&c->ids);
+	ph_map_deinit(&c->developers);
+	ph_map_deinit(&c->calls);
 	free(c);
 	return NULL;
 }
 
-bool ph_context_has_outputs(const struct ph_context *c)
+/* Room for one more. */
+static void *room(void *v, size_t n, size_t *cap, size_t size)
 {
-	return c->outputs;
+	if (n < *cap)
+		return v;
+	*cap = *cap ? 2 * *cap : 32;
+	return ph_realloc(v, *cap * size);
 }
 
-/* ---- fingerprints ---- */
+/* ---- reading the new items ---- */
 
-static uint64_t mix(uint64_t h, const char *s, size_t n)
+static uint64_t hash_or_none(struct ph_str value, uint64_t seed)
 {
-	return ph_hash64(ph_str(s, n), h);
+	return ph_json_kind(value) == PH_JSON_STRING ? ph_text_hash(value, seed) | 1 : 0;
 }
 
-/* A value by its substance: strings as text, arrays of parts by the text of each, the rest as printed. */
-static uint64_t mix_value(uint64_t h, const json_t *v)
+static struct item item_of(struct ph_str bytes)
 {
-	const json_t *part, *text;
-	size_t i;
-	char *printed;
-
-	if (!v || json_is_null(v))
-		return mix(h, "", 0);
-	if (json_is_string(v))
-		return mix(h, json_string_value(v), json_string_length(v));
-	if (json_is_array(v)) {
-		json_array_foreach(v, i, part)
-		{
-			text = json_object_get(part, "text");
-			h = mix_value(h, text ? text : part);
-		}
-		return h;
-	}
-	printed = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-	if (printed)
-		h = mix(h, printed, strlen(printed));
-	free(printed);
-	return h;
-}
-
-static uint64_t substance(struct ph_str item)
-{
-	static const char *const members[] = {
-		"call_id", "name", "arguments", "input", "output", "role", "content"};
-	json_t *j = json_loadb(item.p, item.n, JSON_ALLOW_NUL, NULL);
-	const char *type = json_string_value(json_object_get(j, "type"));
-	uint64_t h;
-
-	if (!j)
-		return mix(1, item.p, item.n); /* what jansson does not read equals only itself */
-	h = mix(2, type ? type : "message", strlen(type ? type : "message"));
-	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-		h = mix_value(h, json_object_get(j, members[i]));
-	json_decref(j);
-	return h;
-}
-
-static struct entry entry_of(struct ph_str item)
-{
-	struct entry e = {0, 0, false, false, false};
+	struct item i = {.bytes = bytes};
 	struct ph_item it;
 
-	if (ph_item_look(item, &it)) {
-		if (it.m[PH_ITEM_ID].kind == PH_JSON_STRING)
-			e.id = mix(3, it.m[PH_ITEM_ID].value.p, it.m[PH_ITEM_ID].value.n) | 1;
-		e.output_like = ph_item_output_like(&it);
-		e.reasoning = ph_item_is(&it, PH_STR("reasoning"));
-		e.developer = it.m[PH_ITEM_ROLE].kind == PH_JSON_STRING &&
-			      (ph_json_text_is(it.m[PH_ITEM_ROLE].value, PH_STR("developer")) ||
-				      ph_json_text_is(it.m[PH_ITEM_ROLE].value, PH_STR("system")));
+	if (!ph_item_look(bytes, &it)) {
+		i.substance = ph_text_hash(bytes, 0);
+		return i;
 	}
-	e.substance = substance(item);
-	return e;
+	i.substance = ph_item_substance(&it);
+	i.id = hash_or_none(it.m[PH_ITEM_ID], SEED_ID);
+	i.call = hash_or_none(it.m[PH_ITEM_CALL_ID], SEED_CALL);
+	i.output_like = ph_item_output_like(&it);
+	i.reasoning = ph_item_is(&it, PH_STR("reasoning"));
+	i.developer = ph_json_text_is(it.m[PH_ITEM_ROLE], PH_STR("developer")) ||
+		      ph_json_text_is(it.m[PH_ITEM_ROLE], PH_STR("system"));
+	i.is_call = i.call && ph_str_ends(it.m[PH_ITEM_TYPE], PH_STR("_call\""));
+	i.is_output = i.call && ph_str_ends(it.m[PH_ITEM_TYPE], PH_STR("_output\""));
+	return i;
 }
 
-static bool same(const struct entry *a, const struct entry *b)
+/* The same id is the same item, whatever became of the rest. Clients' own ids may be anything. */
+static void recognise(const struct ph_context *c, struct item *i)
 {
-	return (a->id && a->id == b->id) || a->substance == b->substance;
+	uint64_t place = i->id ? ph_map_get(&c->ids, i->id) : 0;
+
+	if (!place)
+		return;
+	i->substance = c->known[place - 1].substance;
+	i->maker = &c->known[place - 1].maker;
+}
+
+static void read_fresh(struct ph_context *c, const struct ph_chain_run *run)
+{
+	struct items *f = &c->fresh;
+	struct ph_str bytes;
+
+	f->n = 0;
+	for (size_t at = 0; ph_items_next(run->items, &at, &bytes) && c->count + f->n <= PH_ITEMS_MAX;) {
+		f->v = room(f->v, f->n, &f->cap, sizeof *f->v);
+		f->v[f->n] = item_of(bytes);
+		if (!run->minted)
+			recognise(c, &f->v[f->n]);
+		f->n++;
+	}
 }
 
 /* ---- the match ---- */
 
-static void push(struct entry **v, size_t *n, size_t *cap, struct entry e)
-{
-	if (*n == *cap) {
-		*cap = *cap ? 2 * *cap : 32;
-		*v = ph_realloc(*v, *cap * sizeof **v);
-	}
-	(*v)[(*n)++] = e;
-}
-
-struct fresh {
-	struct entry *v;
-	struct ph_str *bytes;
-	size_t n, cap;
-};
-
-static void read_fresh(struct fresh *f, struct ph_str items)
-{
-	struct ph_str item;
-
-	for (size_t at = 0; ph_items_next(items, &at, &item);) {
-		push(&f->v, &f->n, &f->cap, entry_of(item));
-		f->bytes = ph_realloc(f->bytes, f->cap * sizeof *f->bytes);
-		f->bytes[f->n - 1] = item;
-	}
-}
-
-/* How many of the new items the context's entries from `from` on cover, or 0 if they do not match to the end.
+/*
+ * The longest beginning of p that t ends with (Knuth, Morris and Pratt). fail[i]: the longest beginning of p
+ * that p[..i] ends with and is not all of it.
  */
-static size_t match_from(const struct ph_context *c, size_t from, const struct fresh *f, bool *ret_output)
+static size_t common(const uint64_t *p, size_t p_n, const uint64_t *t, size_t t_n)
 {
+	size_t *fail = ph_alloc((p_n + 1) * sizeof *fail), k = 0;
+
+	for (size_t i = 1; i < p_n; i++) {
+		while (k && p[i] != p[k])
+			k = fail[k - 1];
+		k += p[i] == p[k];
+		fail[i] = k;
+	}
+	k = 0;
+	for (size_t i = t_n > p_n ? t_n - p_n : 0; p_n && i < t_n; i++) {
+		while (k && p[k] != t[i])
+			k = fail[k - 1];
+		k += p[k] == t[i];
+	}
+	free(fail);
+	return k;
+}
+
+/* How many of the new items a match of `spoken` ones takes, with the context's last developer items if they
+ * follow. */
+static size_t taken(const struct ph_context *c, size_t spoken)
+{
+	const struct items *f = &c->fresh;
 	size_t i = 0;
 
-	*ret_output = false;
-	for (size_t k = from; k < c->n; k++) {
-		if (c->v[k].reasoning)
-			continue;
-		while (i < f->n && !same(&c->v[k], &f->v[i]) && (f->v[i].developer || f->v[i].reasoning))
-			i++;
-		if (i == f->n || !same(&c->v[k], &f->v[i]))
-			return 0;
-		*ret_output |= c->v[k].output_like;
-		i++;
-	}
+	for (size_t k = 0; k < spoken; i++)
+		k += !f->v[i].developer && !f->v[i].reasoning;
+	for (size_t k = c->tail; k < c->all.n && i < f->n && f->v[i].developer; k++)
+		i += f->v[i].substance == c->all.substance[k];
 	return i;
 }
 
-static size_t overlap(const struct ph_context *c, const struct fresh *f)
+/* The end of the context, if upstream made something of it. */
+static size_t match_end(const struct ph_context *c)
 {
-	bool output;
+	const struct items *f = &c->fresh;
+	uint64_t *p = ph_alloc((f->n + 1) * sizeof *p);
+	size_t n = 0, k;
+	bool output = false;
 
-	for (size_t from = 0; from < c->n; from++) {
-		size_t covered;
-
-		if (c->v[from].reasoning && from > 0)
-			continue;
-		covered = match_from(c, from, f, &output);
-		if (covered && (output || (from == 0 && f->n > covered)))
-			return covered;
-	}
-	return 0;
-}
-
-/* Within the covered items only developer ones that the context lacks stay. */
-static bool known(const struct ph_context *c, const struct entry *e)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (same(&c->v[i], e))
-			return true;
-	return false;
-}
-
-static struct ph_str rest(struct ph_context *c, const struct fresh *f, size_t covered)
-{
-	struct ph_str kept = PH_STR_NONE;
-	struct ph_buf b;
-
-	ph_buf_init(&b, SIZE_MAX);
 	for (size_t i = 0; i < f->n; i++)
-		if (i >= covered || (f->v[i].developer && !known(c, &f->v[i])))
-			(void)!ph_items_append(&b, f->bytes[i]);
-	kept = ph_arena_dup(&c->arena, ph_buf_str(&b));
-	ph_buf_deinit(&b);
-	return kept;
+		if (!f->v[i].developer && !f->v[i].reasoning)
+			p[n++] = f->v[i].substance;
+	k = common(p, n, c->spoken.substance, c->spoken.n);
+	free(p);
+	for (size_t i = c->spoken.n - k; i < c->spoken.n; i++)
+		output |= c->spoken.output_like[i];
+	return output ? taken(c, k) : 0;
 }
 
-int ph_context_add(struct ph_context *c, const struct ph_chain_run *run, struct ph_chain_run *ret)
+/* All of the context, with more behind it. */
+static size_t match_whole(const struct ph_context *c)
 {
-	struct fresh f = {NULL, NULL, 0, 0};
-	size_t covered;
+	const struct items *f = &c->fresh;
+	size_t i = 0;
 
-	read_fresh(&f, run->items);
-	covered = run->minted ? 0 : overlap(c, &f);
-	*ret = *run;
-	if (covered)
-		ret->items = rest(c, &f, covered);
-	for (size_t i = 0; i < f.n; i++) {
-		if (i < covered && !(f.v[i].developer && !known(c, &f.v[i])))
-			continue;
-		push(&c->v, &c->n, &c->cap, f.v[i]);
-		c->outputs |= f.v[i].output_like;
+	if (c->all.n > f->n)
+		return 0;
+	for (size_t k = 0; k < c->all.n; k++, i++) {
+		while (i < f->n && f->v[i].substance != c->all.substance[k] &&
+			(f->v[i].developer || f->v[i].reasoning))
+			i++;
+		if (i == f->n || f->v[i].substance != c->all.substance[k])
+			return 0;
 	}
-	free(f.v);
-	free(f.bytes);
+	return i < f->n ? i : 0;
+}
+
+static void cut(struct ph_context *c)
+{
+	struct items *f = &c->fresh;
+	size_t covered = match_end(c);
+
+	if (covered == 0)
+		covered = match_whole(c);
+	for (size_t i = 0; i < f->n; i++) {
+		struct item *it = &f->v[i];
+
+		if (i < covered)
+			it->cut = !it->developer || ph_map_get(&c->developers, it->substance);
+		else if (it->reasoning)
+			it->cut = it->maker != NULL;
+		else
+			it->cut = it->is_call && ph_map_get(&c->calls, it->call) == it->substance;
+	}
+}
+
+/* ---- the context grows ---- */
+
+static void push(struct line *l, const struct item *it)
+{
+	size_t cap = l->cap;
+
+	l->substance = room(l->substance, l->n, &l->cap, sizeof *l->substance);
+	l->output_like = room(l->output_like, l->n, &cap, sizeof *l->output_like);
+	l->substance[l->n] = it->substance;
+	l->output_like[l->n++] = it->output_like;
+}
+
+static void learn_id(struct ph_context *c, const struct item *it, const struct ph_chain_run *run)
+{
+	uint64_t *place = ph_map_at(&c->ids, it->id);
+
+	if (*place)
+		return;
+	c->known = room(c->known, c->known_n, &c->known_cap, sizeof *c->known);
+	c->known[c->known_n] = (struct known){it->substance, *run};
+	*place = ++c->known_n;
+}
+
+static void learn(struct ph_context *c, const struct item *it, const struct ph_chain_run *run)
+{
+	if (run->minted && it->id)
+		learn_id(c, it, run);
+	if (it->is_call)
+		*ph_map_at(&c->calls, it->call) = it->substance;
+	if (it->is_output)
+		*ph_map_at(&c->calls, it->call) = 0;
+	if (it->reasoning)
+		return;
+	push(&c->all, it);
+	if (it->developer) {
+		*ph_map_at(&c->developers, it->substance) = 1;
+		return;
+	}
+	push(&c->spoken, it);
+	c->tail = c->all.n;
+}
+
+/* ---- what is left ---- */
+
+static bool same_origin(const struct ph_chain_run *a, const struct ph_chain_run *b)
+{
+	return a->account == b->account && a->minted == b->minted && a->stored == b->stored;
+}
+
+/* Neighbours of one origin stay one piece: they are neighbours in the run's bytes. */
+static void put_piece(struct ph_context *c, struct ph_str bytes, const struct ph_chain_run *from, bool joined)
+{
+	struct ph_chain_run *last = c->piece_n ? &c->pieces[c->piece_n - 1] : NULL;
+
+	if (joined && last && same_origin(last, from)) {
+		last->items.n = (size_t)(bytes.p + bytes.n - last->items.p);
+		return;
+	}
+	c->pieces = room(c->pieces, c->piece_n, &c->piece_cap, sizeof *c->pieces);
+	c->pieces[c->piece_n] = *from;
+	c->pieces[c->piece_n++].items = bytes;
+}
+
+int ph_context_add(
+	struct ph_context *c, const struct ph_chain_run *run, const struct ph_chain_run **ret, size_t *ret_n)
+{
+	bool joined = false;
+
+	read_fresh(c, run);
+	if (c->count + c->fresh.n > PH_ITEMS_MAX)
+		return -PH_E_CHAIN_TOO_LARGE;
+	if (!run->minted)
+		cut(c);
+	c->piece_n = 0;
+	for (size_t i = 0; i < c->fresh.n; i++) {
+		const struct item *it = &c->fresh.v[i];
+
+		if (!it->cut)
+			put_piece(c, it->bytes, it->maker ? it->maker : run, joined);
+		joined = !it->cut;
+	}
+	for (size_t i = 0; i < c->fresh.n; i++)
+		if (!c->fresh.v[i].cut)
+			learn(c, &c->fresh.v[i], run);
+	c->count += c->fresh.n;
+	*ret = c->pieces;
+	*ret_n = c->piece_n;
 	return 0;
 }

@@ -121,7 +121,8 @@ static struct ph_str item_at(struct ph_str items, int64_t position)
 	return PH_STR_NONE;
 }
 
-static size_t fill_items(struct ph_found_item *table, const struct ph_pg_result *r, struct ph_arena *a)
+/* A row without output is one that only has an owner: the account that minted the item keeps it. */
+static int fill_item(struct ph_found_item *ret, const struct ph_pg_result *r, int row, struct ph_arena *a)
 {
 	enum {
 		ITEM_ID,
@@ -131,49 +132,61 @@ static size_t fill_items(struct ph_found_item *table, const struct ph_pg_result 
 		CODEC,
 		OUTPUT
 	};
-	size_t n = 0;
+	struct ph_str output;
+	int rc;
 
-	for (int row = 0; row < ph_pg_rows(r); row++) {
-		struct ph_str output;
-
-		if (ph_body_decode(a, ph_pg_int(r, row, CODEC), ph_pg_str(r, row, OUTPUT), &output))
-			continue;
-		table[n].id = ph_pg_str(r, row, ITEM_ID);
-		table[n].item = item_at(output, ph_pg_int(r, row, POSITION));
-		table[n].account = ph_pg_int(r, row, ACCOUNT);
-		table[n].stored = (ph_pg_int(r, row, FLAGS) & PH_TURN_STORED) != 0;
-		if (table[n].item.n)
-			n++;
-	}
-	return n;
+	ret->id = ph_pg_str(r, row, ITEM_ID);
+	ret->account = ph_pg_int(r, row, ACCOUNT);
+	ret->stored = (ph_pg_int(r, row, FLAGS) & PH_TURN_STORED) != 0;
+	if (ph_pg_is_null(r, row, OUTPUT))
+		return 0;
+	rc = ph_body_decode(a, ph_pg_int(r, row, CODEC), ph_pg_str(r, row, OUTPUT), &output);
+	if (rc)
+		return rc;
+	ret->item = item_at(output, ph_pg_int(r, row, POSITION));
+	return ret->item.n ? 0 : -PH_E_INTERNAL;
 }
 
 static void on_items(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
 	struct ph_items_read *read = arg;
 	struct ph_found_item *table = NULL;
+	struct ph_err unreadable = {.code = PH_E_DATABASE_ERROR, .detail = "a stored item cannot be read"};
 	struct ph_arena arena;
-	size_t n = 0;
+	size_t n = err ? 0 : (size_t)ph_pg_rows(r);
 
 	ph_arena_init(&arena, DECODED_MAX);
-	if (!err) {
-		table = ph_alloc(((size_t)ph_pg_rows(r) + 1) * sizeof *table);
-		n = fill_items(table, r, &arena);
-	}
-	read->cb(read->arg, table, n, err);
+	table = ph_alloc((n + 1) * sizeof *table);
+	for (size_t i = 0; !err && i < n; i++)
+		if (fill_item(&table[i], r, (int)i, &arena))
+			err = &unreadable;
+	read->cb(read->arg, err ? NULL : table, err ? 0 : n, err);
 	free(table);
 	ph_arena_deinit(&arena);
 	free(read);
+}
+
+/* Ids that may be in the index: see put_ids() in snapshot.c. */
+static size_t askable(const struct ph_str *ids, size_t n, struct ph_str *ret)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (ids[i].n && ids[i].n <= PH_ITEM_ID_MAX && !memchr(ids[i].p, '\0', ids[i].n))
+			ret[count++] = ids[i];
+	return count;
 }
 
 struct ph_items_read *ph_items_read(
 	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_items_cb cb, void *arg)
 {
 	struct ph_items_read *read = ph_alloc(sizeof *read);
+	struct ph_str *asked = ph_alloc((n + 1) * sizeof *asked);
 
 	read->cb = cb;
 	read->arg = arg;
-	read->call = ph_snapshot_store_items(c, scope, ids, n, on_items, read);
+	read->call = ph_snapshot_store_items(c, scope, asked, askable(ids, n, asked), on_items, read);
+	free(asked);
 	return read;
 }
 

@@ -15,7 +15,7 @@
  * request. */
 #define PACK_MIN    (16 * 1024)
 #define BODY_MAX    (256 * 1024 * 1024)
-#define ITEM_ID_MAX 512
+#define INDEXED_MAX 32767 /* items of one output: their places are two-byte numbers */
 #define DATE_EPOCH  10957 /* days from 1970-01-01 to 2000-01-01 */
 
 /* Everything that one commit borrows until ph_pg_write() has copied it. */
@@ -27,7 +27,7 @@ struct draft {
 };
 
 struct commit {
-	struct ph_continuity *c;
+	struct ph_defer hopeless;
 	void (*cb)(void *arg, int status);
 	void *arg;
 	uint64_t started_ns;
@@ -43,14 +43,16 @@ int ph_body_decode(struct ph_arena *a, int64_t codec, struct ph_str stored, stru
 		return 0;
 	if (codec != PH_ZSTD)
 		return -PH_E_INTERNAL;
-	ph_buf_init(&plain, a->max);
+	ph_buf_init(&plain, a->max - a->used);
 	rc = ph_zstd_unpack(stored, &plain);
 	if (rc == 0) {
 		*ret = ph_arena_dup(a, ph_buf_str(&plain));
-		rc = ret->p ? 0 : -PH_E_CHAIN_TOO_LARGE;
+		rc = ret->p ? 0 : -PH_E_BODY_TOO_LARGE;
 	}
 	ph_buf_deinit(&plain);
-	return rc == 0 || rc == -PH_E_CHAIN_TOO_LARGE ? rc : -PH_E_INTERNAL;
+	if (rc == -PH_E_BODY_TOO_LARGE)
+		return -PH_E_CHAIN_TOO_LARGE;
+	return rc ? -PH_E_INTERNAL : 0;
 }
 
 /* ---- the draft ---- */
@@ -63,31 +65,35 @@ static void put_body(struct draft *d, struct ph_buf *b, struct ph_str body)
 		ph_buf_puts(b, body);
 }
 
-/* The whole context in front of the turn's own input, byte for byte, whoever made it. */
-static int fold(struct draft *d, const struct ph_turn_record *t, struct ph_buf *whole)
+/* The id that an item can be found by, or an empty one. PostgreSQL's text holds no NUL. */
+static struct ph_str index_id(struct draft *d, struct ph_str item)
 {
-	int rc = ph_runs_write(t->parent, &d->runs);
+	struct ph_item it;
+	struct ph_str id;
 
-	for (size_t i = 0; rc == 0 && i < t->parent->run_count; i++)
-		rc = ph_items_append(whole, t->parent->runs[i].items);
-	return rc ? rc : ph_items_append(whole, t->input);
+	if (!ph_item_look(item, &it) || !ph_json_text(it.m[PH_ITEM_ID], &d->arena, &id))
+		return PH_STR("");
+	if (id.n > PH_ITEM_ID_MAX || memchr(id.p, '\0', id.n))
+		return PH_STR("");
+	return id;
 }
 
+/* One id for each item of the output: an item's place in the list is how it is found again. */
 static void put_ids(struct draft *d, struct ph_str output)
 {
 	struct ph_str *ids = NULL, item;
-	struct ph_item it;
-	size_t n = 0;
+	size_t n = 0, cap = 0, used = 0;
 
-	for (size_t at = 0; ph_items_next(output, &at, &item);) {
-		if (!ph_item_look(item, &it) || it.m[PH_ITEM_ID].kind != PH_JSON_STRING)
-			continue;
-		ids = ph_realloc(ids, (n + 1) * sizeof *ids);
-		if (ph_json_text(it.m[PH_ITEM_ID].value, &d->arena, &ids[n]) && ids[n].n <= ITEM_ID_MAX &&
-			!memchr(ids[n].p, '\0', ids[n].n)) /* PostgreSQL's text holds no NUL */
-			n++;
+	for (size_t at = 0; n < INDEXED_MAX && ph_items_next(output, &at, &item); n++) {
+		if (n == cap) {
+			cap = cap ? 2 * cap : 16;
+			ids = ph_realloc(ids, cap * sizeof *ids);
+		}
+		ids[n] = index_id(d, item);
+		if (ids[n].n)
+			used = n + 1;
 	}
-	ph_pg_text_array(&d->ids, ids, n);
+	ph_pg_text_array(&d->ids, ids, used);
 	free(ids);
 }
 
@@ -104,38 +110,43 @@ static void put_date(char dst[16], int32_t day)
 		(unsigned)(doy - (153 * mp + 2) / 5 + 1) % 100);
 }
 
-static int draft_init(struct draft *d, const struct ph_turn_record *t)
+static int put_bodies(struct draft *d, const struct ph_turn_record *t)
 {
 	struct ph_buf whole;
-	struct ph_str input = t->input;
 	int rc = 0;
 
+	ph_buf_init(&whole, BODY_MAX);
+	if (t->fold)
+		rc = ph_runs_write(t->parent, &whole);
+	d->codec = whole.n + t->input.n + t->output.n >= PACK_MIN ? PH_ZSTD : PH_IDENTITY;
+	if (rc == 0) {
+		put_body(d, &d->runs, ph_buf_str(&whole));
+		put_body(d, &d->input, t->input);
+		put_body(d, &d->output, t->output);
+		put_body(d, &d->envelope, t->envelope);
+	}
+	ph_buf_deinit(&whole);
+	if (rc || d->runs.failed || d->input.failed || d->output.failed || d->envelope.failed)
+		return -PH_E_CHAIN_TOO_LARGE;
+	return 0;
+}
+
+static int draft_init(struct draft *d, const struct ph_turn_record *t)
+{
+	*d = (struct draft){.codec = PH_IDENTITY};
 	ph_arena_init(&d->arena, BODY_MAX);
 	ph_buf_init(&d->input, BODY_MAX);
 	ph_buf_init(&d->output, BODY_MAX);
 	ph_buf_init(&d->envelope, BODY_MAX);
 	ph_buf_init(&d->runs, BODY_MAX);
 	ph_buf_init(&d->ids, BODY_MAX);
-	ph_buf_init(&whole, BODY_MAX);
 	ph_hex(d->turn, t->turn, sizeof t->turn);
-	d->codec = PH_IDENTITY;
-	if (t->keep && t->fold)
-		rc = fold(d, t, &whole);
-	if (t->fold)
-		input = ph_buf_str(&whole);
-	if (t->keep && rc == 0) {
-		d->codec = input.n + t->output.n >= PACK_MIN ? PH_ZSTD : PH_IDENTITY;
-		put_body(d, &d->input, input);
-		put_body(d, &d->output, t->output);
-		put_body(d, &d->envelope, t->envelope);
-	}
 	put_ids(d, t->output);
 	if (t->parent) {
 		put_date(d->parent_day, t->parent->day);
 		put_date(d->parent_until, t->parent->until);
 	}
-	ph_buf_deinit(&whole);
-	return rc || d->input.failed || d->output.failed || d->envelope.failed ? -PH_E_CHAIN_TOO_LARGE : 0;
+	return t->keep ? put_bodies(d, t) : 0;
 }
 
 static void draft_deinit(struct draft *d)
@@ -158,7 +169,7 @@ static int flags_of(const struct ph_turn_record *t)
 	flags |= partial ? PH_TURN_PARTIAL : 0;
 	flags |= t->fold ? PH_TURN_SELF : 0;
 	flags |= t->output.n == 0 ? PH_TURN_NO_OUTPUT : 0;
-	if (t->parent && !t->fold) {
+	if (t->parent) {
 		ph_items_look(t->input, &facts);
 		flags |= facts.output_like ? PH_TURN_INPUT_OUTPUTS : 0;
 	}
@@ -212,7 +223,7 @@ static void fill(
 		linked ? PH_P_INT(t->parent->class) : PH_P_NULL,
 		linked ? PH_P_STR(ph_str_c(d->parent_until)) : PH_P_NULL,
 		PH_P_INT(flags_of(t)),
-		text_or_null(t->turn_status),
+		PH_P_STR(t->turn_status.n ? t->turn_status : PH_STR("completed")),
 		PH_P_INT(linked ? t->parent->depth + 1 : 1),
 		PH_P_INT(d->codec),
 		PH_P_BYTES(ph_buf_str(&d->input)),
@@ -251,30 +262,27 @@ static void on_hopeless(void *arg)
 	free(w);
 }
 
-static void nothing(void *arg)
-{
-	(void)arg;
-}
-
 void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *t,
 	void (*cb)(void *arg, int status), void *arg, size_t *ret_bytes)
 {
 	struct commit *w = ph_alloc(sizeof *w);
 	struct ph_pg_param p[PH_COMMIT_PARAMS];
 	struct draft d;
+	size_t bytes;
 
-	w->c = c;
 	w->cb = cb;
 	w->arg = arg;
 	w->started_ns = ph_clock_ns();
 	if (draft_init(&d, t)) {
-		ph_work_start(c->loop, nothing, on_hopeless, w);
+		ph_defer_init(&w->hopeless, on_hopeless, w);
+		ph_defer_call(c->loop, &w->hopeless);
 	} else {
 		fill(p, t, &d);
 		ph_snapshot_store_commit(c, p, on_written, w);
 	}
+	bytes = d.runs.n + d.input.n + d.output.n;
 	if (ret_bytes)
-		*ret_bytes = d.input.n + d.output.n;
-	ph_metric_add(PH_M_SNAPSHOT_BYTES, 0, 0, (int64_t)(d.input.n + d.output.n));
+		*ret_bytes = bytes;
+	ph_metric_add(PH_M_SNAPSHOT_BYTES, 0, 0, (int64_t)bytes);
 	draft_deinit(&d);
 }

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of items: what is read of them, references, reasoning taken out, and the page of input_items. */
+#include "continuity_test.h"
+
+/* ---- looking ---- */
+
+static struct ph_item look(const char *text)
+{
+	struct ph_item it;
+
+	assert_true(ph_item_look(q(text), &it));
+	return it;
+}
+
+static void test_members(void **state)
+{
+	struct ph_item it =
+		look("{\t'ty\\u0070e' : 'message',\n'id':'a', 'x':{'id':'b','type':'c'}, 'id':'d' }");
+
+	(void)state;
+	ph_assert_str(it.m[PH_ITEM_TYPE], q("'message'"));
+	ph_assert_str(it.m[PH_ITEM_ID], q("'d'"));
+	assert_int_equal(ph_item_kind(&it, PH_ITEM_ROLE), PH_JSON_ABSENT);
+	assert_true(it.twice);
+	assert_false(it.reference);
+	assert_false(look("{'x':1,'x':2,'id':'a'}").twice);
+	assert_false(ph_item_look(q("'text'"), &it));
+	assert_false(ph_item_look(q("[{'id':'a'}]"), &it));
+	assert_false(ph_item_look(q("17"), &it));
+}
+
+static void test_reference_forms(void **state)
+{
+	(void)state;
+	assert_true(look("{'type':'item_reference','id':'a'}").reference);
+	assert_true(look("{'id':'a'}").reference);
+	assert_true(look("{'id':'a','type':null}").reference);
+	assert_true(look("{'type':'item\\u005freference','id':'a'}").reference);
+	assert_true(look("{'type':'item_reference'}").reference);
+	assert_false(look("{'id':'a','role':'user','content':'x'}").reference);
+	assert_false(look("{'id':'a','content':'x'}").reference);
+	assert_false(look("{'id':'a','type':'message'}").reference);
+	assert_false(look("{'id':5}").reference);
+	assert_false(look("{}").reference);
+	/* Readers that take the first of two see a reference here, those that take the last a message. */
+	assert_true(look("{'type':'item_reference','id':'a','type':'message','role':'user','content':'x'}")
+			    .reference);
+}
+
+static void test_output_like(void **state)
+{
+	static const struct {
+		const char *item;
+		bool is;
+	} cases[] = {
+		{"{'role':'assistant','content':'x'}", true},
+		{"{'type':'message','role':'assistant'}", true},
+		{"{'type':'function_call'}", true},
+		{"{'type':'web_search_call'}", true},
+		{"{'type':'reasoning'}", true},
+		{"{'type':'compaction'}", true},
+		{"{'type':'function_call_output'}", false},
+		{"{'role':'user','content':'function_call'}", false},
+		{"{'role':'developer'}", false},
+		{"{'content':{'role':'assistant'}}", false},
+		{"{}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(cases); i++) {
+		struct ph_item it = look(cases[i].item);
+
+		assert_int_equal(ph_item_output_like(&it), cases[i].is);
+	}
+}
+
+static void test_facts(void **state)
+{
+	struct ph_items_facts f;
+
+	(void)state;
+	ph_items_look(q(""), &f);
+	assert_false(f.output_like || f.references);
+	ph_items_look(q("1, 'x' ,{'role':'user'}"), &f);
+	assert_false(f.output_like || f.references);
+	ph_items_look(q("{'role':'user'},{'role':'assistant'}"), &f);
+	assert_true(f.output_like && !f.references);
+	ph_items_look(q("{'role':'user'},{'id':'a'}"), &f);
+	assert_true(f.references && !f.output_like);
+}
+
+static void test_without(void **state)
+{
+	static const struct ph_str drop[] = {PH_STR_INIT("id"), PH_STR_INIT("status")};
+	static const struct {
+		const char *from, *to;
+	} cases[] = {
+		{"{}", "{}"},
+		{"{ }", "{ }"},
+		{"{'id':1}", "{}"},
+		{"{ 'id' : 1 }", "{  }"},
+		{"{'id':1,'status':2}", "{}"},
+		{"{'id':1,'a':2}", "{'a':2}"},
+		{"{'a':2,'id':1}", "{'a':2}"},
+		{"{ 'a' : 2 , 'id':1 , 'b':3 }", "{ 'a' : 2 , 'b':3 }"},
+		{"{'id':1,'a':{'id':2},'id':3,'i\\u0064':4,'b':[{'status':5}]}",
+			"{'a':{'id':2},'b':[{'status':5}]}"},
+		{"{'a':1e400,'a':01,'n':'\\u0000'}", "{'a':1e400,'a':01,'n':'\\u0000'}"},
+		{"'id'", "'id'"},
+		{"17", "17"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(cases); i++) {
+		struct ph_buf b;
+
+		ph_buf_init(&b, SIZE_MAX);
+		ph_item_without(&b, q(cases[i].from), drop, 2);
+		ph_assert_str(take(&b), q(cases[i].to));
+	}
+}
+
+static void test_append(void **state)
+{
+	struct ph_buf b;
+
+	(void)state;
+	ph_buf_init(&b, 7);
+	assert_int_equal(ph_items_append(&b, PH_STR_NONE), 0);
+	assert_int_equal(ph_items_append(&b, PH_STR("{1}")), 0);
+	assert_int_equal(ph_items_append(&b, PH_STR("")), 0);
+	assert_int_equal(ph_items_append(&b, PH_STR("{2}")), 0);
+	ph_assert_str(ph_buf_str(&b), PH_STR("{1},{2}"));
+	assert_int_equal(ph_items_append(&b, PH_STR("{3}")), -PH_E_CHAIN_TOO_LARGE);
+	ph_buf_deinit(&b);
+}
+
+/* ---- what names an account's things ---- */
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *json;
+		int names;
+	} cases[] = {
+		{"{'file_id':'f'}", PH_NAMES_FILE},
+		{"{'a':[{'b':{'file_id' : 'f'}}]}", PH_NAMES_FILE},
+		{"{'file\\u005fid':'f'}", PH_NAMES_FILE},
+		{"{'file_ids':['f']}", PH_NAMES_FILE},
+		{"{'container':'cntr_1'}", PH_NAMES_FILE},
+		{"{'container':{'type':'auto','file_ids':[]}}", 0},
+		{"{'environment':{'type':'container_reference','container_id':'c'}}", PH_NAMES_FILE},
+		{"{'vector_store_ids':[ 'v' ]}", PH_NAMES_FILE},
+		{"{'encrypted_content':'x'}", PH_NAMES_CIPHERTEXT},
+		{"{'encrypted_content':'x','file_id':'f'}", PH_NAMES_CIPHERTEXT | PH_NAMES_FILE},
+		/* Printed by an SDK, and named by nothing. */
+		{"{'file_id':null,'encrypted_content':null,'file_ids':null}", 0},
+		{"{'file_id':'','encrypted_content':'','file_ids':[ ],'vector_store_ids':[]}", 0},
+		/* A schema, a word, an escaped text, a longer name. */
+		{"{'properties':{'file_id':{'type':'string'}},'required':['file_id']}", 0},
+		{"{'text':'file_id','x':['file_id','f']}", 0},
+		{"{'arguments':'{\\\"file_id\\\":\\\"f\\\"}'}", 0},
+		{"{'a':'\\\\','file_id':'f'}", PH_NAMES_FILE},
+		{"{'a':'\\\\\\\"','b':'\\\"file_id\\\":\\\"f\\\"'}", 0},
+		{"{'my_file_id':'f','file_id_':'g'}", 0},
+		{"{'file_id'", 0},
+		{"{'file_id':", 0},
+		{"{'file_id", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(cases); i++)
+		if (ph_item_names(q(cases[i].json)) != cases[i].names)
+			fail_msg("%s", cases[i].json);
+}
+
+/* ---- references ---- */
+
+static int references(const char *items, struct ph_str *ret, size_t max)
+{
+	return ph_items_references(q(items), &memory, ret, max);
+}
+
+static void test_references(void **state)
+{
+	struct ph_str ids[4];
+	struct ph_buf b;
+
+	(void)state;
+	assert_int_equal(references("", ids, 4), 0);
+	assert_int_equal(references("{'role':'user','content':'x'},5", ids, 4), 0);
+	assert_int_equal(
+		references(
+			"{'id':'a'},{'role':'user'},{'type':'item_reference','id':'b\\u0063\\\"'}", ids, 4),
+		2);
+	ph_assert_str(ids[0], PH_STR("a"));
+	ph_assert_str(ids[1], PH_STR("bc\""));
+	assert_int_equal(references("{'type':'item_reference'}", ids, 4), -PH_E_PARAM_BAD);
+	assert_int_equal(references("{'type':'item_reference','id':7}", ids, 4), -PH_E_PARAM_BAD);
+	assert_int_equal(references("{'id':'a'},{'id':'b'}", ids, 1), -PH_E_PARAM_BAD);
+	/* Which of the two counts is upstream's guess. */
+	assert_int_equal(references("{'type':'item_reference','id':'a','id':'b'}", ids, 4), -PH_E_PARAM_BAD);
+	assert_int_equal(
+		references("{'type':'item_reference','id':'a','type':'message'}", ids, 4), -PH_E_PARAM_BAD);
+	/* Size hides nothing. */
+	ph_buf_init(&b, SIZE_MAX);
+	ph_buf_puts(&b, q("{'type':'item_reference',"));
+	for (int i = 0; i < 5000; i++)
+		ph_buf_putc(&b, ' ');
+	ph_buf_puts(&b, q("'id':'a','pad':'"));
+	for (int i = 0; i < 5000; i++)
+		ph_buf_putc(&b, 'x');
+	ph_buf_puts(&b, q("'}"));
+	assert_int_equal(ph_items_references(ph_buf_str(&b), &memory, ids, 4), 1);
+	ph_assert_str(ids[0], PH_STR("a"));
+	ph_buf_deinit(&b);
+}
+
+/* What the table of the next tests knows: one item stored at A, others that A made and did not keep. */
+static size_t known(struct ph_found_item ret[6])
+{
+	const struct ph_found_item table[6] = {
+		{PH_STR("m"), q("{'id':'m','type':'message','role':'assistant','content':[]}"), A, true},
+		{PH_STR("r"), q("{'id':'r','type':'reasoning','encrypted_content':'c'}"), A, false},
+		{PH_STR("bare"), q("{'id':'bare','type':'reasoning','summary':[]}"), A, false},
+		{PH_STR("n"), q("{'id':'n','type':'message','role':'assistant','content':[]}"), A, false},
+		{PH_STR("only"), PH_STR_NONE, A, true},
+		{PH_STR("k\"1"), q("{'id':'k\\\"1','type':'compaction','encrypted_content':'c'}"), A, false},
+	};
+
+	memcpy(ret, table, sizeof table);
+	return PH_COUNT(table);
+}
+
+/* account 0: for no account. */
+static int dereference(const char *items, int64_t account, struct ph_str *ret, struct ph_bound *bound)
+{
+	struct ph_target target = {.account = account};
+	struct ph_found_item table[6];
+	size_t n = known(table);
+	struct ph_buf out;
+	int rc;
+
+	ph_buf_init(&out, 1024);
+	rc = ph_items_dereference(q(items), table, n, account ? &target : NULL, &out, bound);
+	*ret = take(&out);
+	return rc;
+}
+
+#define assert_dereferenced(items, account, expected)                                                        \
+	do {                                                                                                 \
+		struct ph_str is;                                                                            \
+		struct ph_bound bound;                                                                       \
+		assert_int_equal(dereference(items, account, &is, &bound), 0);                               \
+		ph_assert_str(is, q(expected));                                                              \
+	} while (0)
+
+static void test_dereference(void **state)
+{
+	(void)state;
+	assert_dereferenced("", A, "");
+	assert_dereferenced("{'role':'user','content':'x'}", A, "{'role':'user','content':'x'}");
+	/* The account that keeps it resolves it; the bytes stay the client's. */
+	assert_dereferenced("{ 'id' : 'm' },{'role':'user','content':'x'}", A,
+		"{ 'id' : 'm' },{'role':'user','content':'x'}");
+	/* What it made and did not keep comes whole; bare reasoning and the id behind it would not be found.
+	 */
+	assert_dereferenced("{'id':'r'},{'id':'n'}", A,
+		"{'id':'r','type':'reasoning','encrypted_content':'c'},"
+		"{'id':'n','type':'message','role':'assistant','content':[]}");
+	assert_dereferenced("{'id':'bare'},{'id':'n'},{'id':'n'}", A,
+		"{'type':'message','role':'assistant','content':[]},"
+		"{'id':'n','type':'message','role':'assistant','content':[]}");
+	/* Another account gets neither ids nor ciphertext. */
+	assert_dereferenced("{'id':'r'},{'type':'item_reference','id':'m'},{'id':'n'},{'role':'user'}", B,
+		"{'type':'message','role':'assistant','content':[]},"
+		"{'type':'message','role':'assistant','content':[]},{'role':'user'}");
+	/* For no account: all as it was made. */
+	assert_dereferenced("{'id':'r'},{'id':'m'},{'id':'only'}", 0,
+		"{'id':'r','type':'reasoning','encrypted_content':'c'},"
+		"{'id':'m','type':'message','role':'assistant','content':[]},{'id':'only'}");
+	assert_dereferenced("{'id':'only'},{'id':'k\\\"1'}", A,
+		"{'id':'only'},{'id':'k\\\"1','type':'compaction','encrypted_content':'c'}");
+}
+
+static void test_dereference_refused(void **state)
+{
+	struct ph_bound bound;
+	struct ph_str is;
+
+	(void)state;
+	assert_int_equal(dereference("{'id':'foreign'}", A, &is, &bound), -PH_E_ITEM_UNKNOWN);
+	assert_int_equal(
+		dereference("{'id':'m'},{'type':'item_reference'}", A, &is, &bound), -PH_E_ITEM_UNKNOWN);
+	assert_int_equal(dereference("{'id':'m','id':'m'}", A, &is, &bound), -PH_E_ITEM_UNKNOWN);
+	assert_int_equal(dereference("{'id':'only'}", B, &is, &bound), -PH_E_ACCOUNT_BOUND);
+	assert_int_equal(bound.account, A);
+	assert_string_equal(bound.type, "item_reference");
+	assert_int_equal(dereference("{'id':'k\\\"1'}", B, &is, &bound), -PH_E_ACCOUNT_BOUND);
+	assert_int_equal(bound.account, A);
+	assert_string_equal(bound.type, "compaction");
+}
+
+/* A turn is stored with what its account may be sent again. */
+static void test_resolve(void **state)
+{
+	struct ph_target served = {.account = A};
+	struct ph_found_item table[6];
+	size_t n = known(table);
+	struct ph_bound bound;
+	struct ph_buf out;
+
+	(void)state;
+	ph_buf_init(&out, 4096);
+	assert_int_equal(
+		ph_items_resolve(q("{'id':'r'},{'id':'m'},{'id':'only'}"), table, n, &served, &out, &bound),
+		0);
+	ph_assert_str(
+		take(&out), q("{'id':'r','type':'reasoning','encrypted_content':'c'},"
+			      "{'id':'m','type':'message','role':'assistant','content':[]},{'id':'only'}"));
+	served.account = B;
+	assert_int_equal(ph_items_resolve(q("{'id':'r'},{'id':'m'}"), table, n, &served, &out, &bound), 0);
+	ph_assert_str(take(&out), q("{'type':'message','role':'assistant','content':[]}"));
+}
+
+static void test_thousand_references(void **state)
+{
+	enum {
+		N = 1024
+	};
+	struct ph_found_item *table = calloc(N, sizeof *table);
+	struct ph_target target = {.account = B};
+	struct ph_bound bound;
+	struct ph_buf in, out, expected;
+
+	(void)state;
+	ph_buf_init(&in, SIZE_MAX);
+	ph_buf_init(&out, SIZE_MAX);
+	ph_buf_init(&expected, SIZE_MAX);
+	for (int i = 0; i < N; i++) {
+		const char *text =
+			ph_arena_printf(&memory, "{'id':'i%d','type':'function_call','call_id':'c%d'}", i, i);
+
+		table[i] = (struct ph_found_item){
+			ph_str_c(ph_arena_printf(&memory, "i%d", i)), q(text), A, false};
+		ph_buf_printf(&in, "%s{\"id\":\"i%d\"}", i ? "," : "", N - 1 - i);
+		ph_buf_printf(&expected, "%s{\"type\":\"function_call\",\"call_id\":\"c%d\"}", i ? "," : "",
+			N - 1 - i);
+	}
+	assert_int_equal(ph_items_dereference(ph_buf_str(&in), table, N, &target, &out, &bound), 0);
+	ph_assert_str(take(&out), take(&expected));
+	ph_buf_deinit(&in);
+	free(table);
+}
+
+/* ---- reasoning taken out ---- */
+
+static void test_strip_reasoning(void **state)
+{
+	static const struct {
+		const char *from, *to;
+	} cases[] = {
+		{"", ""},
+		{"{'role':'user','id':'u'}", "{'role':'user','id':'u'}"},
+		{"{'type':'reasoning','id':'r'},{'id':'m','type':'message'},{'id':'n','type':'message'}",
+			"{'type':'message'},{'id':'n','type':'message'}"},
+		{"{'type':'reasoning'},{'type':'reasoning'},{'type':'function_call','id':'f'}",
+			"{'type':'function_call'}"},
+		{"{'role':'user'},{'type':'reasoning'}", "{'role':'user'}"},
+		{"{'type':'reasoning'},{'type':'message','text':'x'}", "{'type':'message','text':'x'}"},
+		{"{'type':'reasoning'},7,{'id':'n'}", "7,{'id':'n'}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(cases); i++) {
+		struct ph_buf out;
+
+		ph_buf_init(&out, 1024);
+		assert_int_equal(ph_items_strip_reasoning(q(cases[i].from), &out), 0);
+		ph_assert_str(take(&out), q(cases[i].to));
+	}
+}
+
+static void test_strip_full(void **state)
+{
+	struct ph_buf out;
+
+	(void)state;
+	ph_buf_init(&out, 10);
+	assert_int_equal(
+		ph_items_strip_reasoning(q("{'role':'user'},{'role':'user'}"), &out), -PH_E_CHAIN_TOO_LARGE);
+	ph_buf_deinit(&out);
+}
+
+/* ---- pages ---- */
+
+static int page(const char *items, const char *id, const char *after, size_t limit, bool ascending,
+	struct ph_str *ret)
+{
+	struct ph_page p = {.after = ph_str_c(after), .limit = limit, .ascending = ascending};
+	struct ph_buf out;
+	int rc;
+
+	ph_buf_init(&out, 4096);
+	rc = ph_items_page(q(items), ph_str_c(id), &p, &out);
+	*ret = take(&out);
+	return rc;
+}
+
+#define assert_page(items, id, after, limit, ascending, expected)                                            \
+	do {                                                                                                 \
+		struct ph_str is;                                                                            \
+		assert_int_equal(page(items, id, after, limit, ascending, &is), 0);                          \
+		ph_assert_str(is, q(expected));                                                              \
+	} while (0)
+
+#define THREE "{'id':'a','n':1e400},{'role':'user','content':'\\u0000'} ,{'id':'c'}"
+
+static void test_page(void **state)
+{
+	(void)state;
+	assert_page("", "resp_1", "", 20, true,
+		"{'object':'list','data':[],'first_id':null,'last_id':null,'has_more':false}");
+	assert_page(THREE, "resp_1", "", 20, true,
+		"{'object':'list','data':[{'id':'a','n':1e400},{'id':'item_resp_1_1','role':'user','content':"
+		"'\\u0000'},"
+		"{'id':'c'}],'first_id':'a','last_id':'c','has_more':false}");
+	assert_page(THREE, "resp_1", "", 20, false,
+		"{'object':'list','data':[{'id':'c'},{'id':'item_resp_1_1','role':'user','content':'\\u0000'}"
+		","
+		"{'id':'a','n':1e400}],'first_id':'c','last_id':'a','has_more':false}");
+	assert_page(THREE, "resp_1", "", 1, true,
+		"{'object':'list','data':[{'id':'a','n':1e400}],'first_id':'a','last_id':'a','has_more':"
+		"true}");
+	assert_page(THREE, "resp_1", "", 1, false,
+		"{'object':'list','data':[{'id':'c'}],'first_id':'c','last_id':'c','has_more':true}");
+	assert_page(THREE, "resp_1", "a", 1, true,
+		"{'object':'list','data':[{'id':'item_resp_1_1','role':'user','content':'\\u0000'}],"
+		"'first_id':'item_resp_1_1','last_id':'item_resp_1_1','has_more':true}");
+	assert_page(THREE, "resp_1", "item_resp_1_1", 5, true,
+		"{'object':'list','data':[{'id':'c'}],'first_id':'c','last_id':'c','has_more':false}");
+	assert_page(THREE, "resp_1", "item_resp_1_1", 5, false,
+		"{'object':'list','data':[{'id':'a','n':1e400}],'first_id':'a','last_id':'a','has_more':"
+		"false}");
+	assert_page(THREE, "resp_1", "c", 5, true,
+		"{'object':'list','data':[],'first_id':null,'last_id':null,'has_more':false}");
+	assert_page(THREE, "resp_1", "a", 5, false,
+		"{'object':'list','data':[],'first_id':null,'last_id':null,'has_more':false}");
+}
+
+static void test_page_unknown(void **state)
+{
+	struct ph_str is;
+
+	(void)state;
+	assert_int_equal(page(THREE, "resp_1", "b", 5, true, &is), -PH_E_ITEM_UNKNOWN);
+	assert_int_equal(page(THREE, "resp_1", "item_resp_1_0", 5, true, &is), -PH_E_ITEM_UNKNOWN);
+	assert_int_equal(page(THREE, "resp_1", "item_resp_2_1", 5, true, &is), -PH_E_ITEM_UNKNOWN);
+	assert_int_equal(page("", "resp_1", "a", 5, false, &is), -PH_E_ITEM_UNKNOWN);
+}
+
+/* An id that is null or a number is none; ids may hold anything; what is no object stays what it is. */
+static void test_page_odd(void **state)
+{
+	(void)state;
+	assert_page("{'id':null,'role':'user'},{ 'role':'user' , 'id':7}", "r", "", 5, true,
+		"{'object':'list','data':[{'id':'item_r_0','role':'user'},{'id':'item_r_1','role':'user'}],"
+		"'first_id':'item_r_0','last_id':'item_r_1','has_more':false}");
+	assert_page("{},{ 'id' : null }", "r", "", 5, true,
+		"{'object':'list','data':[{'id':'item_r_0'},{'id':'item_r_1'}],"
+		"'first_id':'item_r_0','last_id':'item_r_1','has_more':false}");
+	assert_page("{'a':1}", "r\"\\/\xc3\xa9", "", 5, true,
+		"{'object':'list','data':[{'id':'item_r\\\"\\\\/\xc3\xa9_0','a':1}],"
+		"'first_id':'item_r\\\"\\\\/\xc3\xa9_0','last_id':'item_r\\\"\\\\/"
+		"\xc3\xa9_0','has_more':false}");
+	assert_page("{'a':1},{'b':2}", "r\"\\/\xc3\xa9", "item_r\"\\/\xc3\xa9_0", 1, true,
+		"{'object':'list','data':[{'id':'item_r\\\"\\\\/\xc3\xa9_1','b':2}],"
+		"'first_id':'item_r\\\"\\\\/\xc3\xa9_1','last_id':'item_r\\\"\\\\/"
+		"\xc3\xa9_1','has_more':false}");
+	assert_page("{'id':'\\u00e9'},{'id':'x'}", "r", "\xc3\xa9", 5, true,
+		"{'object':'list','data':[{'id':'x'}],'first_id':'x','last_id':'x','has_more':false}");
+	assert_page("'text',5", "r", "", 5, true,
+		"{'object':'list','data':['text',5],'first_id':'item_r_0','last_id':'item_r_1','has_more':"
+		"false}");
+}
+
+/* Page after page, both ways, gives every item once. */
+static void test_page_walk(void **state)
+{
+	struct ph_buf items;
+	char after[64];
+
+	(void)state;
+	ph_buf_init(&items, 64 * 1024);
+	for (int i = 0; i < 50; i++)
+		ph_buf_printf(
+			&items, i % 3 ? "%s{\"n\":%d}" : "%s{\"n\":%d,\"id\":\"i%d\"}", i ? "," : "", i, i);
+	for (int way = 0; way < 2; way++) {
+		int seen = 0;
+
+		after[0] = '\0';
+		for (bool more = true; more;) {
+			static const struct ph_str names[] = {
+				PH_STR_INIT("data"), PH_STR_INIT("last_id"), PH_STR_INIT("has_more")};
+			struct ph_json_member m[3];
+			struct ph_str text, item, last;
+
+			assert_int_equal(page(ph_arena_dup(&memory, ph_buf_str(&items)).p, "r", after, 7,
+						 way == 0, &text),
+				0);
+			assert_true(ph_json_find(text, names, 3, m));
+			for (size_t at = 0; ph_json_next(m[0].value, &at, &item); seen++) {
+				static const struct ph_str n = PH_STR_INIT("n");
+				struct ph_json_member number;
+				uint64_t v;
+
+				assert_true(ph_json_find(item, &n, 1, &number));
+				assert_true(ph_json_u64(number.value, &v));
+				assert_int_equal(v, way == 0 ? seen : 49 - seen);
+			}
+			assert_true(ph_json_text(m[1].value, &memory, &last));
+			ph_str_copy(after, sizeof after, last);
+			more = m[2].kind == PH_JSON_TRUE;
+		}
+		assert_int_equal(seen, 50);
+	}
+	ph_buf_deinit(&items);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, memory_setup, memory_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_members),
+		TEST(test_reference_forms),
+		TEST(test_output_like),
+		TEST(test_facts),
+		TEST(test_without),
+		TEST(test_append),
+		TEST(test_names),
+		TEST(test_references),
+		TEST(test_dereference),
+		TEST(test_dereference_refused),
+		TEST(test_resolve),
+		TEST(test_thousand_references),
+		TEST(test_strip_reasoning),
+		TEST(test_strip_full),
+		TEST(test_page),
+		TEST(test_page_unknown),
+		TEST(test_page_odd),
+		TEST(test_page_walk),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
