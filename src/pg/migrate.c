@@ -120,33 +120,18 @@ static int take_lock(struct migration *m, struct ph_err *err)
 
 /* ---- a pooler in between ---- */
 
-/* What a session must keep: its server process, its LISTEN, its lock. */
-static int session_kept(struct migration *m, int64_t pid, int64_t *ret, struct ph_err *err)
-{
-	struct ph_pg_param param[] = {PH_P_INT(pid), PH_P_INT(lock_key())};
-
-	return ask_int(m->s,
-		"SELECT pg_backend_pid() = $1::int"
-		" AND EXISTS (SELECT FROM pg_listening_channels() c WHERE c = 'posthouse_probe')"
-		" AND EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-		" AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = $2::bigint)",
-		param, 2, ret, err);
-}
-
 /*
- * A pooler that lends connections per transaction answers OK to everything that a session must keep, and
- * keeps none of it. So another client begins a transaction, which takes the connection that we were lent, if
- * we were; and then we look whether ours is still ours. The other's transaction ends by itself, should the
- * pooler have only one.
+ * A pooler that lends connections per transaction answers OK to LISTEN and to a session's lock, and keeps
+ * neither. So before anything is left behind on a connection that is not ours, another client begins a
+ * transaction, which takes the server process that we were lent, if we were; and then we look whether ours is
+ * still ours. The other's transaction ends by itself, should the pooler have only one to lend.
  */
 static int check_pooler(struct migration *m, struct ph_err *err)
 {
-	int64_t pid = 0, other_pid = 0, kept = 0;
+	int64_t pid = 0, other_pid = 0, pid_now = 0;
 	struct ph_pgs *other = NULL;
-	int rc = ph_pgs_script(m->s, "LISTEN posthouse_probe", err);
+	int rc = ask_int(m->s, "SELECT pg_backend_pid()", NULL, 0, &pid, err);
 
-	if (!rc)
-		rc = ask_int(m->s, "SELECT pg_backend_pid()", NULL, 0, &pid, err);
 	if (!rc) {
 		other = ph_pgs_open(m->dsn, OPEN_S, err);
 		rc = other ? 0 : -PH_E_DATABASE_AWAY;
@@ -156,15 +141,13 @@ static int check_pooler(struct migration *m, struct ph_err *err)
 	if (!rc)
 		rc = ask_int(other, "SELECT pg_backend_pid()", NULL, 0, &other_pid, err);
 	if (!rc)
-		rc = session_kept(m, pid, &kept, err);
+		rc = ask_int(m->s, "SELECT pg_backend_pid()", NULL, 0, &pid_now, err);
 	ph_pgs_close(other);
-	if (!rc && (!kept || pid == other_pid))
+	if (!rc && (pid == other_pid || pid != pid_now))
 		rc = ph_fail(err, PH_E_CONFIG,
 			"a connection pooler stands before the database and lends connections per "
 			"transaction: set "
 			"POSTHOUSE_DATABASE_DIRECT_URL to the database's own address");
-	if (!rc)
-		rc = ph_pgs_script(m->s, "UNLISTEN posthouse_probe", err);
 	return rc;
 }
 
@@ -450,14 +433,10 @@ int ph_migrate(
 
 	m.s = ph_pgs_open(direct_dsn, OPEN_S, &local);
 	rc = m.s ? ph_schema_too_old(m.s, &local) : -local.code;
-	/* The connection of a node's role would give up after 4 s, in the middle of waiting. */
-	if (!rc)
-		rc = ph_pgs_script(
-			m.s, "SET statement_timeout = 0; SET client_min_messages = warning", &local);
-	if (!rc)
-		rc = take_lock(&m, &local);
 	if (!rc)
 		rc = check_pooler(&m, &local);
+	if (!rc)
+		rc = take_lock(&m, &local);
 	if (!rc)
 		rc = migrate_all(&m, &local);
 	free(m.owner);

@@ -2,6 +2,11 @@
 /* Migrations: from nothing, by whom, by how many at once, and over what somebody else has done. */
 #include "pg_test.h"
 
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -315,6 +320,98 @@ static void test_wait(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- through what ---- */
+
+static const char *pgbouncer_path(void)
+{
+	const char *places[] = {"/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"};
+
+	for (size_t i = 0; i < PH_COUNT(places); i++)
+		if (access(places[i], X_OK) == 0)
+			return places[i];
+	return NULL;
+}
+
+/* In front of the test's server, on a socket and a port of its own; as the server's user, since it refuses
+ * root. */
+static pid_t start_pgbouncer(int port, const char *mode)
+{
+	char ini[128], users[128];
+	struct stat st;
+	pid_t pid;
+	FILE *f;
+
+	snprintf(ini, sizeof(ini), "%s/pgbouncer.ini", server->dir);
+	snprintf(users, sizeof(users), "%s/pgbouncer.users", server->dir);
+	f = fopen(users, "w");
+	assert_non_null(f);
+	fputs("\"postgres\" \"\"\n", f);
+	fclose(f);
+	f = fopen(ini, "w");
+	assert_non_null(f);
+	fprintf(f,
+		"[databases]\n* = host=%s port=%d\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\n"
+		"unix_socket_dir = \nauth_type = trust\nauth_file = %s\npool_mode = %s\n",
+		server->dir, server->port, port, users, mode);
+	fclose(f);
+	assert_int_equal(stat(server->dir, &st), 0);
+	assert_int_equal(chmod(ini, 0644) + chmod(users, 0644), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (geteuid() == 0 && (setgroups(0, NULL) || setgid(st.st_gid) || setuid(st.st_uid)))
+			_exit(126);
+		execl(pgbouncer_path(), "pgbouncer", "-q", ini, (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static void wait_up(const char *dsn)
+{
+	struct ph_pgs *s = NULL;
+
+	for (int i = 0; i < 500 && !s; i++) {
+		s = ph_pgs_open(dsn, 1, NULL);
+		if (!s)
+			usleep(10 * 1000);
+	}
+	assert_non_null(s);
+	ph_pgs_close(s);
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_pooler(void **state)
+{
+	int port = ph_test_free_port();
+	struct ph_err err = {0};
+	char dsn[128];
+	pid_t pid;
+
+	(void)state;
+	NEED_SERVER();
+	if (!pgbouncer_path())
+		skip();
+	run_script("CREATE DATABASE m_pooler");
+	snprintf(dsn, sizeof(dsn), "host=127.0.0.1 port=%d user=postgres dbname=m_pooler", port);
+	pid = start_pgbouncer(port, "transaction");
+	wait_up(dsn);
+	assert_int_equal(ph_migrate(dsn, NULL, NULL, &err), -PH_E_CONFIG);
+	assert_non_null(strstr(err.detail, "POSTHOUSE_DATABASE_DIRECT_URL"));
+	/* Nothing was left behind that would stop the next. */
+	migrate(dsn_of("m_pooler", "postgres"));
+	end(pid);
+	pid = start_pgbouncer(port, "session");
+	wait_up(dsn);
+	migrate(dsn);
+	end(pid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_newer),
 		cmocka_unit_test(test_locked),
 		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_pooler),
 	};
 
 	return cmocka_run_group_tests(tests, server_setup, server_teardown);
