@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node's copy of the accounts, against a database that says what the test tells it to. */
+#include "fake_pg.h"
+
+#include "account/account_priv.h"
+
+enum {
+	COLS = PH_ACCOUNT_HEADERS + 1
+};
+
+static struct ph_master_keys keys;
+static int done_calls, done_status;
+
+static void on_done(void *arg, int status)
+{
+	(void)arg;
+	done_calls++;
+	done_status = status;
+}
+
+struct world {
+	struct ph_loop *loop;
+	struct ph_accounts *r;
+	struct ph_buf sealed;
+};
+
+static void world_open(struct world *w)
+{
+	struct ph_err err = {0};
+
+	done_calls = done_status = 0;
+	w->loop = ph_loop_new();
+	assert_int_equal(
+		ph_master_keys_parse(&keys, PH_STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), &err), 0);
+	w->r = ph_accounts_new(w->loop, NULL, &keys);
+	ph_buf_init(&w->sealed, 4096);
+	assert_int_equal(ph_seal(&keys, "accounts", "7", PH_STR("sk-secret"), &w->sealed), 0);
+}
+
+static void world_close(struct world *w)
+{
+	ph_accounts_free(w->r);
+	ph_buf_deinit(&w->sealed);
+	assert_int_equal(fake_pg_waiting(), 0);
+	assert_int_equal(ph_loop_free(w->loop), 0);
+}
+
+static void row(struct ph_str *c, const char *id, const char *name, const char *kind, const char *state)
+{
+	const char *text[COLS] = {
+		id, name, kind, "https://API.example/v1/", "", "3", "2", "-1", "", state, "{}"};
+
+	for (int i = 0; i < COLS; i++)
+		c[i] = ph_str_c(text[i]);
+}
+
+static void what_a_row_says(void **state)
+{
+	struct world w;
+	struct ph_str c[COLS];
+	struct ph_account *a;
+
+	(void)state;
+	world_open(&w);
+	assert_false(ph_accounts_loaded(w.r));
+	ph_accounts_reload(w.r, on_done, NULL);
+	assert_int_equal(done_calls, 0);
+	row(c, "7", "one", "codex", "active");
+	c[PH_ACCOUNT_SEALED] = ph_buf_str(&w.sealed);
+	c[PH_ACCOUNT_MODELS] = PH_STR("gpt-a,gpt-b");
+	c[PH_ACCOUNT_HEADERS] = PH_STR("{\"x-a\":\"1\",\"skip\":5,\"x-b\":\"t\\u0077o\"}");
+	fake_pg_rows(c, 1, COLS);
+	assert_int_equal(done_calls, 1);
+	assert_int_equal(done_status, 0);
+	assert_true(ph_accounts_loaded(w.r));
+	a = ph_accounts_find(w.r, 7);
+	assert_non_null(a);
+	assert_null(ph_accounts_find(w.r, 8));
+	assert_string_equal(a->name, "one");
+	assert_int_equal(a->kind, PH_CODEX);
+	assert_string_equal(a->base.host, "api.example");
+	assert_string_equal(a->base.path, "/v1");
+	ph_assert_str(a->secret, PH_STR("sk-secret"));
+	assert_int_equal(a->max_streams, 3);
+	assert_int_equal(a->weight, 2);
+	assert_int_equal(a->priority, -1);
+	assert_true(ph_account_usable(a));
+	assert_true(ph_account_serves(a, PH_STR("gpt-b")));
+	assert_false(ph_account_serves(a, PH_STR("gpt")));
+	assert_int_equal(a->header_count, 2);
+	ph_assert_str(a->headers[2], PH_STR("x-b"));
+	ph_assert_str(a->headers[3], PH_STR("two"));
+	world_close(&w);
+}
+
+/* Accounts that cannot be used are kept, say why in the log, and come back when the row is mended. */
+static void rows_that_cannot_be_used(void **state)
+{
+	struct world w;
+	struct ph_str c[COLS];
+
+	(void)state;
+	world_open(&w);
+	for (int fault = 0; fault < 5; fault++) {
+		ph_accounts_reload(w.r, on_done, NULL);
+		row(c, "8", "two", "platform", "active");
+		if (fault == 0)
+			c[PH_ACCOUNT_SEALED] = ph_buf_str(&w.sealed); /* of another row */
+		if (fault == 1)
+			c[PH_ACCOUNT_KIND] = PH_STR("strange");
+		if (fault == 2)
+			c[PH_ACCOUNT_BASE_URL] = PH_STR("ftp://x");
+		if (fault == 3)
+			c[PH_ACCOUNT_STATE] = PH_STR("strange");
+		if (fault == 4)
+			c[PH_ACCOUNT_SEALED] = PH_STR("garbage");
+		fake_pg_rows(c, 1, COLS);
+		assert_int_equal(done_status, 0);
+		assert_non_null(ph_accounts_find(w.r, 8));
+		assert_false(ph_account_usable(ph_accounts_find(w.r, 8)));
+		ph_accounts_reload(w.r, on_done, NULL);
+		row(c, "8", "two", "platform", "active");
+		fake_pg_rows(c, 1, COLS);
+		assert_true(ph_account_usable(ph_accounts_find(w.r, 8)));
+	}
+	world_close(&w);
+}
+
+static void in_place_and_gone(void **state)
+{
+	struct world w;
+	struct ph_str c[2 * COLS];
+	struct ph_account *a, *b;
+
+	(void)state;
+	world_open(&w);
+	ph_accounts_reload(w.r, on_done, NULL);
+	row(c, "1", "one", "platform", "active");
+	row(c + COLS, "2", "two", "platform", "active");
+	fake_pg_rows(c, 2, COLS);
+	a = ph_account_take(ph_accounts_find(w.r, 1));
+	b = ph_account_take(ph_accounts_find(w.r, 2));
+	ph_account_failed(w.r, a, 5000);
+	ph_accounts_reload(w.r, on_done, NULL);
+	row(c, "1", "renamed", "platform", "paused");
+	fake_pg_rows(c, 1, COLS); /* the other one was removed while a turn ran on it */
+	assert_ptr_equal(ph_accounts_find(w.r, 1), a);
+	assert_string_equal(a->name, "renamed");
+	assert_int_equal(a->state, PH_ACCOUNT_PAUSED);
+	assert_int_equal(a->running, 1);
+	assert_int_equal(a->failures, 1);
+	assert_null(ph_accounts_find(w.r, 2));
+	assert_int_equal(b->state, PH_ACCOUNT_GONE);
+	assert_string_equal(b->name, "two"); /* for its log line */
+	ph_account_release(w.r, b);
+	ph_account_release(w.r, a);
+	world_close(&w);
+}
+
+static void reloads(void **state)
+{
+	struct world w;
+	struct ph_str c[COLS];
+
+	(void)state;
+	world_open(&w);
+	row(c, "1", "one", "platform", "active");
+	ph_accounts_reload(w.r, on_done, NULL);
+	fake_pg_fails(PH_E_DATABASE_AWAY);
+	assert_int_equal(done_status, -PH_E_DATABASE_AWAY);
+	assert_false(ph_accounts_loaded(w.r));
+	/* Asked for while one runs: what it reads may be older than the reason, so once more. */
+	ph_accounts_reload(w.r, on_done, NULL);
+	ph_accounts_reload(w.r, on_done, NULL);
+	ph_accounts_reload(w.r, on_done, NULL);
+	assert_int_equal(fake_pg_waiting(), 1);
+	fake_pg_rows(c, 1, COLS);
+	assert_int_equal(done_calls, 1);
+	assert_int_equal(fake_pg_waiting(), 1);
+	fake_pg_rows(c, 1, COLS);
+	assert_int_equal(done_calls, 2);
+	assert_int_equal(fake_pg_waiting(), 0);
+	/* A failed read leaves what is known. */
+	ph_accounts_reload(w.r, on_done, NULL);
+	fake_pg_fails(PH_E_DATABASE_AWAY);
+	assert_non_null(ph_accounts_find(w.r, 1));
+	/* and freeing abandons */
+	ph_accounts_reload(w.r, on_done, NULL);
+	world_close(&w);
+}
+
+static void on_woken(void *arg)
+{
+	(*(int *)arg)++;
+}
+
+/* A new account may be what the waiting turns wait for. */
+static void a_reload_wakes(void **state)
+{
+	struct world w;
+	struct ph_str c[COLS];
+	struct ph_account_wait wait;
+	int woken = 0;
+
+	(void)state;
+	world_open(&w);
+	ph_account_wait_init(&wait, on_woken, &woken);
+	ph_account_wait(w.r, &wait);
+	ph_accounts_reload(w.r, on_done, NULL);
+	row(c, "1", "one", "platform", "active");
+	fake_pg_rows(c, 1, COLS);
+	ph_loop_turn(w.loop);
+	assert_int_equal(woken, 1);
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_row_says),
+		cmocka_unit_test(rows_that_cannot_be_used),
+		cmocka_unit_test(in_place_and_gone),
+		cmocka_unit_test(reloads),
+		cmocka_unit_test(a_reload_wakes),
+	};
+
+	return cmocka_run_group_tests_name("account.registry", tests, NULL, NULL);
+}
