@@ -237,9 +237,9 @@ static void on_found(void *arg, struct ph_pg_result *r, const struct ph_err *err
 	if (!err && ph_pg_rows(r) > 0) {
 		key = ph_auth_store_key(r, 0);
 		status = expired(key) ? -PH_E_KEY_BAD : 0;
-	} else if (!err) {
-		negative_add(w->auth, w->hash);
 	}
+	if (status == -PH_E_KEY_BAD)
+		negative_add(w->auth, w->hash);
 	wait_free(w);
 	cb(cb_arg, status, status == 0 ? key : NULL);
 	ph_key_unref(key);
