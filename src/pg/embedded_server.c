@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <glob.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,15 @@ static void sleep_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
+/* The digits that text begins with; 0 where there are none. */
+static int leading_number(const char *text)
+{
+	uint64_t n = 0;
+
+	ph_str_u64(ph_str(text, strspn(text, "0123456789")), INT_MAX, &n);
+	return (int)n;
+}
+
 /* ---- programs ---- */
 
 static int major_of(const char *bin)
@@ -51,7 +61,7 @@ static int major_of(const char *bin)
 		ph_embedded_version_line(path, line, sizeof(line)))
 		return 0;
 	digits = strpbrk(line, "0123456789"); /* "postgres (PostgreSQL) 15.20 (Debian ...)" */
-	return digits ? atoi(digits) : 0;
+	return digits ? leading_number(digits) : 0;
 }
 
 /* want 0: the newest. */
@@ -228,7 +238,7 @@ static pid_t read_pid(const struct ph_embedded_place *p, bool *ret_ready)
 		f = fopen(path, "re");
 	for (int i = 1; f && i <= 8 && fgets(line, sizeof(line), f); i++) {
 		if (i == 1)
-			pid = (pid_t)atoi(line);
+			pid = (pid_t)leading_number(line);
 		if (i == 8)
 			*ret_ready = strncmp(line, "ready", 5) == 0;
 	}

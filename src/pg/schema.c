@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which schema the database has, seen from this binary. Reads only; any role that serves may ask. */
-#include <ctype.h>
-#include <stdlib.h>
+#include <limits.h>
 #include <time.h>
 
 #include "migrate_priv.h"
@@ -16,7 +15,10 @@ enum {
 
 int ph_sql_number(const struct ph_sql_file *f)
 {
-	return isdigit((unsigned char)f->name[0]) ? atoi(f->name) : 0;
+	uint64_t n = 0;
+
+	ph_str_u64(ph_str(f->name, strspn(f->name, "0123456789")), INT_MAX, &n);
+	return (int)n;
 }
 
 bool ph_sql_contracting(const struct ph_sql_file *f)
