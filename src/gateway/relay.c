@@ -134,6 +134,12 @@ void ph_relay_show(struct ph_request *r)
 	ph_buf_deinit(&y->held);
 }
 
+/* Whether a slice is part of the read that is being fed: only then does it outlive its unit. */
+static bool of_this_read(const struct ph_relay *y, struct ph_str raw)
+{
+	return raw.p >= y->fed.p && raw.p + raw.n <= y->fed.p + y->fed.n;
+}
+
 /* Bytes that pass: held while the head is held, else joined with their neighbours of this read. */
 static void pass(struct ph_request *r, struct ph_str raw)
 {
@@ -148,6 +154,10 @@ static void pass(struct ph_request *r, struct ph_str raw)
 		return;
 	}
 	flush_run(r);
+	if (!of_this_read(y, raw)) {
+		push(r, raw);
+		return;
+	}
 	y->run_p = raw.p;
 	y->run_n = raw.n;
 }
@@ -214,9 +224,7 @@ static void pass_unit(struct ph_request *r, const struct ph_sse_unit *u, const s
 	}
 	ph_buf_init(&changed, 2 * r->g->config->max_body);
 	put_unit(r, &changed, u, number);
-	flush_run(r);
 	pass(r, ph_buf_str(&changed));
-	flush_run(r);
 	ph_buf_deinit(&changed);
 }
 
@@ -425,9 +433,12 @@ void ph_relay_open(struct ph_request *r)
 
 int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
 {
-	int rc = ph_sse_feed(r->relay.sse, bytes);
+	int rc;
 
+	r->relay.fed = bytes;
+	rc = ph_sse_feed(r->relay.sse, bytes);
 	flush_run(r);
+	r->relay.fed = PH_STR_NONE;
 	if (rc == 0 && (r->relay.held.failed || r->relay.terminal.failed || r->relay.created.failed))
 		rc = -PH_E_BODY_TOO_LARGE;
 	return rc ? -PH_E_UPSTREAM_BAD : 0;

@@ -61,6 +61,7 @@ struct ph_relay {
 	struct ph_buf held;     /* lifecycle events, before anything is shown */
 	struct ph_buf terminal; /* the terminal event as it will be shown */
 	struct ph_buf created;  /* the response object of response.created */
+	struct ph_str fed;      /* the read that is being scanned */
 	const char *run_p;      /* consecutive units of this read that pass as they are */
 	size_t run_n;
 	int64_t shift;       /* between upstream's sequence numbers and those shown */
