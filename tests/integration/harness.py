@@ -255,10 +255,11 @@ class Node(Process):
                 os.kill(pid, signal.SIGKILL)
         self.popen.wait(10)
 
-    def stop(self, timeout=30, expect=0):
+    def stop(self, timeout=30, expect=0, asked=False):
         if not self.running:
             return
-        self.signal(signal.SIGTERM)
+        if not asked:
+            self.signal(signal.SIGTERM)
         try:
             status = self.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -353,10 +354,12 @@ class Cluster:
             assert secret.encode() not in text, 'a secret stands in %s' % name
 
     def close(self):
-        faults = []
-        for node in self.nodes:
+        faults, running = [], [node for node in self.nodes if node.running]
+        for node in running:
+            node.signal(signal.SIGTERM)  # all drain at once
+        for node in running:
             try:
-                node.stop()
+                node.stop(asked=True)
             except AssertionError as fault:
                 faults.append(str(fault))
         for thing in self.others:
