@@ -22,6 +22,8 @@ struct ph_gateway_options {
 	const struct ph_master_keys *keys;
 	const char *node; /* NAME, or NAME/n */
 };
+/* For ph_pg_options.warm_sql. */
+extern const char *const ph_gateway_warm_sql;
 struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *options, struct ph_err *err);
 /* Settles with the database what a node must know, then reads accounts and keys, and again whenever their
  * topics move. ready(arg) fires once, when the node knows enough to serve; fatal(arg) when it never will

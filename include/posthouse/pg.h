@@ -22,6 +22,9 @@ struct ph_pg_options {
 	const char *direct_dsn; /* for LISTEN; NULL = dsn */
 	int readers;            /* connections of the pool: 2 */
 	const char *application; /* application_name: "posthouse node NAME" */
+	/* Run once on each pooled and on the writing connection when it opens, before anything else, whatever comes
+	 * of it; NULL = nothing. Stays the caller's. */
+	const char *warm_sql;
 };
 
 /* NULL where a conninfo cannot be read; the log says why. A database that is away is no error. */

@@ -4,6 +4,7 @@
 
 #define UPKEEP_TIMEOUT_MS 30000
 
+const char *const ph_gateway_warm_sql = "SELECT posthouse.warm()";
 const char *const ph_follow_store_poll = "SELECT * FROM posthouse.topics()";
 
 struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *arg)

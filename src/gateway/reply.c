@@ -143,11 +143,15 @@ void ph_gateway_refuse(struct ph_gateway *g, struct ph_exchange *x, int code, co
 void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err, struct ph_buf *out)
 {
 	struct ph_buf body;
+	char request_id[29];
 
 	ph_buf_init(&body, ANSWER_MAX);
-	ph_reply_envelope(&body, code, err, NULL);
+	memcpy(request_id, "req_", 4);
+	ph_rand_id(request_id + 4, sizeof request_id - 5);
+	ph_reply_envelope(&body, code, err, request_id);
 	ph_http_put_status(out, ph_err_info(code)->http);
 	put_error_headers(out, code, 0);
+	ph_http_put_header(out, PH_STR("x-request-id"), ph_str_c(request_id));
 	ph_http_put_header(out, PH_STR("x-posthouse-node"), ph_str_c(g->node));
 	ph_http_put_header(out, PH_STR("connection"), PH_STR("close"));
 	ph_http_put_length(out, body.n);

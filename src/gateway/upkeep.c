@@ -14,6 +14,7 @@
 
 #define RETRY_MS    500
 #define MAINTAIN_MS (10 * 60 * 1000)
+#define AGAIN_MS    1000 /* a partition was dropped: there may be another */
 
 enum step {
 	MASTER_KEY,
@@ -117,7 +118,7 @@ static void on_maintained(void *arg, struct ph_pg_result *r, const struct ph_err
 	else if (ph_pg_rows(r) && ph_pg_int(r, 0, 0) + ph_pg_int(r, 0, 1) > 0)
 		ph_log(PH_LOG_INFO, "partitions: %d made, %d dropped", (int)ph_pg_int(r, 0, 0),
 			(int)ph_pg_int(r, 0, 1));
-	ph_timer_start(&u->timer, MAINTAIN_MS);
+	ph_timer_start(&u->timer, !err && ph_pg_rows(r) && ph_pg_int(r, 0, 1) > 0 ? AGAIN_MS : MAINTAIN_MS);
 }
 
 static void check_master_key(struct ph_upkeep *u)

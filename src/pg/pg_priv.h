@@ -9,6 +9,7 @@
  *     writer.c    batches of writes on one connection      > users of conn and pipeline
  *     listen.c    LISTEN, and the poll, on one connection /
  *     pg.c        opens and closes all of that
+ *     warm.c      the first statement of a new connection
  *     value.c     parameters, results, errors
  *     sync.c      the blocking twin, without any of the above but dsn and value
  */
@@ -238,6 +239,9 @@ void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s);
 void ph_pg_read(struct ph_pg_conn *c);      /* hands out what has arrived */
 void ph_pg_fail_sent(struct ph_pg_conn *c); /* ends every segment unsynced */
 
+/* ---- warm.c ---- */
+void ph_pg_warm(struct ph_pg_conn *c, const char *sql); /* READY; sql may be NULL */
+
 /* ---- pool.c ---- */
 struct ph_pg_pool {
 	struct ph_pg *pg;
@@ -296,6 +300,7 @@ struct ph_pg {
 	struct ph_pg_listener listener;
 	bool listening;
 	bool closing;
+	const char *warm_sql; /* NULL = none */
 	struct ph_timer grace;
 	struct ph_defer close_defer;
 	void (*on_closed)(void *arg);

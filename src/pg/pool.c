@@ -182,7 +182,15 @@ static void wake(struct ph_pg_conn *c)
 	ph_defer_call(c->loop, &p->pump);
 }
 
-static const struct ph_pg_conn_ops ops = {.on_up = wake, .on_room = wake, .on_down = wake};
+static void on_up(struct ph_pg_conn *c)
+{
+	struct ph_pg_pool *p = c->owner;
+
+	ph_pg_warm(c, p->pg->warm_sql);
+	wake(c);
+}
+
+static const struct ph_pg_conn_ops ops = {.on_up = on_up, .on_room = wake, .on_down = wake};
 
 /* ---- the interface ---- */
 

@@ -307,7 +307,15 @@ static void on_conn(struct ph_pg_conn *c)
 	wake(c->owner);
 }
 
-static const struct ph_pg_conn_ops ops = {.on_up = on_conn, .on_room = on_conn, .on_down = on_conn};
+static void on_up(struct ph_pg_conn *c)
+{
+	struct ph_pg_writer *w = c->owner;
+
+	ph_pg_warm(c, w->pg->warm_sql);
+	wake(w);
+}
+
+static const struct ph_pg_conn_ops ops = {.on_up = on_up, .on_room = on_conn, .on_down = on_conn};
 
 /* ---- the interface ---- */
 

@@ -253,7 +253,7 @@ static int node_open(struct node *n, struct ph_err *err)
 {
 	const struct ph_node_options *o = n->o;
 	char application[300];
-	struct ph_pg_options pg = {o->dsn, o->direct_dsn, READERS, application};
+	struct ph_pg_options pg = {o->dsn, o->direct_dsn, READERS, application, ph_gateway_warm_sql};
 	struct ph_gateway_options gateway = {n->loop, NULL, o->config, o->keys, o->name};
 
 	snprintf(application, sizeof application, "posthouse node %s", o->name);
