@@ -45,7 +45,7 @@ void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str it
 	char *copy;
 
 	(void)!ph_json_u64(index, &i);
-	if (i >= INDEX_MAX || c->bytes + item.n > PH_COLLECT_MAX)
+	if (ph_json_kind(item) != PH_JSON_OBJECT || i >= INDEX_MAX || c->bytes + item.n > PH_COLLECT_MAX)
 		return;
 	if (i >= c->item_cap) {
 		size_t cap = i < 16 ? 16 : 2 * (size_t)i;
@@ -58,6 +58,7 @@ void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str it
 		c->item_count = (size_t)i + 1;
 	copy = ph_alloc(item.n + 1);
 	memcpy(copy, item.p, item.n);
+	c->bytes -= c->items[i].n;
 	free((void *)(uintptr_t)c->items[i].p);
 	c->items[i] = ph_str(copy, item.n);
 	c->bytes += item.n;

@@ -84,7 +84,9 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 	t->response_id = c->id;
 	t->stored_upstream = r->account->kind == PH_PLATFORM && r->body.store;
 	t->class = r->body.store ? 0 : 1;
-	t->turn_status = c->status;
+	/* The event says it; some upstreams leave it out of the response. */
+	t->turn_status =
+		r->relay.ended == PH_TERMINAL_INCOMPLETE ? PH_STR("incomplete") : PH_STR("completed");
 	t->parent = known ? r->chain : NULL;
 	t->fold = known && r->fold && r->chain->status == PH_CHAIN_OK;
 	t->partial = r->body.previous.n && !known;

@@ -65,17 +65,29 @@ static const struct {
 	{PH_STR_INIT("response.failed"), EVENT_FAILED},
 	{PH_STR_INIT("error"), EVENT_ERROR},
 	{PH_STR_INIT("keepalive"), EVENT_KEEPALIVE},
-	{PH_STR_INIT("codex.rate_limits"), EVENT_TELEMETRY},
 	{PH_STR_INIT("response.metadata"), EVENT_TELEMETRY},
 };
 
-static enum event_class class_of(const struct ph_json_member *type, struct ph_str event)
+/* Some send their errors without a type. */
+static bool is_bare_error(struct ph_str json)
 {
+	static const struct ph_str name = PH_STR_INIT("error");
+	struct ph_json_member m;
+
+	return ph_json_find(json, &name, 1, &m) && m.kind == PH_JSON_OBJECT;
+}
+
+static enum event_class class_of(const struct ph_json_member *type, const struct ph_sse_unit *u)
+{
+	bool typed = type->kind == PH_JSON_STRING;
+
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-		if (type->kind == PH_JSON_STRING ? ph_json_text_is(type->value, classes[i].type)
-						 : ph_str_eq(event, classes[i].type))
+		if (typed ? ph_json_text_is(type->value, classes[i].type)
+			  : ph_str_eq(u->event, classes[i].type))
 			return classes[i].class;
-	return EVENT_OTHER;
+	if (ph_str_starts(typed ? ph_str_from(type->value, 1) : u->event, PH_STR("codex.")))
+		return EVENT_TELEMETRY;
+	return !typed && u->event.n == 0 && is_bare_error(u->data) ? EVENT_ERROR : EVENT_OTHER;
 }
 
 /* ---- towards the client ---- */
@@ -108,6 +120,11 @@ static void push(struct ph_request *r, struct ph_str bytes)
 		r->paused = true;
 		ph_call_read(r->attempt.call, false);
 	}
+}
+
+/* Counts from the last event: comments do not reset the idle timers of clients. */
+static void start_keepalive(struct ph_request *r)
+{
 	if (r->relay.phase == PH_RELAY_SHOWN)
 		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);
 }
@@ -132,6 +149,7 @@ void ph_relay_show(struct ph_request *r)
 	if (y->held.n)
 		push(r, ph_buf_str(&y->held));
 	ph_buf_deinit(&y->held);
+	start_keepalive(r);
 }
 
 /* Whether a slice is part of the read that is being fed: only then does it outlive its unit. */
@@ -164,57 +182,85 @@ static void pass(struct ph_request *r, struct ph_str raw)
 
 /* ---- changed events ---- */
 
-/* The unit with one span of its JSON replaced. Data of several lines is joined into one: a line end inside
- * JSON is only white space. */
-static void put_changed(
-	struct ph_buf *out, const struct ph_sse_unit *u, size_t from, size_t to, struct ph_str with)
+/* A span of an event's JSON, and what stands there instead. */
+struct patch {
+	size_t from, to;
+	struct ph_str with;
+};
+
+static struct patch patch_of(const struct ph_sse_unit *u, const struct ph_json_member *m, struct ph_str with)
 {
-	size_t at = u->data_offset;
+	size_t from = (size_t)(m->value.p - u->data.p);
 
-	if (at == SIZE_MAX) {
-		size_t start = out->n;
+	return (struct patch){from, from + m->value.n, with};
+}
 
-		if (u->event.n) {
-			ph_buf_puts(out, PH_STR("event: "));
-			ph_buf_puts(out, u->event);
-			ph_buf_putc(out, '\n');
-		}
+/* The unit with spans of its JSON replaced, in their order. Data of several lines is joined into one: a line
+ * end inside JSON is only white space. */
+static void put_patched(struct ph_buf *out, const struct ph_sse_unit *u, const struct patch *p, size_t n)
+{
+	bool one_line = u->data_offset != SIZE_MAX;
+	size_t start, at = 0;
+
+	if (one_line)
+		ph_buf_puts(out, ph_str(u->raw.p, u->data_offset));
+	else if (u->event.n)
+		ph_buf_printf(out, "event: %.*s\n", PH_STR_ARG(u->event));
+	if (!one_line)
 		ph_buf_puts(out, PH_STR("data: "));
-		start = out->n;
-		ph_buf_puts(out, ph_str(u->data.p, from));
-		ph_buf_puts(out, with);
-		ph_buf_puts(out, ph_str_from(u->data, to));
-		for (size_t i = start; i < out->n; i++)
-			if (out->p[i] == '\n' || out->p[i] == '\r')
-				out->p[i] = ' ';
-		ph_buf_puts(out, PH_STR("\n\n"));
+	start = out->n;
+	for (size_t i = 0; i < n; i++) {
+		ph_buf_puts(out, ph_str(u->data.p + at, p[i].from - at));
+		ph_buf_puts(out, p[i].with);
+		at = p[i].to;
+	}
+	ph_buf_puts(out, ph_str_from(u->data, at));
+	if (one_line) {
+		ph_buf_puts(out, ph_str_from(u->raw, u->data_offset + u->data.n));
 		return;
 	}
-	ph_buf_puts(out, ph_str(u->raw.p, at + from));
-	ph_buf_puts(out, with);
-	ph_buf_puts(out, ph_str_from(u->raw, at + to));
+	for (size_t i = start; i < out->n; i++)
+		if (out->p[i] == '\n' || out->p[i] == '\r')
+			out->p[i] = ' ';
+	ph_buf_puts(out, PH_STR("\n\n"));
 }
 
-/* Appends the unit as the client may see it: with its number shifted where events of ours came before. */
-static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u,
-	const struct ph_json_member *number)
+/* The number as the client may see it, where events of ours came before. False: it stays. */
+static bool shifted(const struct ph_relay *y, const struct ph_json_member *number, char text[24])
 {
-	struct ph_relay *y = &r->relay;
-	char text[24];
 	uint64_t n;
-	size_t from;
-	int len;
 
-	if (y->shift == 0 || number->kind != PH_JSON_NUMBER || !ph_json_u64(number->value, &n)) {
-		ph_buf_puts(out, u->raw);
-		return;
-	}
-	len = snprintf(text, sizeof text, "%lld", (long long)((int64_t)n + y->shift));
-	from = (size_t)(number->value.p - u->data.p);
-	put_changed(out, u, from, from + number->value.n, ph_str(text, (size_t)len));
+	if (y->shift == 0 || number->kind != PH_JSON_NUMBER || !ph_json_u64(number->value, &n))
+		return false;
+	snprintf(text, 24, "%lld", (long long)((int64_t)n + y->shift));
+	return true;
 }
 
-static void pass_unit(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *number)
+/* Appends the unit as the client may see it. response: what stands in place of its response, or none. */
+static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u,
+	const struct ph_json_member *m, struct ph_str response)
+{
+	struct patch p[2];
+	char number[24];
+	size_t n = 0;
+
+	if (shifted(&r->relay, &m[U_NUMBER], number))
+		p[n++] = patch_of(u, &m[U_NUMBER], ph_str_c(number));
+	if (response.p)
+		p[n++] = patch_of(u, &m[U_RESPONSE], response);
+	if (n == 2 && p[0].from > p[1].from) {
+		struct patch swap = p[0];
+
+		p[0] = p[1];
+		p[1] = swap;
+	}
+	if (n)
+		put_patched(out, u, p, n);
+	else
+		ph_buf_puts(out, u->raw);
+}
+
+static void pass_unit(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
 {
 	struct ph_buf changed;
 
@@ -223,7 +269,7 @@ static void pass_unit(struct ph_request *r, const struct ph_sse_unit *u, const s
 		return;
 	}
 	ph_buf_init(&changed, 2 * r->g->config->max_body);
-	put_unit(r, &changed, u, number);
+	put_unit(r, &changed, u, m, PH_STR_NONE);
 	pass(r, ph_buf_str(&changed));
 	ph_buf_deinit(&changed);
 }
@@ -246,22 +292,18 @@ static void drop_unit(struct ph_request *r, const struct ph_json_member *number)
 
 /* ---- the terminal event ---- */
 
-/* The event's JSON, and where its response stands in it, with the output filled in if it was empty. */
+/* With the output filled in if it was empty. */
 static void hold_terminal(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
 {
-	struct ph_relay *y = &r->relay;
+	struct ph_str response = PH_STR_NONE;
 	struct ph_buf filled;
-	struct ph_sse_unit v = *u;
-	size_t from;
 
-	if (!r->collect.output_missing) {
-		put_unit(r, &y->terminal, u, &m[U_NUMBER]);
-		return;
-	}
 	ph_buf_init(&filled, 2 * PH_COLLECT_MAX);
-	ph_collect_filled(&r->collect, m[U_RESPONSE].value, &filled);
-	from = (size_t)(m[U_RESPONSE].value.p - u->data.p);
-	put_changed(&y->terminal, &v, from, from + m[U_RESPONSE].value.n, ph_buf_str(&filled));
+	if (r->collect.output_missing) {
+		ph_collect_filled(&r->collect, m[U_RESPONSE].value, &filled);
+		response = ph_buf_str(&filled);
+	}
+	put_unit(r, &r->relay.terminal, u, m, response);
 	ph_buf_deinit(&filled);
 }
 
@@ -269,19 +311,27 @@ static void end_with(struct ph_request *r, enum ph_terminal terminal)
 {
 	flush_run(r);
 	ph_timer_stop(&r->hold); /* no keepalive between here and the terminal event: its number is settled */
+	if (r->relay.finishing)
+		ph_buf_puts(&r->relay.terminal, PH_STR("\n\n")); /* the blank line that did not come */
 	r->relay.ended = terminal;
 	r->terminal_ns = ph_clock_ns();
 	ph_sse_stop(r->relay.sse);
 	ph_request_event(r, 1);
 }
 
+/* What cannot be read cannot be relayed either: another account, or a well-formed end. */
+static void break_off(struct ph_request *r, const char *why)
+{
+	flush_run(r);
+	ph_sse_stop(r->relay.sse);
+	ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
+}
+
 static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u,
 	const struct ph_json_member *m)
 {
 	if (m[U_RESPONSE].kind != PH_JSON_OBJECT || !ph_collect_response(&r->collect, m[U_RESPONSE].value)) {
-		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "a terminal event without a response");
-		ph_sse_stop(r->relay.sse);
-		ph_request_event(r, -PH_E_UPSTREAM_BAD);
+		break_off(r, "a terminal event without a response");
 		return;
 	}
 	hold_terminal(r, u, m);
@@ -300,7 +350,7 @@ static void on_failed(struct ph_request *r, enum ph_terminal terminal, const str
 	if (told) {
 		if (m[U_RESPONSE].kind == PH_JSON_OBJECT)
 			(void)!ph_collect_response(&r->collect, m[U_RESPONSE].value);
-		put_unit(r, &r->relay.terminal, u, &m[U_NUMBER]);
+		put_unit(r, &r->relay.terminal, u, m, PH_STR_NONE);
 		end_with(r, terminal);
 		return;
 	}
@@ -321,10 +371,9 @@ static void note_created(struct ph_request *r, const struct ph_json_member *resp
 		ph_buf_puts(&y->created, response->value);
 }
 
-static void hold_or_pass(
-	struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *number)
+static void hold_or_pass(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
 {
-	pass_unit(r, u, number);
+	pass_unit(r, u, m);
 	if (r->relay.phase == PH_RELAY_HELD && !ph_timer_active(&r->hold))
 		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
 }
@@ -356,39 +405,51 @@ static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const st
 		return;
 	case EVENT_CREATED:
 		note_created(r, &m[U_RESPONSE]);
-		hold_or_pass(r, u, &m[U_NUMBER]);
+		hold_or_pass(r, u, m);
 		break;
 	case EVENT_LIFECYCLE:
-		hold_or_pass(r, u, &m[U_NUMBER]);
+		hold_or_pass(r, u, m);
 		break;
 	case EVENT_ITEM_DONE:
 		ph_collect_item(&r->collect, m[U_INDEX].value, m[U_ITEM].value);
 		/* fall through */
 	default:
 		ph_relay_show(r);
-		pass_unit(r, u, &m[U_NUMBER]);
+		pass_unit(r, u, m);
 	}
 	note_number(&r->relay, &m[U_NUMBER]);
+	start_keepalive(r);
+}
+
+/* Upstream ended inside a unit: only a terminal event counts. The rest is not shown, or what we write behind
+ * it would become part of it. */
+static bool is_rest(const struct ph_request *r, enum event_class class)
+{
+	return r->relay.finishing && class < EVENT_COMPLETED;
 }
 
 static void on_unit(void *owner, const struct ph_sse_unit *u)
 {
 	struct ph_request *r = owner;
+	struct ph_str data = ph_str_trim(u->data);
 	struct ph_json_member m[U_NR];
 	enum event_class class;
 
-	if (!u->has_data) {
-		pass(r, u->raw);
+	if (data.n == 0) {
+		if (!r->relay.finishing)
+			pass(r, u->raw);
 		return;
 	}
-	if (ph_str_eq(ph_str_trim(u->data), PH_STR("[DONE]")))
+	if (ph_str_eq(data, PH_STR("[DONE]")))
 		return;
 	if (!ph_json_find(u->data, unit_names, U_NR, m)) {
-		memset(m, 0, sizeof m);
-		class = EVENT_OTHER;
-	} else {
-		class = class_of(&m[U_TYPE], u->event);
+		if (!r->relay.finishing)
+			break_off(r, "an event that is no JSON object");
+		return;
 	}
+	class = class_of(&m[U_TYPE], u);
+	if (is_rest(r, class))
+		return;
 	if (class == EVENT_TELEMETRY || (class == EVENT_KEEPALIVE && r->relay.phase == PH_RELAY_HELD)) {
 		drop_unit(r, &m[U_NUMBER]);
 		return;
@@ -446,8 +507,8 @@ int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
 
 void ph_relay_finish_feed(struct ph_request *r)
 {
+	r->relay.finishing = true;
 	ph_sse_finish(r->relay.sse);
-	flush_run(r);
 }
 
 /* ---- events of ours ---- */
@@ -462,6 +523,7 @@ static void send_keepalive(struct ph_request *r)
 
 	y->next_number++;
 	y->shift++;
+	start_keepalive(r);
 	ph_buf_init(&event, 256);
 	ph_sse_put(&event, PH_STR("keepalive"), ph_str(json, (size_t)n));
 	push(r, ph_buf_str(&event));

@@ -84,8 +84,10 @@ static void turn_back(struct ph_request *r)
 	r->denied |= remedy == PH_REPLAY;
 	r->strip |= remedy == PH_STRIP;
 	r->fresh = remedy == PH_REDIAL;
-	if (remedy == PH_OTHER_ACCOUNT)
+	if (remedy == PH_OTHER_ACCOUNT) {
 		ph_lease_failed(r);
+		r->left[PH_REDIAL] = 1; /* the next one's pooled connections may be stale as well */
+	}
 	ph_attempt_end(r);
 	if (way_back[remedy] == REQ_RESOLVE)
 		ph_lease_release(r);

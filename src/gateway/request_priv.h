@@ -68,6 +68,7 @@ struct ph_relay {
 	int64_t next_number; /* that an event of ours would carry */
 	bool saw_created;
 	bool saw_event;
+	bool finishing; /* upstream ended: what comes is the last unit, without its blank line */
 	enum ph_terminal ended;
 };
 
