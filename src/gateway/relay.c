@@ -307,12 +307,21 @@ static void hold_terminal(struct ph_request *r, const struct ph_sse_unit *u, con
 	ph_buf_deinit(&filled);
 }
 
+/* What is ours follows the terminal event: its blank line must be whole, also where upstream ended without
+ * it, or where the LF of a CRLF comes with the next read. */
+static void complete_unit(struct ph_relay *y)
+{
+	if (y->finishing)
+		ph_buf_puts(&y->terminal, PH_STR("\n\n"));
+	else if (y->terminal.n && y->terminal.p[y->terminal.n - 1] == '\r')
+		ph_buf_putc(&y->terminal, '\n');
+}
+
 static void end_with(struct ph_request *r, enum ph_terminal terminal)
 {
 	flush_run(r);
 	ph_timer_stop(&r->hold); /* no keepalive between here and the terminal event: its number is settled */
-	if (r->relay.finishing)
-		ph_buf_puts(&r->relay.terminal, PH_STR("\n\n")); /* the blank line that did not come */
+	complete_unit(&r->relay);
 	r->relay.ended = terminal;
 	r->terminal_ns = ph_clock_ns();
 	ph_sse_stop(r->relay.sse);
