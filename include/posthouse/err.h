@@ -72,6 +72,7 @@ enum ph_blame {
 	X(CHAIN_TOO_LARGE,   400, GIVE_UP,       CLIENT,  "chain_too_large",   "invalid_request_error", "payload_too_large",           "The conversation is too large to be continued. Compact it or start a new one.") \
 	X(ACCOUNT_BOUND,     400, GIVE_UP,       CLIENT,  "account_bound",     "invalid_request_error", "account_bound_input",         "An item of this conversation belongs to an upstream account that can no longer serve it.") \
 	X(ACCOUNT_AWAY,      503, GIVE_UP,       NOBODY,  "account_away",      "server_error",          "account_unavailable",         "The upstream account that this request needs is not available now. Retry later.") \
+	X(OWNER_AWAY,        503, OTHER_ACCOUNT, NOBODY,  "owner_away",        "server_error",          "account_unavailable",         "The upstream account that this request needs is not available now. Retry later.") \
 	X(ACCOUNTS_BUSY,     429, GIVE_UP,       NOBODY,  "accounts_busy",     "rate_limit_error",      "rate_limit_exceeded",         "Every account that can serve this is busy or resting. Retry later.") \
 	X(NO_ACCOUNTS,       503, GIVE_UP,       SELF,    "no_accounts",       "server_error",          "no_accounts",                 "No upstream account can take this request.") \
 	X(UPSTREAM_CONNECT,  503, OTHER_ACCOUNT, NOBODY,  "upstream_connect",  "server_error",          "server_error",                "The upstream could not be reached.") \

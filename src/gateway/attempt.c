@@ -153,7 +153,10 @@ static void on_sent(void *owner)
 static bool is_sse(const struct ph_head *head)
 {
 	struct ph_str type = ph_head_get(head, PH_STR("content-type"));
+	struct ph_str encoding = ph_head_get(head, PH_STR("content-encoding"));
 
+	if (encoding.n && !ph_str_eq_nocase(encoding, PH_STR("identity")))
+		return false; /* nobody asked for that */
 	return type.n >= 17 && ph_str_eq_nocase(ph_str(type.p, 17), PH_STR("text/event-stream"));
 }
 

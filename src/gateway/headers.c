@@ -26,6 +26,21 @@ static bool is_passed(struct ph_str name)
 	return false;
 }
 
+/* What is set for the account counts, also over the client's: a second line would make the head ambiguous. */
+static bool is_set(const struct ph_account *a, struct ph_str name)
+{
+	for (size_t i = 0; i < a->header_count; i++)
+		if (ph_str_eq_nocase(name, a->headers[2 * i]))
+			return true;
+	return false;
+}
+
+static void put(struct ph_buf *out, const struct ph_account *a, struct ph_str name, struct ph_str value)
+{
+	if (!is_set(a, name))
+		ph_http_put_header(out, name, value);
+}
+
 static void put_secret(struct ph_buf *out, const struct ph_account *a)
 {
 	struct ph_buf line;
@@ -35,7 +50,7 @@ static void put_secret(struct ph_buf *out, const struct ph_account *a)
 	ph_buf_init(&line, SECRET_LINE_MAX);
 	ph_buf_puts(&line, PH_STR("Bearer "));
 	ph_buf_puts(&line, a->secret);
-	ph_http_put_header(out, PH_STR("authorization"), ph_buf_str(&line));
+	put(out, a, PH_STR("authorization"), ph_buf_str(&line));
 	ph_buf_deinit(&line);
 }
 
@@ -43,13 +58,13 @@ void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const st
 	struct ph_str accept, bool json_body)
 {
 	put_secret(out, a);
-	ph_http_put_header(out, PH_STR("accept"), accept);
+	put(out, a, PH_STR("accept"), accept);
 	if (json_body)
-		ph_http_put_header(out, PH_STR("content-type"), PH_STR("application/json"));
-	ph_http_put_header(out, PH_STR("x-request-id"), ph_str_c(x->request_id));
+		put(out, a, PH_STR("content-type"), PH_STR("application/json"));
+	put(out, a, PH_STR("x-request-id"), ph_str_c(x->request_id));
 	for (size_t i = 0; i < x->head->header_count; i++)
 		if (is_passed(x->head->headers[i].name))
-			ph_http_put_header(out, x->head->headers[i].name, x->head->headers[i].value);
+			put(out, a, x->head->headers[i].name, x->head->headers[i].value);
 	for (size_t i = 0; i < a->header_count; i++)
 		ph_http_put_header(out, a->headers[2 * i], a->headers[2 * i + 1]);
 }

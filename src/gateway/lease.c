@@ -23,6 +23,10 @@ void ph_lease_failed(struct ph_request *r)
 {
 	struct ph_choice *c = &r->choice;
 
+	if (!r->account) { /* an owner that could go on alone, but cannot now: the turn is replayed */
+		r->owner_away = true;
+		return;
+	}
 	if (c->tried_count < PH_TRIED_MAX)
 		c->tried[c->tried_count++] = r->account->id;
 	r->failed++;
@@ -64,10 +68,18 @@ static int next_round(struct ph_request *r)
 	return 0;
 }
 
+/* An owner that a whole chain could also do without. */
+static bool replaceable(const struct ph_request *r)
+{
+	return r->mode == PH_MODE_FORWARDED && !r->unknown && !(r->chain->flags & PH_TURN_PARTIAL);
+}
+
 static int none(struct ph_request *r, enum ph_choice_verdict verdict)
 {
 	if (verdict == PH_CHOICE_MODEL)
 		return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account serves the model");
+	if (replaceable(r))
+		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner went away meanwhile");
 	if (r->choice.required && r->mode == PH_MODE_FORWARDED)
 		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY,
 			"the account that holds the conversation is not usable");
@@ -101,6 +113,8 @@ int ph_lease_start(struct ph_request *r)
 	case PH_CHOSEN:
 		return take(r, a);
 	case PH_CHOICE_BUSY:
+		if (replaceable(r))
+			return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is busy");
 		ph_account_wait(r->g->accounts, &r->wait);
 		if (!ph_timer_active(&r->timer))
 			ph_timer_start(&r->timer, r->g->config->queue_timeout_ms);

@@ -186,12 +186,23 @@ static const struct ph_str never[] = {
 	PH_STR_INIT("retry-after-ms"),
 	PH_STR_INIT("x-should-retry"),
 	PH_STR_INIT("strict-transport-security"),
+	PH_STR_INIT("via"),
+	PH_STR_INIT("location"),
+	PH_STR_INIT("nel"),
+	PH_STR_INIT("report-to"),
+	PH_STR_INIT("x-served-by"),
+	PH_STR_INIT("x-cache"),
 };
 static const struct ph_str never_with[] = {
 	PH_STR_INIT("x-ratelimit-"),
 	PH_STR_INIT("x-codex-"),
 	PH_STR_INIT("x-posthouse-"),
 	PH_STR_INIT("cf-"),
+	PH_STR_INIT("x-envoy-"),
+	PH_STR_INIT("x-amz-"),
+	PH_STR_INIT("x-ms-"),
+	PH_STR_INIT("apim-"),
+	PH_STR_INIT("azureml-"),
 };
 
 static bool may_pass(struct ph_str name)

@@ -3,8 +3,8 @@
  * One turn, as one checked state machine. This is THE file: who reads it knows what happens to a request.
  *
  *     AUTH -> BODY -> RESOLVE -> LEASE -> CONNECT -> SEND -> AWAIT -> RELAY -> COMMIT -> SETTLE -> DONE
- *                        ^                   ^          |       |       |
- *                        +--- other account, | replay --+-------+-------+   (while nothing was shown)
+ *                        ^         |         ^          |       |       |
+ *                        +---------+ other account, replay -------+-------+   (while nothing was shown)
  *                                            +--- redial, strip reasoning
  *     every state before COMMIT -> REJECT -> SETTLE
  *
@@ -37,7 +37,7 @@ static const struct ph_sm_state request_states[REQ_NR] = {
 	S(AUTH, B(BODY) | B(REJECT)),
 	S(BODY, B(RESOLVE) | B(REJECT)),
 	S(RESOLVE, B(LEASE) | B(REJECT)),
-	S(LEASE, B(CONNECT) | B(REJECT)),
+	S(LEASE, B(CONNECT) | B(RESOLVE) | B(REJECT)),
 	S(CONNECT, B(SEND) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
 	S(SEND, B(AWAIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
 	S(AWAIT, B(RELAY) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
@@ -69,7 +69,7 @@ static int request_next(const struct ph_request *r)
 		return s == REQ_SETTLE ? REQ_DONE : s + 1;
 	if (r->err == -PH_E_CLIENT_GONE)
 		return REQ_SETTLE;
-	if (s < REQ_CONNECT || r->shown || r->left[remedy] == 0)
+	if (s < REQ_LEASE || r->shown || r->left[remedy] == 0)
 		return REQ_REJECT;
 	return way_back[remedy];
 }

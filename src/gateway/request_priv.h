@@ -156,10 +156,11 @@ struct ph_request {
 	size_t found_count;
 	bool references_known, compared_known;
 	enum ph_continuity_mode mode;
-	bool denied;    /* an account denied its own id: never ask it again */
-	bool unknown;   /* the anchor is known upstream at best: forwarded once, never replayed */
-	bool fold;      /* the snapshot must hold the whole context */
-	bool fold_read; /* the chain was read whole although its account could go on by itself */
+	bool denied;     /* an account denied its own id: never ask it again */
+	bool owner_away; /* the owner became busy or unusable: replay */
+	bool unknown;    /* the anchor is known upstream at best: forwarded once, never replayed */
+	bool fold;       /* the snapshot must hold the whole context */
+	bool fold_read;  /* the chain was read whole although its account could go on by itself */
 
 	/* LEASE */
 	struct ph_choice choice;

@@ -93,18 +93,22 @@ static bool may_return(struct ph_request *r, int64_t account)
 	return a && a->state != PH_ACCOUNT_DISABLED && ph_key_allows_account(r->door.key, account);
 }
 
-static bool forwardable(struct ph_request *r, const struct ph_account *a)
+/* Could go on with an id of its own, if it has a slot. */
+static bool able(const struct ph_request *r, const struct ph_account *a)
 {
-	/* A busy owner does not make the turn wait while another account may have a slot: then it is
-	 * replayed. */
-	if (a->kind != PH_PLATFORM || !ph_account_usable(a) ||
-		(a->max_streams && a->running >= a->max_streams) ||
-		!ph_key_allows_account(r->door.key, a->id) || !ph_account_serves(a, r->body.model))
+	if (a->kind != PH_PLATFORM || !ph_account_usable(a) || !ph_key_allows_account(r->door.key, a->id) ||
+		!ph_account_serves(a, r->body.model))
 		return false;
 	for (size_t i = 0; i < r->choice.tried_count; i++)
 		if (r->choice.tried[i] == a->id)
 			return false;
 	return true;
+}
+
+/* A busy owner does not make the turn wait while another account may have a slot: then it is replayed. */
+static bool forwardable(const struct ph_request *r, const struct ph_account *a)
+{
+	return able(r, a) && !(a->max_streams && a->running >= a->max_streams);
 }
 
 static int forward_to(struct ph_request *r, int64_t account)
@@ -124,28 +128,29 @@ static int replay(struct ph_request *r)
 	return 1;
 }
 
-/* Only the account could go on, and it does not or cannot. */
-static int tied(struct ph_request *r, int64_t account)
+/* Only the account could go on: it is waited for where it is merely busy. */
+static int tied(struct ph_request *r, int64_t account, bool stored)
 {
+	const struct ph_account *a = ph_accounts_find(r->g->accounts, account);
+
 	if (r->denied || !may_return(r, account))
 		return anchor_unknown(r);
+	if (a && stored && able(r, a))
+		return forward_to(r, account);
 	return ph_fail_param(&r->fault, PH_E_ACCOUNT_AWAY, "previous_response_id", "%s", "");
 }
 
 static int owned(struct ph_request *r)
 {
-	struct ph_account *a = ph_accounts_find(r->g->accounts, r->chain->account);
-
 	r->unknown = true;
-	if (!a || r->denied || !forwardable(r, a))
-		return tied(r, r->chain->account);
-	return forward_to(r, a->id);
+	return tied(r, r->chain->account, true);
 }
 
 /* Nobody knows the id here: a platform account may. Once, to one of them; its "not found" becomes ours. */
 static int nobody(struct ph_request *r)
 {
 	struct ph_account *a;
+	enum ph_choice_verdict verdict;
 
 	if (r->unknown && (r->denied || r->fault.code == PH_E_UPSTREAM_SILENT))
 		return anchor_unknown(r);
@@ -157,7 +162,10 @@ static int nobody(struct ph_request *r)
 	r->choice.allowed = r->door.key->accounts;
 	r->choice.allowed_count = r->door.key->account_count;
 	r->choice.model = r->body.model;
-	if (ph_account_choose(r->g->accounts, &r->choice, &a) != PH_CHOSEN)
+	verdict = ph_account_choose(r->g->accounts, &r->choice, &a);
+	if (verdict == PH_CHOICE_BUSY) /* no miss: whoever may know it could not be asked */
+		return ph_fail(&r->fault, PH_E_ACCOUNTS_BUSY, "%s", "");
+	if (verdict != PH_CHOSEN)
 		return anchor_unknown(r);
 	return forward_to(r, a->id);
 }
@@ -178,9 +186,11 @@ static int decide(struct ph_request *r)
 		return start_reading(r);
 	case PH_CHAIN_OK:
 		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
-		return r->fold_read && !r->denied && !r->failed ? forward_to(r, chain->account) : replay(r);
+		return r->fold_read && !r->denied && !r->failed && !r->owner_away
+			       ? forward_to(r, chain->account)
+			       : replay(r);
 	case PH_CHAIN_PARTIAL:
-		return tied(r, chain->account);
+		return tied(r, chain->account, (chain->flags & PH_TURN_STORED) != 0);
 	case PH_CHAIN_TOO_LARGE:
 		return ph_fail_param(&r->fault, PH_E_CHAIN_TOO_LARGE, "input", "%s", "");
 	case PH_CHAIN_OWNED:
@@ -215,7 +225,7 @@ static size_t forward_list(struct ph_request *r, int64_t ids[FORWARD_MAX])
 {
 	size_t n = 0;
 
-	if (r->denied || r->fold_read)
+	if (r->denied || r->owner_away || r->fold_read)
 		return 0;
 	PH_LIST_EACH (it, ph_accounts_list(r->g->accounts)) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);

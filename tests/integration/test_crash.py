@@ -74,12 +74,22 @@ class Load:
         return self.acknowledged
 
 
+def patiently(api, body, seconds=10):
+    """A 503 says "later": right after a restart of PostgreSQL a node may still be connecting."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = api.post(body)
+        if answer.status != 503 or time.monotonic() > end:
+            return http.Turn(answer, False)
+        time.sleep(0.1)
+
+
 def verify(cluster, key, node, upstream, acknowledged, most, seed):
     """A sample of all, and the newest of all: each is continuable with exactly its context."""
     sample = acknowledged[-most // 2:] + random.Random(seed).sample(acknowledged, min(len(acknowledged), most // 2))
     with http.Client(node.url, key) as api:
         for rid, texts in sample:
-            turn = api.turn({'model': 'demo', 'input': 'check', 'previous_response_id': rid, 'store': False})
+            turn = patiently(api, {'model': 'demo', 'input': 'check', 'previous_response_id': rid, 'store': False})
             assert turn.continuity == 'replayed', (rid, turn.continuity)
             items = upstream.turns()[-1].json['input']
             assert [i['content'] for i in items if i.get('role') == 'user'] == texts + ['check'], rid
