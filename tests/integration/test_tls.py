@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS to upstreams: chain and host name are verified, always; old versions are refused; names go out as SNI."""
+import glob
+import os
 import ssl
 import subprocess
 
@@ -8,8 +10,13 @@ import pytest
 import client as http
 
 
-def openssl(*args):
-    subprocess.run(['openssl', *[str(a) for a in args]], check=True, capture_output=True)
+def openssl(*args, clock=None):
+    """clock: days that its clock is off, for certificates of the past."""
+    env = dict(os.environ)
+    if clock:
+        env['LD_PRELOAD'], = glob.glob('/usr/lib/*/faketime/libfaketime.so.1')
+        env['FAKETIME'] = '%dd' % clock
+    subprocess.run(['openssl', *[str(a) for a in args]], check=True, capture_output=True, env=env)
 
 
 class Authority:
@@ -21,13 +28,13 @@ class Authority:
         openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '3',
                 '-subj', '/CN=test authority', '-keyout', self.key, '-out', self.cert)
 
-    def context(self, name, alternative, days=3):
+    def context(self, name, alternative, clock=None):
         key, request, cert, extra = (self.dir / ('%s.%s' % (name, ext)) for ext in ('key', 'csr', 'pem', 'ext'))
         extra.write_text('subjectAltName=%s\n' % alternative, encoding='ascii')
         openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=' + name,
                 '-keyout', key, '-out', request)
-        openssl('x509', '-req', '-in', request, '-CA', self.cert, '-CAkey', self.key, '-CAcreateserial', '-days', days,
-                '-extfile', extra, '-out', cert)
+        openssl('x509', '-req', '-in', request, '-CA', self.cert, '-CAkey', self.key, '-CAcreateserial', '-days', '3',
+                '-extfile', extra, '-out', cert, clock=clock)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
         return context
@@ -85,7 +92,7 @@ def test_an_unknown_authority(world, make_upstream, tmp_path):
 
 
 def test_an_expired_certificate(world, make_upstream, authority):
-    upstream = make_upstream(tls=authority.context('old', 'DNS:localhost', days=-1))
+    upstream = make_upstream(tls=authority.context('old', 'DNS:localhost', clock=-9))
     refused(world, upstream, 'https://localhost:%d/v1' % upstream.port)
 
 
