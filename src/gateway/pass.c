@@ -5,9 +5,11 @@
  * gateway.c holds the list. One try: what these calls do upstream is not known to be repeatable, but where
  * nothing was sent the next account is asked.
  */
+#include "posthouse/clock.h"
 #include "side.h"
 
-#define TRIES 3
+#define TRIES        3
+#define WITHHELD_MAX (64 * 1024)
 
 struct pass {
 	struct ph_str path; /* behind /v1, with its query */
@@ -17,6 +19,12 @@ struct pass {
 	struct ph_timer timer; /* the answer's head, then silence */
 	bool head_sent;
 	int tries;
+	/* An answer that speaks of the account rather than of the request: kept back until it is understood.
+	 */
+	int withheld; /* its status, or 0 */
+	uint64_t after_ms;
+	struct ph_buf headers, words;
+	int last; /* what went wrong with the last account */
 };
 
 static int try_account(struct ph_side *s, struct ph_err *err);
@@ -36,12 +44,33 @@ static void on_nothing(void *owner)
 	(void)owner;
 }
 
+/* Statuses under which an upstream judges its caller's credential or limits: the account's, not the client's.
+ */
+static bool speaks_of_account(int status)
+{
+	return status == 401 || status == 402 || status == 403 || status == 429;
+}
+
+static void withhold(struct pass *p, const struct ph_head *head)
+{
+	p->withheld = head->status;
+	p->after_ms = ph_retry_after_ms(head);
+	ph_buf_reset(&p->headers);
+	ph_buf_reset(&p->words);
+	ph_reply_pass_headers(head, &p->headers);
+}
+
 static void on_head(void *owner, const struct ph_head *head)
 {
 	struct ph_side *s = owner;
 	struct pass *p = s->data;
 	struct ph_buf headers;
 	bool length_known = !head->chunked && head->length >= 0;
+
+	if (speaks_of_account(head->status)) {
+		withhold(p, head);
+		return;
+	}
 
 	ph_buf_init(&headers, PH_HEAD_MAX);
 	ph_reply_pass_headers(head, &headers);
@@ -58,6 +87,12 @@ static void on_body(void *owner, struct ph_str bytes)
 	struct pass *p = s->data;
 
 	ph_timer_start(&p->timer, s->g->config->idle_timeout_ms);
+	if (p->withheld) {
+		size_t room = WITHHELD_MAX - p->words.n;
+
+		ph_buf_puts(&p->words, ph_str(bytes.p, bytes.n < room ? bytes.n : room));
+		return;
+	}
 	if (s->x->ops->push(s->x->end, bytes) <= 0)
 		ph_call_read(p->call, false);
 }
@@ -70,11 +105,62 @@ static void give_up(struct ph_side *s, int code, const struct ph_err *err)
 
 	release(s);
 	if (!p->head_sent) {
-		ph_side_error(s, code, err, 0);
+		ph_side_error(s, code, err, code == -PH_E_UPSTREAM_LIMITED ? p->after_ms : 0);
 		return;
 	}
 	x->ops->abort(x->end);
 	ph_side_close(s);
+}
+
+static void next_account(struct ph_side *s)
+{
+	struct pass *p = s->data;
+	struct ph_err why = {0};
+	int rc;
+
+	if (p->choice.tried_count < PH_TRIED_MAX)
+		p->choice.tried[p->choice.tried_count++] = p->account->id;
+	release(s);
+	rc = try_account(s, &why);
+	if (rc)
+		give_up(s, rc, &why);
+}
+
+/* A model that is not served, say: what the request asked for. */
+static void tell_withheld(struct ph_side *s)
+{
+	struct pass *p = s->data;
+	struct ph_exchange *x = s->x;
+
+	release(s);
+	ph_reply_common(s->g, x, &p->headers);
+	x->ops->head(x->end, p->withheld, &p->headers, (int64_t)p->words.n);
+	x->ops->push(x->end, ph_buf_str(&p->words));
+	x->ops->finish(x->end);
+	ph_side_close(s);
+}
+
+/* The upstream refused before it did anything, so another account may be asked. What it said of this one
+ * stays here. */
+static void on_withheld(struct ph_side *s)
+{
+	struct pass *p = s->data;
+	struct ph_failed_answer a = {.status = p->withheld,
+		.body = ph_buf_str(&p->words),
+		.head_after_ms = p->after_ms,
+		.unix_ms = ph_clock_unix_ms()};
+	struct ph_failure f;
+
+	ph_classify(&a, &f);
+	if (f.code == PH_E_UPSTREAM_CANNOT || f.code == PH_E_UPSTREAM_REFUSED) {
+		tell_withheld(s);
+		return;
+	}
+	p->withheld = 0;
+	p->last = f.code;
+	p->after_ms = f.after_ms;
+	ph_account_failed(s->g->accounts, p->account, f.after_ms);
+	next_account(s);
 }
 
 static void on_end(void *owner, int status, const struct ph_err *err)
@@ -86,6 +172,10 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 	int rc;
 
 	p->call = NULL;
+	if (status == 0 && p->withheld) {
+		on_withheld(s);
+		return;
+	}
 	if (status == 0) {
 		ph_account_worked(p->account);
 		release(s);
@@ -93,13 +183,16 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 		ph_side_close(s);
 		return;
 	}
+	p->last = PH_E_UPSTREAM_CONNECT;
 	ph_account_failed(s->g->accounts, p->account, 0);
 	if (status != -PH_E_UPSTREAM_CONNECT && status != -PH_E_UPSTREAM_STALE) {
 		give_up(s, status, err);
 		return;
 	}
-	if (status == -PH_E_UPSTREAM_CONNECT && p->choice.tried_count < PH_TRIED_MAX)
-		p->choice.tried[p->choice.tried_count++] = p->account->id;
+	if (status == -PH_E_UPSTREAM_CONNECT) {
+		next_account(s);
+		return;
+	}
 	release(s);
 	rc = try_account(s, &why);
 	if (rc)
@@ -154,8 +247,7 @@ static int try_account(struct ph_side *s, struct ph_err *err)
 	}
 	if (verdict == PH_CHOICE_BUSY)
 		return ph_fail(err, PH_E_ACCOUNTS_BUSY, "%s", "");
-	return p->tries > 1 ? ph_fail(err, PH_E_UPSTREAM_CONNECT, "%s", "")
-			    : ph_fail(err, PH_E_NO_ACCOUNTS, "%s", "");
+	return ph_fail(err, p->last, "%s", "");
 }
 
 /* The model that a JSON body names decides among the accounts; other bodies go to any. */
@@ -210,6 +302,11 @@ static void drain(struct ph_side *s)
 
 static const struct ph_side_ops ops = {PH_ROUTE_RELAY, serve, cancel, drain};
 
+static void free_buf(void *buf)
+{
+	ph_buf_deinit(buf);
+}
+
 void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
 {
 	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct pass));
@@ -218,6 +315,11 @@ void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 		&s->arena, "%.*s%s%.*s", PH_STR_ARG(path), x->query.n ? "?" : "", PH_STR_ARG(x->query));
 
 	p->path = ph_str_c(whole);
+	p->last = PH_E_NO_ACCOUNTS;
+	ph_buf_init(&p->headers, PH_HEAD_MAX);
+	ph_buf_init(&p->words, WITHHELD_MAX);
+	ph_arena_defer(&s->arena, free_buf, &p->headers);
+	ph_arena_defer(&s->arena, free_buf, &p->words);
 	ph_timer_init(&p->timer, g->loop, on_timer, s);
 	ph_side_start(s);
 }
