@@ -111,12 +111,26 @@ static void take(struct ph_request *r)
 	w.taken++;
 }
 
+/* LEASE fails for good, but for an owner that became busy or went away. */
+static int lease_error(struct ph_request *r)
+{
+	int rc = one_in(2) ? -PH_E_OWNER_AWAY : any_error();
+
+	if (rc != -PH_E_OWNER_AWAY && ph_err_info(rc)->remedy != PH_GIVE_UP) {
+		r->left[PH_OTHER_ACCOUNT] = 0;
+		rc = -PH_E_UPSTREAM_FAILED;
+	}
+	return rc;
+}
+
 int ph_lease_start(struct ph_request *r)
 {
 	int rc = any_result();
 
 	assert_int_equal(r->sm.state, REQ_LEASE);
 	r->resting = false;
+	if (rc < 0)
+		return lease_error(r);
 	if (rc == 1)
 		take(r);
 	if (rc == 0 && one_in(2)) {
@@ -141,7 +155,7 @@ void ph_lease_release(struct ph_request *r)
 
 void ph_lease_failed(struct ph_request *r)
 {
-	assert_non_null(r->account);
+	assert_true(r->account || r->err == -PH_E_OWNER_AWAY);
 }
 
 int ph_attempt_start(struct ph_request *r)
@@ -441,7 +455,7 @@ static void the_policy(void **state)
 			/* nothing is left, or something was shown: say so */
 			assert_int_equal(next_of((enum ph_request_state)s, -e, false, 0), REQ_REJECT);
 			assert_int_equal(next_of((enum ph_request_state)s, -e, true, 3), REQ_REJECT);
-			if (s < REQ_CONNECT || ph_err_info(e)->remedy == PH_GIVE_UP)
+			if (s < REQ_LEASE || ph_err_info(e)->remedy == PH_GIVE_UP)
 				assert_int_equal(next_of((enum ph_request_state)s, -e, false, 3), REQ_REJECT);
 		}
 	}
@@ -458,6 +472,8 @@ static void the_policy(void **state)
 		assert_int_equal(
 			next_of((enum ph_request_state)s, -PH_E_UPSTREAM_REFUSED, false, 1), REQ_REJECT);
 	}
+	assert_int_equal(next_of(REQ_LEASE, -PH_E_OWNER_AWAY, false, 1), REQ_RESOLVE);
+	assert_int_equal(next_of(REQ_LEASE, -PH_E_ACCOUNTS_BUSY, false, 1), REQ_REJECT);
 	assert_int_equal(next_of(REQ_COMMIT, -PH_E_TIMEOUT, true, 1), REQ_SETTLE);
 	assert_int_equal(next_of(REQ_REJECT, -PH_E_TIMEOUT, false, 1), REQ_SETTLE);
 	assert_int_equal(next_of(REQ_SETTLE, -PH_E_TIMEOUT, false, 1), REQ_DONE);
