@@ -62,7 +62,7 @@ static void one_line(struct ph_str line, int number)
 	struct ph_str want = ph_str_split(&rest, ' '), after = want, body = body_of(rest);
 	struct ph_failed_answer a = {.body = body, .unix_ms = NOW_MS};
 	struct ph_failure f;
-	uint64_t n, ms;
+	uint64_t n = 0, ms = 0;
 	int code = code_of(ph_str_split(&after, '@'));
 
 	if (code < 0 || !ph_str_u64(status, 599, &n))
