@@ -313,7 +313,7 @@ static void complete_unit(struct ph_relay *y)
 {
 	if (y->finishing)
 		ph_buf_puts(&y->terminal, PH_STR("\n\n"));
-	else if (y->terminal.n && y->terminal.p[y->terminal.n - 1] == '\r')
+	else if (ph_str_ends(ph_buf_str(&y->terminal), PH_STR("\n\r")))
 		ph_buf_putc(&y->terminal, '\n');
 }
 

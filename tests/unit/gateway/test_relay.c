@@ -233,6 +233,12 @@ static const struct one {
 		"event: x\r\ndata: {\"type\":\"x\",\"sequence_number\":0}\r\n\r\ndata: "
 		"{\"type\":\"response.completed\",\"response\":{\"output\":[1]}}\r\n\r\n" DONE,
 		1},
+	{"CR alone",
+		"event: x\rdata: {\"type\":\"x\"}\r\rdata: "
+		"{\"type\":\"response.completed\",\"response\":{\"output\":[1]}}\r\r",
+		"event: x\rdata: {\"type\":\"x\"}\r\rdata: "
+		"{\"type\":\"response.completed\",\"response\":{\"output\":[1]}}\r\r" DONE,
+		1},
 	{"comments, ids, retries, unknown fields, blank lines",
 		": hello\n\n" CREATED
 		":\n\nid: 5\nretry: 10\nfoo: bar\ndata: {\"type\":\"x\"}\n\n\n\n" FULL("2"),
