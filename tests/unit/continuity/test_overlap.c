@@ -89,6 +89,16 @@ static void test_edited_history(void **state)
 	assert_replay(&chain, A, A2_ "," A2_ "," U3, TWO_SENT "," A2_ "," U3);
 }
 
+/* A call that has its answer is part of a history that differs; neither half goes without the other. */
+static void test_edited_calls(void **state)
+{
+	struct ph_chain chain = CHAIN(CLIENT(A, U1), STORED(A, C1), CLIENT(A, O1), STORED(A, A1));
+
+	(void)state;
+	assert_replay(&chain, A, U2 "," C1_ "," O1 "," A2_ "," U3,
+		U1 "," C1 "," O1 "," A1 "," U2 "," C1_ "," O1 "," A2_ "," U3);
+}
+
 static void test_developer_items(void **state)
 {
 	struct ph_chain chain = TWO_TURNS;
@@ -480,6 +490,7 @@ int main(void)
 		TEST(test_full_history),
 		TEST(test_end_of_history),
 		TEST(test_edited_history),
+		TEST(test_edited_calls),
 		TEST(test_developer_items),
 		TEST(test_developer_item_at_the_end),
 		TEST(test_the_same_short_text),
