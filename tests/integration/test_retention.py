@@ -26,7 +26,7 @@ class World:
         """The clock moves, and the daily work is done until nothing is left of it."""
         for _ in range(days):
             self.postgres.advance(1)
-            while self.cluster.sql('SELECT (posthouse.maintain()).*')[0] != (0, 0):
+            while self.cluster.sql('SELECT * FROM posthouse.maintain()')[0] != (0, 0):
                 pass
         for node in self.nodes:
             with http.Client(node.url, self.key) as api:  # the nodes have found the database again
