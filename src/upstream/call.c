@@ -345,9 +345,8 @@ void ph_call_on_data(struct ph_call *c, struct ph_str bytes)
 	}
 	if (!c->done)
 		return;
-	/* Bytes behind the answer, or an answer that overtook its request: this connection carries nothing
-	 * more. */
-	if ((size_t)used < bytes.n || ph_stream_queued(c->conn->stream))
+	/* With bytes behind the answer this connection carries nothing more. */
+	if ((size_t)used < bytes.n)
 		c->keep = false;
 	end(c, 0, NULL);
 }

@@ -261,6 +261,7 @@ void ph_pool_put(struct ph_upconn *c)
 {
 	struct ph_origin *o = c->origin;
 
+	/* What is queued still is the rest of a request that its answer overtook. */
 	if (c->up->closing || o->idle_count >= IDLE_MAX || !ph_stream_alive(c->stream) ||
 		ph_stream_queued(c->stream)) {
 		ph_upconn_close(c);

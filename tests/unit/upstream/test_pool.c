@@ -252,6 +252,43 @@ static void origins_are_kept_apart(void **state)
 	world_close(&w);
 }
 
+/* The answer comes in the very turn of the loop in which a pooled connection was lent: first things first,
+ * and the connection, which still holds the request, is not used again. */
+static void an_answer_in_the_same_turn(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (int eof = 0; eof < 2; eof++) {
+		world_open(&w, 5000);
+		probe_run(&w.p, &w.f, 3);
+		again(&w);
+		probe_start(&w.p, &w.f, 3, false);
+		if (eof)
+			ph_call_on_eof(w.p.call, 0);
+		else
+			ph_call_on_data(w.p.call, PH_STR(SMALL));
+		assert_int_equal(w.p.ended, 1);
+		assert_int_equal(w.p.connected, 1);
+		assert_int_equal(w.p.sent, 1);
+		assert_int_equal(w.p.status, eof ? -PH_E_UPSTREAM_STALE : 0);
+		again(&w);
+		probe_run(&w.p, &w.f, 3);
+		assert_int_equal(w.p.status, 0);
+		assert_int_equal(w.f.accepted, 2);
+		world_close(&w);
+	}
+	/* and an owner that ends it at the first of them hears nothing of the rest */
+	world_open(&w, 5000);
+	probe_run(&w.p, &w.f, 3);
+	again(&w);
+	w.p.cancel_in = IN_CONNECTED;
+	probe_start(&w.p, &w.f, 3, false);
+	ph_call_on_data(w.p.call, PH_STR(SMALL));
+	assert_true(w.p.over);
+	world_close(&w);
+}
+
 static void closing_with_idle_ones(void **state)
 {
 	struct world w;
@@ -283,6 +320,7 @@ int main(void)
 		cmocka_unit_test(no_deadline_afterwards),
 		cmocka_unit_test(cancelled_while_connecting),
 		cmocka_unit_test(origins_are_kept_apart),
+		cmocka_unit_test(an_answer_in_the_same_turn),
 		cmocka_unit_test(closing_with_idle_ones),
 	};
 
