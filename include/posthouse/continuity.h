@@ -54,7 +54,6 @@ struct ph_chain_run; /* consecutive items of one origin */
 /* Owner: the turn that asked; freed with ph_chain_free(). */
 struct ph_chain {
 	enum ph_chain_status status;
-	struct ph_loop *loop;
 	struct ph_pg_result *rows; /* keeps the bytes */
 	struct ph_arena arena;     /* decompressed bodies, runs */
 	struct ph_chain_run *runs; /* oldest first; OK only */

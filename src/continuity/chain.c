@@ -71,19 +71,11 @@ bool ph_chain_must_fold(const struct ph_continuity *c, const struct ph_chain *ch
 	return chain->depth >= FOLD_DEPTH || chain->until < (double)chain->today + c->retention_days[class];
 }
 
-static void free_rows(void *rows)
-{
-	ph_pg_result_free(rows);
-}
-
-/* The rows go a little later: whoever reads them may still stand below us, where the answer to a read is
- * freed. */
 struct ph_chain *ph_chain_free(struct ph_chain *chain)
 {
 	if (!chain)
 		return NULL;
-	if (chain->rows)
-		ph_loop_bury(chain->loop, chain->rows, free_rows);
+	ph_pg_result_free(chain->rows);
 	ph_arena_deinit(&chain->arena);
 	free(chain);
 	return NULL;
@@ -183,7 +175,6 @@ static struct ph_chain *chain_of(struct ph_continuity *c, struct ph_pg_result *r
 	struct ph_chain *chain = ph_alloc(sizeof *chain);
 	int rc;
 
-	chain->loop = c->loop;
 	chain->rows = ph_pg_keep(r);
 	ph_arena_init(&chain->arena, 2 * c->max_bytes + 16 * 1024 * 1024);
 	chain->status = status_of(ph_pg_str(r, 0, STATUS));

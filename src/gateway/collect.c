@@ -7,6 +7,7 @@
 
 #include "request_priv.h"
 
+#define TEXTS_MAX 65536 /* of decoded ids and names */
 #define INDEX_MAX 65536
 
 enum {
@@ -33,10 +34,12 @@ void ph_collect_reset(struct ph_collect *c)
 	ph_buf_deinit(&c->response);
 	ph_buf_deinit(&c->joined);
 	ph_buf_deinit(&c->envelope);
+	ph_arena_deinit(&c->texts);
 	*c = (struct ph_collect){.items = NULL};
 	ph_buf_init(&c->response, PH_COLLECT_MAX);
 	ph_buf_init(&c->joined, PH_COLLECT_MAX);
 	ph_buf_init(&c->envelope, PH_COLLECT_MAX);
+	ph_arena_init(&c->texts, TEXTS_MAX);
 }
 
 void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str item)
@@ -69,11 +72,12 @@ static struct ph_str inside(struct ph_str array)
 	return ph_str_trim(ph_str(array.p + 1, array.n - 2));
 }
 
-/* A short string value without its quotes; escapes in ids and models do not occur, and if one does it stays.
- */
-static struct ph_str text_of(const struct ph_json_member *m)
+/* A string value's text; what is no string, or does not fit, is none. */
+static struct ph_str text_of(struct ph_collect *c, const struct ph_json_member *m)
 {
-	return m->kind == PH_JSON_STRING ? ph_str(m->value.p + 1, m->value.n - 2) : PH_STR_NONE;
+	struct ph_str text;
+
+	return m->kind == PH_JSON_STRING && ph_json_text(m->value, &c->texts, &text) ? text : PH_STR_NONE;
 }
 
 static uint64_t number(struct ph_str object, struct ph_str name)
@@ -132,9 +136,9 @@ bool ph_collect_response(struct ph_collect *c, struct ph_str response)
 	object = ph_buf_str(&c->response);
 	if (!ph_json_find(object, response_names, R_NR, m))
 		return false;
-	c->id = text_of(&m[R_ID]);
-	c->status = text_of(&m[R_STATUS]);
-	c->model = text_of(&m[R_MODEL]);
+	c->id = text_of(c, &m[R_ID]);
+	c->status = text_of(c, &m[R_STATUS]);
+	c->model = text_of(c, &m[R_MODEL]);
 	c->output = m[R_OUTPUT].kind == PH_JSON_ARRAY ? inside(m[R_OUTPUT].value) : PH_STR_NONE;
 	read_usage(c, m[R_USAGE].value);
 	make_envelope(c, object, &m[R_OUTPUT]);

@@ -30,15 +30,17 @@ static uint64_t since_us(uint64_t from_ns, uint64_t to_ns)
 	return from_ns && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
-/* This turn's items as they are stored: references replaced by what they name. */
+/* This turn's items as they are stored: references replaced by what they name, fit for the account that
+ * served the turn, because a replay will send it these items as they are. */
 static struct ph_str stored_items(struct ph_request *r)
 {
+	struct ph_target served = {r->account_id, r->account->kind == PH_CODEX};
 	struct ph_bound bound;
 
 	if (!r->found_count)
 		return r->body.items;
 	ph_buf_reset(&r->stored_items);
-	if (ph_items_dereference(r->body.items, r->found, r->found_count, NULL, &r->stored_items, &bound))
+	if (ph_items_resolve(r->body.items, r->found, r->found_count, &served, &r->stored_items, &bound))
 		return r->body.items;
 	return ph_buf_str(&r->stored_items);
 }

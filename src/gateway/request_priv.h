@@ -79,6 +79,7 @@ struct ph_collect {
 	size_t item_count, item_cap;
 	size_t bytes;
 	struct ph_buf response;                  /* the terminal response object */
+	struct ph_arena texts;                   /* what of these had to be decoded */
 	struct ph_str id, status, output, model; /* within `response`, or joined in `joined` */
 	struct ph_buf joined;                    /* items joined, where the terminal output was empty */
 	struct ph_buf envelope;

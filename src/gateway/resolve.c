@@ -76,10 +76,14 @@ static int references(struct ph_request *r)
 	int n = ids ? ph_items_references(r->body.items, &r->arena, ids, REFERENCES_MAX) : -PH_E_PARAM_BAD;
 
 	if (n < 0)
-		return ph_fail_param(
-			&r->fault, PH_E_PARAM_BAD, "input", "An item_reference without a string 'id'.");
-	if (r->references_known)
+		return ph_fail_param(&r->fault, PH_E_PARAM_BAD, "input",
+			"An item_reference needs one string 'id'; at most %d are accepted.", REFERENCES_MAX);
+	if (r->references_known) {
+		/* Items that only their account can read decide who serves an un-anchored turn, if it can. */
+		if (r->found_count && !r->body.previous.n)
+			r->choice.preferred = r->found[0].account;
 		return check_references(r, ids, (size_t)n);
+	}
 	r->finding = ph_items_read(r->g->continuity, r->door.key->id, ids, (size_t)n, on_found, r);
 	return 1; /* waits */
 }
@@ -172,6 +176,12 @@ static int nobody(struct ph_request *r)
 
 static int start_reading(struct ph_request *r);
 
+/* The chain was read whole only for the snapshot's sake: its owner could go on alone, and still can. */
+static bool owner_goes_on(const struct ph_request *r)
+{
+	return r->fold_read && !r->denied && !r->failed && !r->owner_away;
+}
+
 static int decide(struct ph_request *r)
 {
 	struct ph_chain *chain = r->chain;
@@ -186,12 +196,14 @@ static int decide(struct ph_request *r)
 		return start_reading(r);
 	case PH_CHAIN_OK:
 		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
-		return r->fold_read && !r->denied && !r->failed && !r->owner_away
-			       ? forward_to(r, chain->account)
-			       : replay(r);
+		return owner_goes_on(r) ? forward_to(r, chain->account) : replay(r);
 	case PH_CHAIN_PARTIAL:
 		return tied(r, chain->account, (chain->flags & PH_TURN_STORED) != 0);
+	case PH_CHAIN_BROKEN: /* it cannot be held whole, but its owner needs nothing of us */
+		return owner_goes_on(r) ? forward_to(r, chain->account) : anchor_unknown(r);
 	case PH_CHAIN_TOO_LARGE:
+		if (owner_goes_on(r))
+			return forward_to(r, chain->account);
 		return ph_fail_param(&r->fault, PH_E_CHAIN_TOO_LARGE, "input", "%s", "");
 	case PH_CHAIN_OWNED:
 		return owned(r);

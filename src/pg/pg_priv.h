@@ -56,7 +56,7 @@ enum {
 /* ---- value.c ---- */
 struct ph_pg_result {
 	PGresult *pq;
-	bool kept;
+	int refs; /* the callback's, and that of whoever kept it */
 };
 
 /* A statement with its parameters, in one allocation, ready for PQsendQueryParams(). Owner: whoever made it.

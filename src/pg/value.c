@@ -122,18 +122,19 @@ struct ph_pg_result *ph_pg_result_new(PGresult *pq)
 	struct ph_pg_result *r = ph_alloc(sizeof(*r));
 
 	r->pq = pq;
+	r->refs = 1;
 	return r;
 }
 
 struct ph_pg_result *ph_pg_keep(struct ph_pg_result *r)
 {
-	r->kept = true;
+	r->refs++;
 	return r;
 }
 
 struct ph_pg_result *ph_pg_result_free(struct ph_pg_result *r)
 {
-	if (r) {
+	if (r && --r->refs == 0) {
 		PQclear(r->pq);
 		free(r);
 	}
@@ -343,8 +344,7 @@ void ph_pg_answer(ph_pg_cb cb, void *arg, PGresult *pq)
 	r = ph_pg_result_new(pq);
 	if (cb)
 		cb(arg, r, NULL);
-	if (!r->kept)
-		ph_pg_result_free(r);
+	ph_pg_result_free(r);
 }
 
 void ph_pg_answer_code(ph_pg_cb cb, void *arg, int code, const char *sqlstate, const char *detail)
