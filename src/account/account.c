@@ -9,10 +9,10 @@
 
 #define SECRET_MAX (64 * 1024)
 
-static const char *const kind_names[] = { "platform", "codex", "stateless" };
+static const char *const kind_names[] = {"platform", "codex", "stateless"};
 
-static const char *const state_names[] = { "active", "cooling", "exhausted", "reauth", "disabled", "paused",
-	"draining" };
+static const char *const state_names[] = {
+	"active", "cooling", "exhausted", "reauth", "disabled", "paused", "draining"};
 
 const char *ph_account_kind_name(enum ph_account_kind kind)
 {
@@ -92,7 +92,8 @@ static int index_of(struct ph_str s, const char *const *names, size_t n)
 	return -1;
 }
 
-static int fill_secret(struct ph_account *a, struct ph_str sealed, const struct ph_master_keys *keys, struct ph_err *err)
+static int fill_secret(
+	struct ph_account *a, struct ph_str sealed, const struct ph_master_keys *keys, struct ph_err *err)
 {
 	struct ph_buf plain;
 	char row[24];
@@ -151,8 +152,8 @@ static void fill_headers(struct ph_account *a, struct ph_str json)
 	ph_arena_deinit(&scratch);
 }
 
-int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row, const struct ph_master_keys *keys,
-	struct ph_err *err)
+int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
+	const struct ph_master_keys *keys, struct ph_err *err)
 {
 	struct ph_str name = ph_pg_str(r, row, PH_ACCOUNT_NAME);
 	int kind = index_of(ph_pg_str(r, row, PH_ACCOUNT_KIND), kind_names, 3);

@@ -9,8 +9,9 @@ struct ph_accounts {
 	struct ph_loop *loop;
 	struct ph_pg *pg;
 	const struct ph_master_keys *keys;
-	struct ph_list all;     /* of struct ph_account: everything that the last reload brought */
-	struct ph_list waiting; /* of struct ph_account_wait: turns for which no account had a slot, longest first */
+	struct ph_list all; /* of struct ph_account: everything that the last reload brought */
+	struct ph_list
+		waiting; /* of struct ph_account_wait: turns for which no account had a slot, longest first */
 	struct ph_defer wake;
 	struct ph_pg_call *reload;
 	bool again; /* a reload was asked for while one ran */
@@ -19,10 +20,11 @@ struct ph_accounts {
 	void *done_arg;
 };
 
-/* account.c: what a row says. An account with a secret that does not open is kept, marked, and never usable. */
+/* account.c: what a row says. An account with a secret that does not open is kept, marked, and never usable.
+ */
 struct ph_account *ph_account_new(void);
-int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row, const struct ph_master_keys *keys,
-	struct ph_err *err) PH_WARN_UNUSED;
+int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
+	const struct ph_master_keys *keys, struct ph_err *err) PH_WARN_UNUSED;
 
 /* account_store.c: rows of posthouse.load_accounts(), and its columns. */
 enum {

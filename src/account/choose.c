@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which account takes a turn. One pass over the accounts; each is either out for a reason, which is remembered for the
- * answer to the client, or compared with the best so far.
+ * Which account takes a turn. One pass over the accounts; each is either out for a reason, which is
+ * remembered for the answer to the client, or compared with the best so far.
  */
 #include "account_priv.h"
 
@@ -64,22 +64,26 @@ static bool better(const struct ph_accounts *r, const struct ph_account *a, cons
 	return lighter(a, best);
 }
 
-/* Of several reasons the one that tells the client most: waiting helps before trying, trying before knowing nothing. */
+/* Of several reasons the one that tells the client most: waiting helps before trying, trying before knowing
+ * nothing. */
 static int weight_of(enum ph_choice_verdict v)
 {
-	static const int order[] = {
-		[PH_CHOICE_NONE] = 0, [PH_CHOICE_MODEL] = 1, [PH_CHOICE_TRIED] = 2, [PH_CHOICE_BUSY] = 3, [PH_CHOSEN] = 4
-	};
+	static const int order[] = {[PH_CHOICE_NONE] = 0,
+		[PH_CHOICE_MODEL] = 1,
+		[PH_CHOICE_TRIED] = 2,
+		[PH_CHOICE_BUSY] = 3,
+		[PH_CHOSEN] = 4};
 
 	return order[v];
 }
 
-enum ph_choice_verdict ph_account_choose(struct ph_accounts *r, const struct ph_choice *c, struct ph_account **ret)
+enum ph_choice_verdict ph_account_choose(
+	struct ph_accounts *r, const struct ph_choice *c, struct ph_account **ret)
 {
 	enum ph_choice_verdict verdict = PH_CHOICE_NONE;
 	struct ph_account *best = NULL;
 
-	PH_LIST_EACH(it, &r->all) {
+	PH_LIST_EACH (it, &r->all) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 		enum ph_choice_verdict v = judge(c, a);
 

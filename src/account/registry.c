@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The node's copy of the accounts. A reload updates accounts in place, so that running counts and demotions survive,
- * and sets aside those that are gone: turns that still run on them hold a reference.
+ * The node's copy of the accounts. A reload updates accounts in place, so that running counts and demotions
+ * survive, and sets aside those that are gone: turns that still run on them hold a reference.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,8 @@ static void on_wake(void *arg)
 	struct ph_accounts *r = arg;
 	struct ph_list now;
 
-	/* Each waiter chooses again and may queue again, at the end of the new list: so take the old one off first. */
+	/* Each waiter chooses again and may queue again, at the end of the new list: so take the old one off
+	 * first. */
 	ph_list_init(&now);
 	while (!ph_list_empty(&r->waiting))
 		ph_list_move(r->waiting.next, &now);
@@ -51,7 +52,7 @@ struct ph_accounts *ph_accounts_free(struct ph_accounts *r)
 	if (r->reload)
 		ph_pg_abandon(r->reload);
 	ph_defer_cancel(&r->wake);
-	PH_LIST_EACH_SAFE(it, &r->all)
+	PH_LIST_EACH_SAFE (it, &r->all)
 		drop(PH_CONTAINER(it, struct ph_account, node));
 	free(r);
 	return NULL;
@@ -59,7 +60,7 @@ struct ph_accounts *ph_accounts_free(struct ph_accounts *r)
 
 struct ph_account *ph_accounts_find(struct ph_accounts *r, int64_t id)
 {
-	PH_LIST_EACH(it, &r->all) {
+	PH_LIST_EACH (it, &r->all) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 
 		if (a->id == id)
@@ -81,7 +82,7 @@ bool ph_accounts_loaded(const struct ph_accounts *r)
 static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, int row)
 {
 	struct ph_account *a = ph_accounts_find(r, ph_pg_int(rows, row, PH_ACCOUNT_ID));
-	struct ph_err err = { 0 };
+	struct ph_err err = {0};
 
 	if (!a) {
 		a = ph_account_new();
@@ -96,11 +97,11 @@ static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, in
 
 static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
 {
-	PH_LIST_EACH(it, &r->all)
+	PH_LIST_EACH (it, &r->all)
 		PH_CONTAINER(it, struct ph_account, node)->seen = false;
 	for (int row = 0; row < ph_pg_rows(rows); row++)
 		apply_row(r, rows, row);
-	PH_LIST_EACH_SAFE(it, &r->all) {
+	PH_LIST_EACH_SAFE (it, &r->all) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 
 		if (!a->seen)

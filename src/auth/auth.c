@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is calling. The table of live keys, hashed by the SHA-256 of the whole key (a cache keyed by less has let one
- * tenant be taken for another elsewhere), a negative cache for well-formed keys that the database does not know, and
- * the one read that decides about a key which is in neither.
+ * Who is calling. The table of live keys, hashed by the SHA-256 of the whole key (a cache keyed by less has
+ * let one tenant be taken for another elsewhere), a negative cache for well-formed keys that the database
+ * does not know, and the one read that decides about a key which is in neither.
  */
 #include <stdlib.h>
 #include <uthash.h>
@@ -155,7 +155,7 @@ struct ph_auth *ph_auth_free(struct ph_auth *a)
 		return NULL;
 	if (a->reload)
 		ph_pg_abandon(a->reload);
-	PH_LIST_EACH_SAFE(it, &a->waits)
+	PH_LIST_EACH_SAFE (it, &a->waits)
 		ph_auth_cancel(PH_CONTAINER(it, struct ph_auth_wait, node));
 	table_clear(&a->table);
 	negative_clear(a);
@@ -245,7 +245,8 @@ static void on_found(void *arg, struct ph_pg_result *r, const struct ph_err *err
 	ph_key_unref(key);
 }
 
-static int ask(struct ph_auth *a, const uint8_t hash[32], ph_auth_cb cb, void *arg, struct ph_auth_wait **ret_wait)
+static int ask(
+	struct ph_auth *a, const uint8_t hash[32], ph_auth_cb cb, void *arg, struct ph_auth_wait **ret_wait)
 {
 	struct ph_auth_wait *w = ph_alloc(sizeof *w);
 
@@ -259,8 +260,8 @@ static int ask(struct ph_auth *a, const uint8_t hash[32], ph_auth_cb cb, void *a
 	return 0;
 }
 
-int ph_auth_check(struct ph_auth *a, struct ph_str authorization, ph_auth_cb cb, void *arg, struct ph_key **ret,
-	struct ph_auth_wait **ret_wait, struct ph_err *err)
+int ph_auth_check(struct ph_auth *a, struct ph_str authorization, ph_auth_cb cb, void *arg,
+	struct ph_key **ret, struct ph_auth_wait **ret_wait, struct ph_err *err)
 {
 	struct ph_str key = bearer(authorization);
 	struct negative *known_bad;

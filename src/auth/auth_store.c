@@ -11,7 +11,7 @@ struct ph_pg_call *ph_auth_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 
 struct ph_pg_call *ph_auth_store_find(struct ph_pg *pg, const uint8_t hash[32], ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = { PH_P_BYTES(ph_str((const char *)hash, 32)) };
+	struct ph_pg_param p[] = {PH_P_BYTES(ph_str((const char *)hash, 32))};
 
 	return ph_pg_query(pg, "SELECT * FROM posthouse.find_api_key($1)", p, 1, 0, cb, arg);
 }
@@ -45,7 +45,15 @@ static void read_models(struct ph_key *k, const struct ph_pg_result *r, int row,
 
 struct ph_key *ph_auth_store_key(const struct ph_pg_result *r, int row)
 {
-	enum { KEY_ID, NAME, HASH, SNAPSHOTS, MODELS, ACCOUNTS, EXPIRES };
+	enum {
+		KEY_ID,
+		NAME,
+		HASH,
+		SNAPSHOTS,
+		MODELS,
+		ACCOUNTS,
+		EXPIRES
+	};
 	struct ph_str name = ph_pg_str(r, row, NAME), hash = ph_pg_str(r, row, HASH);
 	struct ph_key *k = ph_alloc(sizeof *k);
 	size_t n = ph_pg_array_count(r, row, ACCOUNTS);
