@@ -67,14 +67,16 @@ BEGIN
 		v_before := v_hop;
 		WITH RECURSIVE steps AS (
 			SELECT v_hop + 1 AS hop,
-				v_bytes + coalesce(octet_length(s.input), 0) + coalesce(octet_length(s.output), 0) AS bytes,
+				v_bytes + coalesce(octet_length(s.input), 0) + coalesce(octet_length(s.output), 0)
+					+ coalesce(octet_length(s.runs), 0) AS bytes,
 				s.parent_id, s.parent_class, s.parent_day, s.flags, s.ctid AS place
 			FROM posthouse.snapshots s
 			WHERE s.scope = p_scope AND s.response_id = v_id AND s.class = v_class AND s.day = v_day
 			UNION ALL
 			SELECT w.hop + 1, w.bytes + p.bytes, p.parent_id, p.parent_class, p.parent_day, p.flags, p.place
 			FROM steps w, LATERAL (
-				SELECT coalesce(octet_length(s.input), 0) + coalesce(octet_length(s.output), 0) AS bytes,
+				SELECT coalesce(octet_length(s.input), 0) + coalesce(octet_length(s.output), 0)
+					+ coalesce(octet_length(s.runs), 0) AS bytes,
 					s.parent_id, s.parent_class, s.parent_day, s.flags, s.ctid AS place
 				FROM posthouse.snapshots s
 				WHERE s.scope = p_scope AND s.response_id = w.parent_id AND s.class = v_class AND s.day = v_day
