@@ -158,7 +158,10 @@ CREATE TABLE posthouse.snapshot_items_stored PARTITION OF posthouse.snapshot_ite
 CREATE TABLE posthouse.snapshot_items_unstored PARTITION OF posthouse.snapshot_items FOR VALUES IN (1)
 	PARTITION BY RANGE (day);
 
-/* Who minted an id, for ids that upstream keeps. No content. day = 'infinity': as long as its owner lives. */
+/*
+ * Whose an id is, and which account keeps it; account 0: none does, or none that could be asked. No content.
+ * day = 'infinity': as long as its owner lives.
+ */
 CREATE TABLE posthouse.resource_owners (
 	scope bigint NOT NULL,
 	account_id bigint NOT NULL,

@@ -40,7 +40,7 @@ struct ph_account {
 	bool sealed_badly;    /* the secret could not be opened with this node's keys */
 	uint32_t max_streams; /* 0 = no limit */
 	uint32_t weight;
-	int priority;
+	int priority; /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
 	size_t model_count;
 	struct ph_str *headers;    /* extra request headers, name and value in turn */
@@ -53,7 +53,6 @@ struct ph_account {
 
 struct ph_account *ph_account_ref(struct ph_account *a);
 struct ph_account *ph_account_unref(struct ph_account *a); /* returns NULL; NULL is allowed */
-const char *ph_account_kind_name(enum ph_account_kind kind);
 bool ph_account_serves(const struct ph_account *a, struct ph_str model);
 bool ph_account_usable(const struct ph_account *a); /* active, with a secret that opens */
 
@@ -90,7 +89,7 @@ enum ph_choice_verdict {
 };
 
 /* CHOSEN: *ret is borrowed; the caller takes it with ph_account_take(). Strategy least_loaded: lowest running
- * turns per weight among the highest priority, demoted ones last; ties go round. */
+ * turns per weight among the lowest priority number, demoted ones last; ties go round. */
 enum ph_choice_verdict ph_account_choose(
 	struct ph_accounts *r, const struct ph_choice *c, struct ph_account **ret);
 

@@ -23,7 +23,7 @@ COMMENT ON COLUMN posthouse_admin.accounts.health_reason IS 'The signal behind i
 COMMENT ON COLUMN posthouse_admin.accounts.base_url IS 'What stands before /responses';
 COMMENT ON COLUMN posthouse_admin.accounts.max_streams IS 'Concurrent turns in the whole cluster; NULL: no limit';
 COMMENT ON COLUMN posthouse_admin.accounts.weight IS 'Share of the turns, relative to other accounts';
-COMMENT ON COLUMN posthouse_admin.accounts.priority IS 'Order of the strategy "priority": lower is first';
+COMMENT ON COLUMN posthouse_admin.accounts.priority IS 'Lower is preferred; accounts of equal priority share the turns';
 COMMENT ON COLUMN posthouse_admin.accounts.models IS 'Models that it serves; NULL: every model';
 COMMENT ON COLUMN posthouse_admin.accounts.secret_key IS 'Id of the master key that sealed its secret; NULL: no secret';
 COMMENT ON COLUMN posthouse_admin.accounts.secret_updated IS 'When its secret was last written';

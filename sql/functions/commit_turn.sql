@@ -71,6 +71,11 @@ BEGIN
 	IF upstream AND result = 'ok' THEN
 		INSERT INTO posthouse.resource_owners (scope, account_id, day, id)
 		VALUES (p_scope, p_account, today, p_response_id) ON CONFLICT (scope, id, day) DO NOTHING;
+	ELSIF p_response_id IS NOT NULL AND result = 'ok'
+		AND EXISTS (SELECT FROM posthouse.accounts a WHERE a.kind = 'platform') THEN
+		/* No upstream keeps it, but it is somebody's: another key's use of it must not be asked of a shared account. */
+		INSERT INTO posthouse.resource_owners (scope, account_id, day, id)
+		VALUES (p_scope, 0, today, p_response_id) ON CONFLICT (scope, id, day) DO NOTHING;
 	END IF;
 	IF upstream AND NOT p_keep AND p_item_ids <> '{}' THEN
 		INSERT INTO posthouse.resource_owners (scope, account_id, day, id)

@@ -14,11 +14,6 @@ static const char *const kind_names[] = {"platform", "codex", "stateless"};
 static const char *const state_names[] = {
 	"active", "cooling", "exhausted", "reauth", "disabled", "paused", "draining"};
 
-const char *ph_account_kind_name(enum ph_account_kind kind)
-{
-	return kind_names[kind];
-}
-
 struct ph_account *ph_account_new(void)
 {
 	struct ph_account *a = ph_alloc(sizeof *a);

@@ -60,7 +60,7 @@ static bool better(const struct ph_accounts *r, const struct ph_account *a, cons
 	if (da != db)
 		return db;
 	if (a->priority != best->priority)
-		return a->priority > best->priority;
+		return a->priority < best->priority;
 	return lighter(a, best);
 }
 

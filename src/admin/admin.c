@@ -45,8 +45,11 @@ static void live(struct ph_exchange *x)
 /* What a request could still run into, or NULL. */
 static const char *not_started(const struct ph_node_view *node)
 {
-	if (!node->started)
-		return ph_gateway_unready(node->gateway);
+	if (!node->started) {
+		const char *why = ph_gateway_unready(node->gateway);
+
+		return why ? why : "starting";
+	}
 	if (ph_metric_get(PH_M_READY, 0, 0) < (int64_t)node->workers)
 		return "waiting for another worker of this node";
 	return NULL;

@@ -20,7 +20,7 @@ static const struct ph_cli_option account_add_options[] = {
 	{"auth-json", "FILE", NULL}, /* known, so that it can be refused in words */
 	{"max-streams", "N", "Turns that may run at once, in the whole cluster (new accounts: no limit)"},
 	{"weight", "N", "Share of the load among accounts, 1 to 1000 (new accounts: 1)"},
-	{"priority", "N", "Lower is preferred where the strategy is priority (new accounts: 0)"},
+	{"priority", "N", "Lower is preferred; equal ones share (new accounts: 0)"},
 	{"model", "MODEL", "A model that it serves; may be repeated (default: any)"},
 	{"token-url", "URL", "Where a codex account's tokens are refreshed"},
 	{NULL, NULL, NULL},

@@ -135,7 +135,7 @@ static void the_best_of_several(void **state)
 	assert_int_equal(choose(&w, &c), 2);
 	w.a[0]->weight = 4; /* 1 per weight */
 	assert_int_equal(choose(&w, &c), 1);
-	w.a[2]->priority = 1; /* before any load */
+	w.a[2]->priority = -1; /* before any load */
 	assert_int_equal(choose(&w, &c), 3);
 	ph_account_failed(w.r, w.a[2], 0); /* before any priority */
 	assert_int_equal(choose(&w, &c), 1);
