@@ -29,14 +29,12 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *options, stru
  * topics move. ready(arg) fires once, when the node knows enough to serve; fatal(arg) when it never will
  * (logged). */
 void ph_gateway_start(struct ph_gateway *g, void (*ready)(void *arg), void (*fatal)(void *arg), void *arg);
-bool ph_gateway_ready(const struct ph_gateway *g);
 size_t ph_gateway_turns(const struct ph_gateway *g); /* that run, commits included */
 /* Ends the turns that still run: those shown get a failed terminal event, the others 503. Returns how many.
  */
 size_t ph_gateway_cut(struct ph_gateway *g);
 /* No turn may run any more. on_closed(arg) is the last callback. */
 void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *arg);
-struct ph_accounts *ph_gateway_accounts(struct ph_gateway *g);
 /* Why the node is not ready, for /readyz: a short text, or NULL. */
 const char *ph_gateway_unready(const struct ph_gateway *g);
 

@@ -45,11 +45,6 @@ void ph_gateway_start(struct ph_gateway *g, void (*ready)(void *arg), void (*fat
 	ph_upkeep_start(g->upkeep);
 }
 
-bool ph_gateway_ready(const struct ph_gateway *g)
-{
-	return g->ready;
-}
-
 const char *ph_gateway_unready(const struct ph_gateway *g)
 {
 	const char *why = ph_upkeep_unready(g->upkeep);
@@ -64,11 +59,6 @@ size_t ph_gateway_turns(const struct ph_gateway *g)
 	PH_LIST_EACH (it, &g->others)
 		n++;
 	return n;
-}
-
-struct ph_accounts *ph_gateway_accounts(struct ph_gateway *g)
-{
-	return g->accounts;
 }
 
 size_t ph_gateway_cut(struct ph_gateway *g)

@@ -46,9 +46,7 @@ void ph_reply_json(struct ph_gateway *g, struct ph_exchange *x, int status, stru
 /* after_ms: for Retry-After where the error has one. */
 void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err,
 	uint64_t after_ms, const char *continuity);
-/* The envelope alone. */
-void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id);
-/* The same around an upstream's words about the request itself; param and word may be empty. */
+/* An envelope alone, around an upstream's words about the request itself; param and word may be empty. */
 void ph_reply_quote(struct ph_buf *out, const char *message, const char *param, const char *word);
 void ph_reply_continuity(struct ph_buf *headers, const char *continuity);
 /* Copies what a client may see of an upstream's head: no account's headers, no hop-by-hop. */

@@ -139,7 +139,8 @@ static void flush_run(struct ph_request *r)
 	push(r, run);
 }
 
-void ph_relay_show(struct ph_request *r)
+/* Lets go what is held. */
+static void show(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
 
@@ -423,7 +424,7 @@ static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const st
 		ph_collect_item(&r->collect, m[U_INDEX].value, m[U_ITEM].value);
 		/* fall through */
 	default:
-		ph_relay_show(r);
+		show(r);
 		pass_unit(r, u, m);
 	}
 	note_number(&r->relay, &m[U_NUMBER]);
@@ -546,7 +547,7 @@ void ph_relay_timer(void *arg)
 	struct ph_request *r = arg;
 
 	if (r->relay.phase == PH_RELAY_HELD) {
-		ph_relay_show(r);
+		show(r);
 		return;
 	}
 	if (r->relay.saw_created && r->x)
@@ -568,7 +569,7 @@ void ph_relay_release(struct ph_request *r)
 
 	if (!r->x)
 		return;
-	ph_relay_show(r);
+	show(r);
 	y->phase = PH_RELAY_ENDED;
 	push(r, ph_buf_str(&y->terminal));
 	push(r, PH_SSE_DONE);

@@ -59,7 +59,7 @@ static bool is_bare(int code)
 	return code == PH_E_ANCHOR_UNKNOWN || code == PH_E_RESPONSE_UNKNOWN || code == PH_E_ITEM_UNKNOWN;
 }
 
-void ph_reply_envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id)
+static void envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id)
 {
 	const struct ph_err_info *info = ph_err_info(code);
 	/* These answers must not tell one request from another (a foreign id from an unknown one), beyond the
@@ -129,7 +129,7 @@ void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const
 	put_error_headers(&headers, code, after_ms);
 	ph_reply_common(g, x, &headers);
 	ph_reply_continuity(&headers, continuity);
-	ph_reply_envelope(&body, code, err, x->request_id);
+	envelope(&body, code, err, x->request_id);
 	send_whole(x, ph_err_info(code)->http, &headers, ph_buf_str(&body));
 	ph_buf_deinit(&headers);
 	ph_buf_deinit(&body);
@@ -148,7 +148,7 @@ void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err
 	ph_buf_init(&body, ANSWER_MAX);
 	memcpy(request_id, "req_", 4);
 	ph_rand_id(request_id + 4, sizeof request_id - 5);
-	ph_reply_envelope(&body, code, err, request_id);
+	envelope(&body, code, err, request_id);
 	ph_http_put_status(out, ph_err_info(code)->http);
 	put_error_headers(out, code, 0);
 	ph_http_put_header(out, PH_STR("x-request-id"), ph_str_c(request_id));

@@ -224,7 +224,6 @@ void ph_relay_open(struct ph_request *r);
 void ph_relay_close(struct ph_request *r);
 int ph_relay_feed(struct ph_request *r, struct ph_str bytes) PH_WARN_UNUSED;
 void ph_relay_finish_feed(struct ph_request *r); /* upstream ended: a last unit without its blank line */
-void ph_relay_show(struct ph_request *r);        /* lets go what is held */
 void ph_relay_release(struct ph_request *r);     /* the terminal event and [DONE] */
 void ph_relay_fail(struct ph_request *r);        /* a well-formed end for a broken answer */
 void ph_relay_timer(void *arg);
