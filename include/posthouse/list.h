@@ -11,7 +11,7 @@ struct ph_list {
 	struct ph_list *next, *prev;
 };
 
-#define PH_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define PH_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define PH_LIST_EACH(it, head)          for (struct ph_list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be removed or freed in the body. */
 #define PH_LIST_EACH_SAFE(it, head)                                                                          \

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PostgreSQL on the loop: the only module that knows libpq. A node has a small pool of connections for short reads and
- * calls, one connection that batches writes, and one that listens. All are opened at ph_pg_open(), re-opened with
- * back-off (at most 1 s between tries), and resolve names off the loop.
+ * PostgreSQL on the loop: the only module that knows libpq. A node has a small pool of connections for short
+ * reads and calls, one connection that batches writes, and one that listens. All are opened at ph_pg_open(),
+ * re-opened with back-off (at most 1 s between tries), and resolve names off the loop.
  *
- * Statements are single calls with bound parameters (a transaction is one SQL function), sent in pipeline mode without
- * names, so that a transaction pooler in between does no harm. Results come in binary format.
+ * Statements are single calls with bound parameters (a transaction is one SQL function), sent in pipeline
+ * mode without names, so that a transaction pooler in between does no harm. Results come in binary format.
  */
 #ifndef POSTHOUSE_PG_H
 #define POSTHOUSE_PG_H
@@ -18,64 +18,74 @@ struct ph_pg_result;
 struct ph_pg_call;
 
 struct ph_pg_options {
-	const char *dsn;        /* conninfo or URI; "" = libpq's own variables. Several hosts: target_session_attrs=read-write */
-	const char *direct_dsn; /* for LISTEN; NULL = dsn */
-	int readers;            /* connections of the pool: 2 */
+	/* Conninfo or URI; "" = libpq's own variables. Several hosts: target_session_attrs=read-write. */
+	const char *dsn;
+	const char *direct_dsn;  /* for LISTEN; NULL = dsn */
+	int readers;             /* connections of the pool: 2 */
 	const char *application; /* application_name: "posthouse node NAME" */
-	/* Run once on each pooled and on the writing connection when it opens, before anything else, whatever comes
-	 * of it; NULL = nothing. Stays the caller's. */
+	/* Run once on each pooled and on the writing connection when it opens, before anything else, whatever
+	 * comes of it; NULL = nothing. Stays the caller's. */
 	const char *warm_sql;
 };
 
 /* NULL where a conninfo cannot be read; the log says why. A database that is away is no error. */
 struct ph_pg *ph_pg_open(struct ph_loop *loop, const struct ph_pg_options *options);
-/* Lets nothing new in, waits up to grace_ms for the writer's queue, fails the rest with -PH_E_CANCELLED, closes;
- * on_closed(arg) is the last callback. Once; also from inside a callback of this module. */
+/* Lets nothing new in, waits up to grace_ms for the writer's queue, fails the rest with -PH_E_CANCELLED,
+ * closes; on_closed(arg) is the last callback. Once; also from inside a callback of this module. */
 void ph_pg_close(struct ph_pg *pg, uint64_t grace_ms, void (*on_closed)(void *arg), void *arg);
 bool ph_pg_up(const struct ph_pg *pg); /* at least one pooled connection is ready */
 
 /* ---- parameters: borrowed until the call returns ---- */
 struct ph_pg_param {
-	enum { PH_PG_NULL, PH_PG_TEXT, PH_PG_BYTES, PH_PG_INT, PH_PG_BOOL } kind;
+	enum {
+		PH_PG_NULL,
+		PH_PG_TEXT,
+		PH_PG_BYTES,
+		PH_PG_INT,
+		PH_PG_BOOL
+	} kind;
 	struct ph_str s; /* TEXT (any type's text form, arrays too), BYTES (bytea) */
 	int64_t i;       /* INT, BOOL */
 };
-#define PH_P_NULL       ((struct ph_pg_param){ PH_PG_NULL, PH_STR_NONE, 0 })
-#define PH_P_STR(str)   ((struct ph_pg_param){ PH_PG_TEXT, str, 0 })
-#define PH_P_BYTES(str) ((struct ph_pg_param){ PH_PG_BYTES, str, 0 })
-#define PH_P_INT(n)     ((struct ph_pg_param){ PH_PG_INT, PH_STR_NONE, (int64_t)(n) })
-#define PH_P_BOOL(yes)  ((struct ph_pg_param){ PH_PG_BOOL, PH_STR_NONE, (yes) ? 1 : 0 })
+#define PH_P_NULL       ((struct ph_pg_param){PH_PG_NULL, PH_STR_NONE, 0})
+#define PH_P_STR(str)   ((struct ph_pg_param){PH_PG_TEXT, str, 0})
+#define PH_P_BYTES(str) ((struct ph_pg_param){PH_PG_BYTES, str, 0})
+#define PH_P_INT(n)     ((struct ph_pg_param){PH_PG_INT, PH_STR_NONE, (int64_t)(n)})
+#define PH_P_BOOL(yes)  ((struct ph_pg_param){PH_PG_BOOL, PH_STR_NONE, (yes) ? 1 : 0})
 /* Builds the text form of a text[] (quoted and escaped) in b. */
 void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n);
 
 /*
- * The one callback form. Exactly once, never before the asking call has returned. err NULL: r holds the rows. Else r is
- * NULL and err says why: -PH_E_DATABASE_AWAY (no connection, lost, timed out: nothing is known), -PH_E_DATABASE_ERROR
- * (PostgreSQL refused: sqlstate is set), -PH_E_CANCELLED (closing). r is valid during the call, unless kept.
+ * The one callback form. Exactly once, never before the asking call has returned. err NULL: r holds the rows.
+ * Else r is NULL and err says why: -PH_E_DATABASE_AWAY (no connection, lost, timed out: nothing is known),
+ * -PH_E_DATABASE_ERROR (PostgreSQL refused: sqlstate is set), -PH_E_CANCELLED (closing). r is valid during
+ * the call, unless kept.
  */
 typedef void (*ph_pg_cb)(void *arg, struct ph_pg_result *r, const struct ph_err *err);
 
-/* On the pool. Waits for a connection and the answer at most timeout_ms together (0 = 2,000). When every connection is
- * known to be away, fails with DATABASE_AWAY in the next turn of the loop instead of waiting. */
+/* On the pool. Waits for a connection and the answer at most timeout_ms together (0 = 2,000). When every
+ * connection is known to be away, fails with DATABASE_AWAY in the next turn of the loop instead. */
 struct ph_pg_call *ph_pg_query(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
 	uint64_t timeout_ms, ph_pg_cb cb, void *arg);
 void ph_pg_abandon(struct ph_pg_call *call); /* cb will not fire; only before it did */
 
 /*
- * On the writer. The statement must be idempotent: it is sent again after a lost connection. Whatever queued while the
- * last batch was in flight goes out as one implicit transaction (at most 64 statements or 1 MiB); a batch that fails is
- * sent again one by one, so that one bad row harms nobody else. What was not acknowledged is kept at most 5 minutes or
- * 64 MiB, then cb gets DATABASE_AWAY. Parameters are copied. Order of acceptance is kept.
- * An error that may pass (deadlock, serialization, lock or statement time-out, disk full) is tried a few times before cb
- * gets it. cb may be NULL.
+ * On the writer. The statement must be idempotent: it is sent again after a lost connection. Whatever queued
+ * while the last batch was in flight goes out as one implicit transaction (at most 64 statements or 1 MiB); a
+ * batch that fails is sent again one by one, so that one bad row harms nobody else. What was not acknowledged
+ * is kept at most 5 minutes or 64 MiB, then cb gets DATABASE_AWAY. Parameters are copied. Order of acceptance
+ * is kept. An error that may pass (deadlock, serialization, lock or statement time-out, disk full) is tried a
+ * few times before cb gets it. cb may be NULL.
  */
-void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb, void *arg);
+void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
+	void *arg);
 size_t ph_pg_write_queued(const struct ph_pg *pg); /* statements not yet acknowledged */
 
 /*
- * LISTEN on a connection of its own. on_follow fires after each LISTEN was committed: read everything now, then follow.
- * on_notify brings a hint (payload at most 8,000 bytes). on_lost tells that hints stop. All three run on the loop.
- * poll_sql runs there every poll_ms as well and its rows go to on_poll: the safety net, and the liveness probe.
+ * LISTEN on a connection of its own. on_follow fires after each LISTEN was committed: read everything now,
+ * then follow. on_notify brings a hint (payload at most 8,000 bytes). on_lost tells that hints stop. All
+ * three run on the loop. poll_sql runs there every poll_ms as well and its rows go to on_poll: the safety
+ * net, and the liveness probe.
  */
 struct ph_pg_listen {
 	const char *channel;
@@ -87,15 +97,18 @@ struct ph_pg_listen {
 	void (*on_lost)(void *arg);
 	void *arg;
 };
-void ph_pg_listen(struct ph_pg *pg, const struct ph_pg_listen *listen); /* once; copied; strings stay the caller's */
+/* Once. listen is copied; its strings stay the caller's. */
+void ph_pg_listen(struct ph_pg *pg, const struct ph_pg_listen *listen);
 
 /* ---- results ---- */
 int ph_pg_rows(const struct ph_pg_result *r);
 bool ph_pg_is_null(const struct ph_pg_result *r, int row, int col);
-struct ph_str ph_pg_str(const struct ph_pg_result *r, int row, int col); /* text, bytea, name, json: the bytes */
+/* text, bytea, name, json: the bytes */
+struct ph_str ph_pg_str(const struct ph_pg_result *r, int row, int col);
 /* int2, int4, int8, oid, bool, date (days since 2000-01-01), timestamp (microseconds since then); NULL = 0 */
 int64_t ph_pg_int(const struct ph_pg_result *r, int row, int col);
-double ph_pg_float(const struct ph_pg_result *r, int row, int col);      /* float4, float8; NULL = 0 */
+/* float4, float8; NULL = 0 */
+double ph_pg_float(const struct ph_pg_result *r, int row, int col);
 /* One-dimensional arrays of text, or of integers; NULL = none. */
 size_t ph_pg_array_count(const struct ph_pg_result *r, int row, int col);
 struct ph_str ph_pg_array_str(const struct ph_pg_result *r, int row, int col, size_t i);
@@ -110,8 +123,8 @@ struct ph_pgs;
 struct ph_pgs *ph_pgs_open(const char *dsn, int timeout_s, struct ph_err *err);
 struct ph_pgs *ph_pgs_close(struct ph_pgs *s); /* returns NULL */
 /* Rows in binary format, or NULL with err (sqlstate set, message of the server in detail). */
-struct ph_pg_result *ph_pgs_query(struct ph_pgs *s, const char *sql, const struct ph_pg_param *params, int count,
-	struct ph_err *err);
+struct ph_pg_result *ph_pgs_query(
+	struct ph_pgs *s, const char *sql, const struct ph_pg_param *params, int count, struct ph_err *err);
 /* Several statements in one string, no parameters, no rows: scripts. */
 int ph_pgs_script(struct ph_pgs *s, const char *sql, struct ph_err *err) PH_WARN_UNUSED;
 int ph_pgs_server_version(const struct ph_pgs *s); /* 150020 = 15.20 */

@@ -35,10 +35,7 @@ static const char *const framings[] = {"chunked", "length", "eof", NULL};
 static const char *const outputs[] = {"full", "empty", "null", "absent", NULL};
 static const char *const line_ends[] = {"lf", "crlf", "cr", NULL};
 
-#define M(name, type, words)                                                                                 \
-	{                                                                                                    \
-#name, type, offsetof(struct fake_do, name), words                                           \
-	}
+#define M(name, type, words) {#name, type, offsetof(struct fake_do, name), words}
 static const struct member members[] = {
 	M(status, NUMBER, NULL),
 	M(retry_after, NUMBER, NULL),

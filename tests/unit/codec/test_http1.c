@@ -28,10 +28,7 @@ static void check(const struct vector *v, struct http1_how how)
 	}
 }
 
-#define V(in, out)                                                                                           \
-	{                                                                                                    \
-		PH_STR(in), PH_STR(out)                                                                      \
-	}
+#define V(in, out) {PH_STR(in), PH_STR(out)}
 
 static const struct vector requests[] = {
 	V("", "end\n"),

@@ -15,13 +15,10 @@ struct vector {
 	struct ph_str input;
 };
 
-#define V(what, in)                                                                                          \
-	{                                                                                                    \
-		what, PH_STR(in)                                                                             \
-	}
-#define POST    "POST / HTTP/1.1\r\nHost: a\r\n"
-#define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
-#define EVIL    "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"
+#define V(what, in) {what, PH_STR(in)}
+#define POST        "POST / HTTP/1.1\r\nHost: a\r\n"
+#define CHUNKED     POST "Transfer-Encoding: chunked\r\n\r\n"
+#define EVIL        "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"
 
 static const struct vector bad_requests[] = {
 	/* lengths */

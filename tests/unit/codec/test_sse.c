@@ -14,10 +14,7 @@ struct vector {
 	struct ph_str events; /* "[event] [data]" */
 };
 
-#define V(in, out)                                                                                           \
-	{                                                                                                    \
-		PH_STR(in), PH_STR(out)                                                                      \
-	}
+#define V(in, out) {PH_STR(in), PH_STR(out)}
 
 static const struct vector table[] = {
 	V("", ""),

@@ -44,7 +44,7 @@ static void test_reference_forms(void **state)
 	assert_false(look("{}").reference);
 	/* Readers that take the first of two see a reference here, those that take the last a message. */
 	assert_true(look("{'type':'item_reference','id':'a','type':'message','role':'user','content':'x'}")
-			    .reference);
+			.reference);
 }
 
 static void test_output_like(void **state)

@@ -212,7 +212,8 @@ static void test_the_direct_conninfo(void **state)
 	struct listener l = {0};
 	struct ph_pg_listen listen = {
 		"posthouse", "select 1", 60000, on_follow, on_notify, on_poll, on_lost, &l};
-	struct ph_pg_options options = {"host=127.0.0.1 port=1 user=x dbname=x", NULL, 1, "posthouse test", NULL};
+	struct ph_pg_options options = {
+		"host=127.0.0.1 port=1 user=x dbname=x", NULL, 1, "posthouse test", NULL};
 
 	(void)state;
 	NEED_SERVER();
