@@ -46,7 +46,8 @@ struct ph_call_events {
 	void (*on_end)(void *owner, int status, const struct ph_err *err);
 };
 
-/* Never NULL; faults arrive through on_end, never before this returns. Strings of r are copied. */
+/* events NULL: nobody listens, as if abandoned at once. Never NULL; faults arrive through on_end, never
+ * before this returns. Strings of r are copied. */
 struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_request *r,
 	const struct ph_call_events *events, void *owner);
 void ph_call_read(struct ph_call *c, bool on); /* back-pressure: stops and resumes reading the answer */

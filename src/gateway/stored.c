@@ -115,33 +115,8 @@ static void reply_deleted(struct ph_side *s)
 }
 
 /* The owner is told too, best effort: nobody waits for it. */
-static void ignore(void *owner)
-{
-	(void)owner;
-}
-
-static void ignore_head(void *owner, const struct ph_head *head)
-{
-	(void)owner;
-	(void)head;
-}
-
-static void ignore_body(void *owner, struct ph_str bytes)
-{
-	(void)owner;
-	(void)bytes;
-}
-
-static void ignore_end(void *owner, int status, const struct ph_err *err)
-{
-	(void)owner;
-	(void)status;
-	(void)err;
-}
-
 static void delete_upstream(struct ph_side *s, const struct ph_response *response)
 {
-	static const struct ph_call_events nobody = {ignore, ignore, ignore_head, ignore_body, ignore_end};
 	struct ph_account *a = ph_accounts_find(s->g->accounts, response->account);
 	struct stored *d = s->data;
 	struct ph_buf head, path;
@@ -154,7 +129,7 @@ static void delete_upstream(struct ph_side *s, const struct ph_response *respons
 	ph_buf_puts(&path, PH_STR("/responses/"));
 	ph_percent_encode(&path, d->id);
 	struct ph_call_request r = {&a->base, PH_STR("DELETE"), ph_buf_str(&path), &head, NULL, false};
-	ph_call_abandon(ph_call_start(s->g->upstream, &r, &nobody, NULL));
+	ph_call_start(s->g->upstream, &r, NULL, NULL);
 	ph_buf_deinit(&head);
 	ph_buf_deinit(&path);
 }

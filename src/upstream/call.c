@@ -255,6 +255,8 @@ struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_reques
 		ph_stream_read(c->conn->stream, true);
 		ph_defer_call(u->loop, &c->started);
 	}
+	if (!events)
+		ph_call_abandon(c);
 	return c;
 }
 
