@@ -40,7 +40,7 @@ struct ph_account {
 	bool sealed_badly;    /* the secret could not be opened with this node's keys */
 	uint32_t max_streams; /* 0 = no limit */
 	uint32_t weight;
-	int priority; /* lower is preferred */
+	int priority;          /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
 	size_t model_count;
 	struct ph_str *headers;    /* extra request headers, name and value in turn */
