@@ -48,16 +48,27 @@ EXCEPTION
 		END IF;
 END $$;
 
+/*
+ * To hand the schema over one must be able to become its owner, and to work with it afterwards one must inherit from it.
+ * Until 15 membership is the first of the two, and the user's own INHERIT the second. From 16 on each membership says
+ * both for itself, and a user who creates a role without being a superuser gets neither, only the right to grant them.
+ */
 DO $$
 DECLARE
+	apart bool := current_setting('server_version_num')::int >= 160000;
+	become text := CASE WHEN apart THEN 'SET' ELSE 'MEMBER' END;
+	options text := CASE WHEN apart THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;
 	owner_role text := current_user;
 BEGIN
 	IF to_regnamespace('posthouse') IS NOT NULL THEN
 		SELECT pg_get_userbyid(nspowner) INTO owner_role FROM pg_namespace WHERE nspname = 'posthouse';
 	ELSIF to_regrole('posthouse_owner') IS NOT NULL THEN
 		BEGIN
-			IF NOT pg_has_role(current_user, 'posthouse_owner', 'MEMBER') THEN
-				EXECUTE format('GRANT posthouse_owner TO %I', current_user);
+			IF NOT (pg_has_role('posthouse_owner', become) AND pg_has_role('posthouse_owner', 'USAGE')) THEN
+				EXECUTE format('GRANT posthouse_owner TO %I', current_user) || options;
+			END IF;
+			IF NOT pg_has_role('posthouse_owner', 'USAGE') THEN
+				RAISE insufficient_privilege; -- NOINHERIT, until 15; takes the GRANT back
 			END IF;
 			owner_role := 'posthouse_owner';
 		EXCEPTION WHEN insufficient_privilege THEN

@@ -13,6 +13,8 @@
 #include "posthouse/migrate.h"
 
 #define MIGRATORS 20
+#define OWNED_BY(role)                                                                                       \
+	"SELECT count(*) FROM pg_namespace WHERE nspname = 'posthouse' AND nspowner = '" role "'::regrole"
 
 /* A database of the test's own, and conninfos that lead there. Two at a time. */
 static const char *dsn_of(const char *database, const char *user)
@@ -145,9 +147,41 @@ static void test_owners(void **state)
 	assert_works(maker);
 	assert_int_equal(ask("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'posthouse%'"), 4);
 	assert_works(dsn_of("m_maker", "posthouse_node"));
+	assert_int_equal(ask_in(maker, OWNED_BY("posthouse_owner")), 1);
 	/* Roles that came later change nothing for a schema that has its owner. */
 	migrate(dsn_of("m_plain", "postgres"));
 	assert_works(plain);
+}
+
+/* The roles are there, made by somebody else: whoever may not become their member goes on without. */
+static void test_owners_after(void **state)
+{
+	const char *line[] = {"late LOGIN", "late_maker LOGIN CREATEROLE",
+		"late_apart LOGIN CREATEROLE NOINHERIT", "late_member LOGIN IN ROLE posthouse_owner"};
+	char sql[128], user[32], database[40];
+
+	(void)state;
+	NEED_SERVER();
+	assert_int_equal(ask("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'posthouse%'"), 4);
+	for (size_t i = 0; i < PH_COUNT(line); i++) {
+		ph_str_copy(user, sizeof(user), ph_str(line[i], strcspn(line[i], " ")));
+		snprintf(database, sizeof(database), "m_%s", user);
+		snprintf(sql, sizeof(sql), "CREATE ROLE %s", line[i]);
+		run_script(sql);
+		snprintf(sql, sizeof(sql), "CREATE DATABASE %s OWNER %s", database, user);
+		run_script(sql);
+		migrate(dsn_of(database, user));
+		assert_string_equal(
+			state_of(dsn_of(database, user), "UPDATE posthouse.schema_files SET checksum = 'x'"
+							 " WHERE name = 'bootstrap.sql'"),
+			"");
+		migrate(dsn_of(database, user));
+		assert_works(dsn_of(database, user));
+		assert_works(dsn_of(database, "posthouse_node"));
+	}
+	assert_int_equal(ask_in(dsn_of("m_late", "late"), OWNED_BY("late")), 1);
+	assert_int_equal(ask_in(dsn_of("m_late_apart", "late_apart"), OWNED_BY("late_apart")), 1);
+	assert_int_equal(ask_in(dsn_of("m_late_member", "late_member"), OWNED_BY("posthouse_owner")), 1);
 }
 
 static void test_no_rights(void **state)
@@ -417,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_superuser),
 		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_owners_after),
 		cmocka_unit_test(test_no_rights),
 		cmocka_unit_test(test_twenty),
 		cmocka_unit_test(test_changed),
