@@ -1,1 +1,0 @@
-extern int ph_empty; int ph_empty;
