@@ -82,6 +82,9 @@ struct ph_listener;
  * forked. Several addresses behind a name: the first. Port 0 is allowed and resolved into *addr. err: "cannot
  * listen on 127.0.0.1:8080: address already in use"; the caller adds what to do. */
 int ph_listener_probe(struct ph_addr *addr, struct ph_err *err) PH_WARN_UNUSED;
+/* Two processes that start at the same moment both pass the probe, and SO_REUSEPORT would let them share the
+ * port. This claims a probed address for as long as the calling process or a child of it lives. */
+int ph_listener_claim(const struct ph_addr *addr, struct ph_err *err) PH_WARN_UNUSED;
 /* Accepts with SO_REUSEPORT. on_accept gets a stream whose events it must set before returning. */
 struct ph_listener *ph_listener_open(struct ph_loop *loop, const struct ph_addr *addr,
 	void (*on_accept)(void *owner, struct ph_stream *s), void *owner, struct ph_err *err);

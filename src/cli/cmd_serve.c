@@ -111,6 +111,8 @@ static int probe(const char *variable, const char *text, struct ph_addr *ret, st
 	if (r < 0)
 		return r;
 	r = ph_listener_probe(ret, &why);
+	if (r == 0)
+		r = ph_listener_claim(ret, &why);
 	if (r < 0)
 		return ph_fail(err, -r, "%.200s; choose another address in %s", why.detail, variable);
 	return 0;

@@ -11,7 +11,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,23 +80,64 @@ static int bound_socket(const struct ph_addr *addr, bool share)
 	return -sys;
 }
 
-int ph_listener_probe(struct ph_addr *addr, struct ph_err *err)
+static int probe_once(const struct ph_addr *addr)
+{
+	return bound_socket(addr, false);
+}
+
+/* A name in the abstract namespace, which belongs to the network namespace as ports do and goes with its
+ * owner. */
+static int claim_once(const struct ph_addr *addr)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	char text[80];
+	socklen_t len;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int sys;
+
+	if (fd < 0)
+		return -errno;
+	ph_addr_text(addr, text, sizeof(text));
+	len = (socklen_t)snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "posthouse listens on %s", text);
+	if (bind(fd, (struct sockaddr *)&un, (socklen_t)offsetof(struct sockaddr_un, sun_path) + 1 + len) ==
+		0)
+		return fd;
+	sys = errno;
+	close(fd);
+	return -sys;
+}
+
+/* A predecessor that was just killed may still be closing. */
+static int patiently(int (*once)(const struct ph_addr *addr), const struct ph_addr *addr)
 {
 	const struct timespec pause = {.tv_nsec = PROBE_EACH_NS};
 	uint64_t until = ph_clock_ms() + PROBE_MS;
-	int fd = bound_socket(addr, false);
+	int fd = once(addr);
 
-	/* a predecessor that was just killed may still be closing */
 	while (fd == -EADDRINUSE && ph_clock_ms() < until) {
 		nanosleep(&pause, NULL);
-		fd = bound_socket(addr, false);
+		fd = once(addr);
 	}
+	return fd;
+}
+
+int ph_listener_probe(struct ph_addr *addr, struct ph_err *err)
+{
+	int fd = patiently(probe_once, addr);
+
 	if (fd < 0)
 		return cannot_listen(addr, -fd, err);
 	addr->len = sizeof(addr->sa);
 	getsockname(fd, (struct sockaddr *)&addr->sa, &addr->len);
 	close(fd);
 	return 0;
+}
+
+int ph_listener_claim(const struct ph_addr *addr, struct ph_err *err)
+{
+	int fd = patiently(claim_once, addr);
+
+	return fd < 0 ? cannot_listen(addr, -fd, err) : 0;
 }
 
 /* ---- accepting ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -132,6 +133,33 @@ static void test_busy(void **state)
 	ph_listener_close(d.listener);
 	assert_int_equal(ph_listener_probe(&addr, &err), 0); /* free as soon as close has returned */
 	assert_int_equal(ph_loop_free(loop), 0);
+}
+
+/* Two processes that probed at the same moment: the claim goes to one, until it is gone. */
+static void test_claim(void **state)
+{
+	struct ph_addr addr = free_port(), other = free_port();
+	struct ph_err err = {0};
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (ph_listener_claim(&addr, NULL))
+			_exit(1);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ph_listener_probe(&addr, &err), 0);
+	assert_int_equal(ph_listener_claim(&addr, &err), -PH_E_SOCKET);
+	assert_int_equal(err.sys, EADDRINUSE);
+	assert_int_equal(ph_listener_claim(&other, &err), 0);
+	kill(child, SIGKILL);
+	assert_int_equal(ph_listener_claim(&addr, &err), 0); /* waits for the killed one to be gone */
+	assert_int_equal(waitpid(child, &status, 0), child);
 }
 
 static void test_bad_address(void **state)
@@ -346,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_claim),
 		cmocka_unit_test(test_bad_address),
 		cmocka_unit_test(test_probe_waits),
 		cmocka_unit_test(test_shared_port),
