@@ -61,7 +61,7 @@ void ph_call_abandon(struct ph_call *c);
 /* ---- the classifier: what a failure means. Pure ---- */
 
 /* What a failure says of the account, whatever becomes of the request (handbook, protocol 5.1). */
-enum ph_signal {
+enum ph_health_signal {
 	PH_SIGNAL_NONE,      /* nothing */
 	PH_SIGNAL_LIMIT,     /* a rate limit: it cools until the reset */
 	PH_SIGNAL_SLOW_DOWN, /* it cools shortly */
@@ -76,20 +76,23 @@ enum ph_signal {
 	PH_SIGNAL_MODEL,     /* it does not have the model */
 	PH_SIGNAL_CLIENT,    /* it does not take this family of clients */
 	PH_SIGNAL_PLACE,     /* the base URL does not take this node's address */
+	PH_SIGNAL_NR,
 };
+/* One word, for logs and metrics: "none", "limit", "slow_down" and so on. */
+const char *ph_signal_name(enum ph_health_signal signal);
 
 #define PH_SAID_MAX 512
 struct ph_failure {
 	int code; /* PH_E_x, not negated: its remedy decides what the turn does */
-	enum ph_signal signal;
+	enum ph_health_signal signal;
 	uint64_t resets_s;   /* unix seconds at which upstream says it is over; 0 = it did not say. In upstream's clock */
 	uint64_t after_ms;   /* the span until then, where upstream said a span; 0 = it did not say */
 	struct ph_str error; /* the error object within the given bytes, or none */
 	/* What it said, decoded and cut; empty where it did not. For a client's eyes only where the code is
 	 * PH_E_UPSTREAM_REFUSED, _PARAMETER or _CANNOT: other words may describe an account. */
 	char message[PH_SAID_MAX];
-	char word[96];  /* its code, else its type where that is used as one */
-	char param[96]; /* with PH_E_UPSTREAM_PARAMETER: the member that is not supported */
+	char word[96]; /* its code, or its type where that is used as one; of letters, digits, "_", "-" and "." */
+	char param[96]; /* its param; with PH_E_UPSTREAM_PARAMETER always the member that is not supported */
 };
 
 struct ph_failed_answer {
