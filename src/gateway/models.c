@@ -170,7 +170,7 @@ static void ask(struct ph_models *ms, const struct ph_account *a, const struct p
 	ph_buf_init(&k->body, LIST_MAX);
 	ph_list_push_back(&ms->asks, &k->node);
 	ph_buf_init(&head, PH_HEAD_MAX);
-	ph_account_headers(&head, a, x, PH_STR("application/json"), false);
+	ph_account_headers(&head, a, x, PH_STR("application/json"), false, false);
 	struct ph_call_request r = {&a->base, PH_STR("GET"), PH_STR("/models"), &head, NULL, false};
 	k->call = ph_call_start(ms->g->upstream, &r, &events, k);
 	ph_buf_deinit(&head);
