@@ -31,13 +31,18 @@ enum ph_account_state {
 /* What this node knows of an account's health: a copy of the database's row, ahead of it only by findings of
  * its own that are still being written. */
 struct ph_account_health {
+	enum ph_account_state
+		state;          /* ACTIVE, COOLING, EXHAUSTED, REAUTH or DISABLED: the graver the higher */
 	int64_t version;        /* of the row that this is a copy of; 0 = there is none */
 	int strikes;            /* blocks in a row for which no time was given: each doubles the next */
-	uint64_t until_ms;      /* loop time at which cooling or exhausted ends; 0 = no end is known */
+	uint64_t until_ms;      /* loop time at which cooling or exhausted ends; else 0 */
 	unsigned faults;        /* answers of 5xx in a row, seen by this node */
 	uint8_t used_percent;   /* of the fullest usage window; 0 = unknown */
 	bool nearly_exhausted;  /* chosen last for new conversations */
-	uint64_t usage_sent_ms; /* loop time at which usage was last written */
+	uint64_t used_until_ms; /* loop time at which that window ends; 0 = unknown */
+	bool answered;          /* by the database while a reload ran, which may have read before that */
+	struct ph_health_report *report; /* the finding that is not written yet, or NULL */
+	struct ph_usage_report *usage;   /* what is to be written of its usage, or NULL */
 };
 
 /* Owner: the registry and every turn that uses it, by reference count. A reload updates it in place. */
@@ -47,7 +52,8 @@ struct ph_account {
 	int64_t id;
 	char *name; /* for operators; never shown to clients */
 	enum ph_account_kind kind;
-	enum ph_account_state state; /* COOLING and EXHAUSTED end by themselves, when their time has come */
+	enum ph_account_state state; /* health.state, unless an operator said something else. COOLING and
+					EXHAUSTED end by themselves, when their time has come */
 	struct ph_url base;
 	struct ph_str secret; /* bearer, in the clear; may be empty */
 	struct ph_str
@@ -150,14 +156,19 @@ struct ph_account_finding {
 	uint64_t floor_ms;           /* where it named neither: this, doubled by each strike ... */
 	uint64_t most_ms;            /* ... up to this */
 	const char *reason;          /* the signal, one word, for operators */
-	struct ph_str evidence;      /* what upstream said; cut to 512 bytes */
+	struct ph_str evidence;      /* what upstream said; cut to 512 bytes, secrets taken out */
+	/* health.version when the attempt began; 0 = not said. A block that came since then is the same
+	 * strike; a REAUTH or DISABLED is dropped, since it speaks of a secret that may have been replaced.
+	 */
+	int64_t version;
 };
 void ph_account_found(struct ph_accounts *r, struct ph_account *a, const struct ph_account_finding *f);
 /* An answer of 5xx: neutral until the third in a row, which cools the account (30 s, doubling, at most 300
  * s). */
 void ph_account_fault(
 	struct ph_accounts *r, struct ph_account *a, const char *reason, struct ph_str evidence);
-/* An answer that was none of these: ends the count of faults and, once, the strikes. */
+/* An answer that was none of these: ends the count of faults, the account's own rest and, once, the strikes.
+ */
 void ph_account_worked(struct ph_accounts *r, struct ph_account *a);
 
 /* Written at most once in 5 s per account and node, at once where a window ends or a block could be lifted. A
