@@ -150,13 +150,13 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 		.had_reasoning = r->attempt.had_reasoning,
 		.renewable = r->account->kind == PH_CODEX,
 	};
-	struct ph_client_words words = {r->body.model, r->choice.client};
+	struct ph_asked asked = {r->body.model, r->choice.client, r->attempt.health_version};
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);
 	if (failure.code == PH_E_UPSTREAM_PARAMETER && !omit_parameter(r, &failure))
 		failure.code = PH_E_UPSTREAM_REFUSED;
-	ph_health_failure(r->g, r->account, &failure, status, &words);
+	ph_health_failure(r->g, r->account, &failure, &asked);
 	ph_fail(&r->fault, failure.code, "account %s: HTTP status %d, %s", r->account->name, status,
 		failure.word[0] ? failure.word : ph_signal_name(failure.signal));
 	keep_words(r, body, status, &failure);
@@ -377,6 +377,7 @@ int ph_attempt_start(struct ph_request *r)
 								     : PH_STR("application/json"),
 			true, moved(r));
 		r->attempt.open = true;
+		r->attempt.health_version = r->account->health.version;
 		r->attempt.call = ph_call_start(r->g->upstream, &request, &events, r);
 		ph_buf_deinit(&head);
 	}

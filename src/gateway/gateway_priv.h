@@ -94,12 +94,14 @@ bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret);
 void ph_turn_state_put(struct ph_buf *headers, const struct ph_head *head, int64_t account);
 
 /* ---- health.c: what an upstream said of an account, for the registry ---- */
-struct ph_client_words {
+/* The request that failed. */
+struct ph_asked {
 	struct ph_str model;
 	struct ph_str family; /* of the client; may be empty */
+	int64_t version;      /* of the account's health when it began */
 };
-void ph_health_failure(struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, int status,
-	const struct ph_client_words *w);
+void ph_health_failure(
+	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked);
 /* No answer at all: nobody's fault, but others are asked first for a while. */
 void ph_health_unreached(struct ph_gateway *g, struct ph_account *a);
 void ph_health_head(struct ph_gateway *g, struct ph_account *a, const struct ph_head *head);

@@ -40,7 +40,8 @@ static const struct {
 
 #define UNREACHED_MS (5 * SECOND)
 
-static void block(struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const char *reason)
+static void block(struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f,
+	const struct ph_asked *asked, const char *reason)
 {
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
 		struct ph_account_finding finding = {
@@ -51,6 +52,7 @@ static void block(struct ph_gateway *g, struct ph_account *a, const struct ph_fa
 			.most_ms = blocks[i].most_ms,
 			.reason = reason,
 			.evidence = ph_str_c(f->message),
+			.version = asked->version,
 		};
 
 		if (blocks[i].signal == f->signal)
@@ -58,22 +60,25 @@ static void block(struct ph_gateway *g, struct ph_account *a, const struct ph_fa
 	}
 }
 
-static void rest(struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f,
-	const struct ph_client_words *w)
+static void rest(
+	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked)
 {
 	for (size_t i = 0; i < sizeof rests / sizeof *rests; i++) {
 		enum ph_rest r = rests[i].rest;
-		struct ph_str word = r == PH_REST_CLIENT                       ? w->family
-				     : r == PH_REST_MODEL || r == PH_REST_BUSY ? w->model
-									       : PH_STR_NONE;
+		struct ph_str word = PH_STR_NONE;
 
-		if (rests[i].signal == f->signal)
-			ph_account_rest(g->accounts, a, r, word, f->after_ms ? f->after_ms : rests[i].ms);
+		if (rests[i].signal != f->signal)
+			continue;
+		if (r == PH_REST_CLIENT)
+			word = asked->family;
+		else if (r == PH_REST_MODEL || r == PH_REST_BUSY)
+			word = asked->model;
+		ph_account_rest(g->accounts, a, r, word, f->after_ms ? f->after_ms : rests[i].ms);
 	}
 }
 
-void ph_health_failure(struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, int status,
-	const struct ph_client_words *w)
+void ph_health_failure(
+	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked)
 {
 	const char *reason = f->word[0] ? f->word : ph_signal_name(f->signal);
 
@@ -83,11 +88,11 @@ void ph_health_failure(struct ph_gateway *g, struct ph_account *a, const struct 
 	}
 	if (f->signal == PH_SIGNAL_PLACE)
 		ph_log(PH_LOG_ERROR,
-			"%s refuses this node's address (account %s, HTTP status %d): is the node behind a "
-			"proxy or in a country that the upstream does not serve?",
-			a->base.origin, a->name, status);
-	block(g, a, f, reason);
-	rest(g, a, f, w);
+			"%s refuses this node's address (account %s): is the node behind a proxy, or in a "
+			"country that the upstream does not serve?",
+			a->base.origin, a->name);
+	block(g, a, f, asked, reason);
+	rest(g, a, f, asked);
 }
 
 void ph_health_unreached(struct ph_gateway *g, struct ph_account *a)

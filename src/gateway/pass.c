@@ -21,7 +21,8 @@ struct pass {
 	int tries;
 	/* An answer that speaks of the account rather than of the request: kept back until it is understood.
 	 */
-	int withheld; /* its status, or 0 */
+	int withheld;           /* its status, or 0 */
+	int64_t health_version; /* of the account, when it was asked */
 	uint64_t after_ms;
 	struct ph_buf headers, words;
 	int last; /* what went wrong with the last account */
@@ -149,11 +150,11 @@ static void on_withheld(struct ph_side *s)
 		.body = ph_buf_str(&p->words),
 		.head_after_ms = p->after_ms,
 		.renewable = p->account->kind == PH_CODEX};
-	struct ph_client_words words = {p->choice.model, PH_STR_NONE};
+	struct ph_asked asked = {p->choice.model, PH_STR_NONE, p->health_version};
 	struct ph_failure f;
 
 	ph_classify(&a, &f);
-	ph_health_failure(s->g, p->account, &f, p->withheld, &words);
+	ph_health_failure(s->g, p->account, &f, &asked);
 	if (f.code == PH_E_UPSTREAM_CANNOT || f.code == PH_E_UPSTREAM_REFUSED) {
 		tell_withheld(s);
 		return;
@@ -244,6 +245,7 @@ static int try_account(struct ph_side *s, struct ph_err *err)
 	switch (verdict) {
 	case PH_CHOSEN:
 		p->account = ph_account_take(chosen.account);
+		p->health_version = p->account->health.version;
 		start_call(s, p->tries > 1);
 		return 0;
 	case PH_CHOICE_BUSY:

@@ -164,9 +164,10 @@ struct ph_attempt {
 	bool refused;   /* the answer is an error: its body is collected */
 	bool open;      /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
-	uint64_t after_ms;     /* that the head told */
-	struct ph_buf headers; /* of the answer, as the client may see them */
-	struct ph_buf body;    /* an error's body, or a whole answer */
+	int64_t health_version; /* of the account, when the attempt began */
+	uint64_t after_ms;      /* that the head told */
+	struct ph_buf headers;  /* of the answer, as the client may see them */
+	struct ph_buf body;     /* an error's body, or a whole answer */
 	uint64_t sent_ns;
 };
 

@@ -98,13 +98,12 @@ void ph_call_abandon(struct ph_call *c)
 
 /* ---- what is told to the registry of accounts ---- */
 
-void ph_health_failure(struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, int status,
-	const struct ph_client_words *words)
+void ph_health_failure(
+	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked)
 {
 	(void)g;
-	(void)status;
 	assert_ptr_equal(a, &w.account);
-	ph_assert_str(words->model, PH_STR("m"));
+	ph_assert_str(asked->model, PH_STR("m"));
 	w.signal = f->signal;
 }
 
