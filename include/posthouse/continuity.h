@@ -50,6 +50,7 @@ enum ph_chain_status {
 };
 
 struct ph_chain_run; /* consecutive items of one origin */
+struct ph_found;
 
 /* Owner: the turn that asked; freed with ph_chain_free(). */
 struct ph_chain {
@@ -58,6 +59,7 @@ struct ph_chain {
 	struct ph_arena arena;     /* decompressed bodies, runs */
 	struct ph_chain_run *runs; /* oldest first; OK only */
 	size_t run_count;
+	struct ph_found *found; /* what compaction items stand for that clients brought; OK only, else NULL */
 	/* of the newest turn */
 	struct ph_str id;
 	int64_t account;
@@ -104,11 +106,13 @@ struct ph_bound {
 /*
  * Writes the chain's items, oldest first, then those of the new input that the chain does not hold already,
  * separated by commas, without brackets. Items that `target` minted go out byte for byte; others are made
- * neutral. new_items: the inside of the request's input array. 0, -PH_E_CHAIN_TOO_LARGE (out is full, or
- * there are more than PH_ITEMS_MAX items to compare), -PH_E_ACCOUNT_BOUND (bound is set).
+ * neutral. new_items: the inside of the request's input array, as the client sent it (what it repeats is
+ * found by the client's own words and ids); what is left of it goes out as ph_items_prepare() would write it,
+ * with found. 0, -PH_E_CHAIN_TOO_LARGE (out is full, or there are more than PH_ITEMS_MAX items to compare),
+ * -PH_E_ACCOUNT_BOUND (bound is set), -PH_E_ITEM_UNKNOWN.
  */
 int ph_chain_replay(const struct ph_chain *chain, const struct ph_target *target, struct ph_str new_items,
-	struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
+	const struct ph_found *found, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
 
 /* One pass over a list of items (the inside of an array that was validated). */
 struct ph_items_facts {
