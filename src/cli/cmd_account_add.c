@@ -252,6 +252,8 @@ static int add_one(struct ph_cli_session *s, struct ph_cli_account a, struct ph_
 	int r;
 
 	memcpy(wanted, a.name, sizeof(wanted));
+	if (number > 1)
+		snprintf(wanted, sizeof(wanted), "%.*s-%d", NAME_MAX_N, a.name, number);
 	ph_buf_init(&sealed, SEALED_MAX);
 	r = ph_cli_store_account_id(s->pg, &a, number, err);
 	if (r == 0 && secret.n > 0) {
