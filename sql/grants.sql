@@ -10,6 +10,8 @@ DO $$
 DECLARE
 	command_line text := 'posthouse.account_id_for(text, text), posthouse.remove_account(text, text), '
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
+		'posthouse.account_for_login(text, int, text), '
+		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
 		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
 	reader text;
 BEGIN
