@@ -53,21 +53,10 @@ static bool has_found(const struct ph_request *r)
 static int put_items(struct ph_request *r, struct ph_buf *items, struct ph_bound *bound)
 {
 	struct ph_target target = {r->account->id, r->account->kind == PH_CODEX, r->strip};
-	struct ph_str own = r->body.items;
-	struct ph_buf prepared;
-	int rc = 0;
 
-	ph_buf_init(&prepared, items->max);
-	if (has_found(r) || r->strip) {
-		rc = ph_items_prepare(own, r->found, &target, &prepared, bound);
-		own = ph_buf_str(&prepared);
-	}
-	if (rc == 0 && r->mode == PH_MODE_REPLAYED)
-		rc = ph_chain_replay(r->chain, &target, own, items, bound);
-	else if (rc == 0 && ph_buf_puts(items, own))
-		rc = -PH_E_CHAIN_TOO_LARGE;
-	ph_buf_deinit(&prepared);
-	return rc;
+	if (r->mode == PH_MODE_REPLAYED)
+		return ph_chain_replay(r->chain, &target, r->body.items, r->found, items, bound);
+	return ph_items_prepare(r->body.items, r->found, &target, items, bound);
 }
 
 /* Whether the client's own input is what the account gets. */
