@@ -25,8 +25,9 @@ BEGIN
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
 		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn,
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.hello,
-			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts, posthouse.read_health,
-			posthouse.report_health, posthouse.report_usage, posthouse.end_strikes, posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm TO posthouse_node;
+			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
+			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,
+			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;
 	/* The command line runs with the node's connection, or with an operator's. */
