@@ -73,22 +73,46 @@ BEGIN
 END $$;
 
 /*
- * Pages, not microseconds: a client that sends its whole history asks for hundreds of ids with each turn. Those of
- * today must not open older partitions.
+ * Pages, not microseconds: a client that sends its whole history asks for hundreds of ids with each turn, also where
+ * nothing is kept of it.
  */
-DO $$
+CREATE FUNCTION test.ids(first int, last int) RETURNS text[] LANGUAGE sql AS $$
+	SELECT array_agg(t || n ORDER BY n, t) FROM unnest(ARRAY['rs_', 'msg_', 'fc_']) t, generate_series(first, last) n
+$$;
+CREATE FUNCTION test.cost(ids text[], OUT n int, OUT pages bigint) LANGUAGE plpgsql AS $$
 DECLARE
 	plan json;
-	pages bigint;
+BEGIN
+	EXECUTE format('EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM posthouse.read_items(6, %L, ''{}'')', ids) INTO plan;
+	n := (plan -> 0 -> 'Plan' ->> 'Actual Rows')::float;
+	pages := (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
+END $$;
+DO $$
+DECLARE
+	r record;
 BEGIN
 	FOR i IN 1 .. 100 LOOP
 		PERFORM test.turn(6, test.id(i), items => ARRAY['rs_' || i, 'msg_' || i, 'fc_' || i], output => repeat('x', 5000));
 	END LOOP;
-	PERFORM posthouse.read_items(6, ARRAY['rs_1'], '{}');
-	EXECUTE format('EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM posthouse.read_items(6, %L, ''{}'')',
-		(SELECT array_agg(t || n) FROM unnest(ARRAY['rs_', 'msg_', 'fc_']) t, generate_series(1, 100) n)) INTO plan;
-	pages := (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
-	ASSERT (plan -> 0 -> 'Plan' ->> 'Actual Rows')::float = 300, plan;
-	ASSERT pages < 6000, format('%s pages', pages);
-	RAISE NOTICE 'read_items of 300: % pages', pages;
+	PERFORM test.turn(6, test.id(101), items => '{msg_2000}', keep => false, upstream => true);
+	PERFORM posthouse.read_items(6, test.ids(1, 1), '{}');
+	SELECT * INTO r FROM test.cost(test.ids(1, 100));
+	ASSERT r.n = 300 AND r.pages < 6000, r;
+	SELECT * INTO r FROM test.cost(test.ids(1001, 1100));
+	ASSERT r.n = 0 AND r.pages < 6000, r;
+	SELECT * INTO r FROM test.cost(test.ids(1, 2) || test.ids(1001, 1020));
+	ASSERT r.n = 6, 'what is recent is found in any case';
+	/* One of the last few is known, and older ones are found wherever they are. */
+	UPDATE posthouse.snapshots SET day = test.today() - 9 WHERE scope = 6 AND response_id <> test.id(100);
+	UPDATE posthouse.snapshot_items SET day = test.today() - 9 WHERE scope = 6 AND response_id <> test.id(100);
+	SELECT * INTO r FROM test.cost(test.ids(1, 100) || '{unknown}');
+	ASSERT r.n = 300, r;
+	SELECT * INTO r FROM test.cost(test.ids(1, 99));
+	ASSERT r.n = 297, 'a conversation that rested for days';
+	SELECT * INTO r FROM test.cost(test.ids(1, 99) || test.ids(1001, 1002));
+	ASSERT r.n = 0, 'of which the end is not kept';
+	SELECT * INTO r FROM test.cost(test.ids(1, 99) || '{msg_2000}');
+	ASSERT r.n = 298, 'or is kept upstream only';
+	ASSERT (SELECT count(*) FROM posthouse.read_items(6, test.ids(1, 99) || test.ids(1001, 1002), '{rs_1,fc_2}')) = 2,
+		'references are looked for everywhere';
 END $$;
