@@ -2,7 +2,7 @@
 /*
  * Counters, gauges and histograms in one block of shared memory that is mapped before the workers are forked.
  * Worker n writes only its own slots; any worker prints the sum over all. A restarted worker takes its slots
- * as it finds them, so a counter never runs backwards; its gauges are zeroed when it starts.
+ * as it finds them, so a counter never runs backwards; its gauges go with it.
  *
  * A family has up to two labels, each with a fixed list of values: label sets are bounded by construction.
  */
@@ -75,6 +75,9 @@ enum ph_metric {
  * writing does nothing. */
 void ph_metrics_init(int workers);
 void ph_metrics_worker(int worker); /* after the fork: whose slots this process writes; zeroes its gauges */
+/* By the parent, when a worker has ended: its gauges are zeroed, or it would count as ready until another has
+ * taken its place. */
+void ph_metrics_worker_gone(int worker);
 
 /* i and j choose the values of the first and second label, 0 where the family has none. */
 void ph_metric_add(enum ph_metric m, unsigned i, unsigned j, int64_t n);
