@@ -31,13 +31,18 @@ enum ph_account_state {
 /* What this node knows of an account's health: a copy of the database's row, ahead of it only by findings of
  * its own that are still being written. */
 struct ph_account_health {
+	enum ph_account_state
+		state;          /* ACTIVE, COOLING, EXHAUSTED, REAUTH or DISABLED: the graver the higher */
 	int64_t version;        /* of the row that this is a copy of; 0 = there is none */
 	int strikes;            /* blocks in a row for which no time was given: each doubles the next */
-	uint64_t until_ms;      /* loop time at which cooling or exhausted ends; 0 = no end is known */
+	uint64_t until_ms;      /* loop time at which cooling or exhausted ends; else 0 */
 	unsigned faults;        /* answers of 5xx in a row, seen by this node */
 	uint8_t used_percent;   /* of the fullest usage window; 0 = unknown */
 	bool nearly_exhausted;  /* chosen last for new conversations */
-	uint64_t usage_sent_ms; /* loop time at which usage was last written */
+	uint64_t used_until_ms; /* loop time at which that window ends; 0 = unknown */
+	bool answered;          /* by the database while a reload ran, which may have read before that */
+	struct ph_health_report *report; /* the finding that is not written yet, or NULL */
+	struct ph_usage_report *usage;   /* what is to be written of its usage, or NULL */
 };
 
 /* Owner: the registry and every turn that uses it, by reference count. A reload updates it in place. */
@@ -47,27 +52,29 @@ struct ph_account {
 	int64_t id;
 	char *name; /* for operators; never shown to clients */
 	enum ph_account_kind kind;
-	enum ph_account_state state; /* COOLING and EXHAUSTED end by themselves, when their time has come */
+	enum ph_account_state state; /* health.state, unless an operator said something else. COOLING and
+					EXHAUSTED end by themselves, when their time has come */
 	struct ph_url base;
-	struct ph_str secret;        /* bearer, in the clear; may be empty */
-	struct ph_str upstream_id;   /* kind codex: what goes with the bearer as chatgpt-account-id; may be empty */
+	struct ph_str secret; /* bearer, in the clear; may be empty */
+	struct ph_str
+		upstream_id;  /* kind codex: what goes with the bearer as chatgpt-account-id; may be empty */
 	bool sealed_badly;    /* the secret could not be opened with this node's keys */
 	uint32_t max_streams; /* 0 = no limit */
 	uint32_t weight;
 	int priority;          /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
 	size_t model_count;
-	struct ph_str *headers;    /* extra request headers, name and value in turn */
-	size_t header_count;       /* pairs */
-	uint32_t running; /* turns of this node */
-	bool seen;        /* mark of a reload */
+	struct ph_str *headers; /* extra request headers, name and value in turn */
+	size_t header_count;    /* pairs */
+	uint32_t running;       /* turns of this node */
+	bool seen;              /* mark of a reload */
 	struct ph_account_health health;
 };
 
 struct ph_account *ph_account_ref(struct ph_account *a);
 struct ph_account *ph_account_unref(struct ph_account *a); /* returns NULL; NULL is allowed */
 bool ph_account_serves(const struct ph_account *a, struct ph_str model);
-bool ph_account_usable(const struct ph_account *a); /* active, with a secret that opens */
+bool ph_account_usable(const struct ph_account *a);  /* active, with a secret that opens */
 bool ph_account_blocked(const struct ph_account *a); /* cooling or exhausted: it returns by itself */
 
 struct ph_accounts;
@@ -88,11 +95,11 @@ struct ph_choice {
 	const int64_t *allowed; /* account ids that the key may use */
 	size_t allowed_count;   /* 0 = all */
 	struct ph_str model;
-	struct ph_str client;        /* family of the client, as its `originator` says; may be empty */
-	int64_t preferred;           /* account id that is taken if it can be; 0 = none */
-	int64_t required;            /* the only one that will do; 0 = any */
-	int kinds;                   /* bit set of 1 << kind; 0 = all */
-	bool fresh;                  /* a new conversation: accounts near their limit are left to the old ones */
+	struct ph_str client; /* family of the client, as its `originator` says; may be empty */
+	int64_t preferred;    /* account id that is taken if it can be; 0 = none */
+	int64_t required;     /* the only one that will do; 0 = any */
+	int kinds;            /* bit set of 1 << kind; 0 = all */
+	bool fresh;           /* a new conversation: accounts near their limit are left to the old ones */
 	int64_t tried[PH_TRIED_MAX]; /* by this turn */
 	size_t tried_count;
 };
@@ -108,16 +115,16 @@ enum ph_choice_verdict {
 	PH_CHOSEN,
 };
 
-/* The outcome. account is borrowed, set with CHOSEN; the caller takes it with ph_account_take(). after_ms: with
- * EXHAUSTED and COOLING the earliest end of a block. */
+/* The outcome. account is borrowed, set with CHOSEN; the caller takes it with ph_account_take(). after_ms:
+ * with EXHAUSTED and COOLING the earliest end of a block. */
 struct ph_chosen {
 	struct ph_account *account;
 	uint64_t after_ms;
 };
 
-/* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running turns
- * per weight, then most quota left; ties go round. A preferred account is taken before all others unless it
- * rests. */
+/* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running
+ * turns per weight, then most quota left; ties go round. A preferred account is taken before all others
+ * unless it rests. */
 enum ph_choice_verdict ph_account_choose(
 	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret);
 
@@ -149,20 +156,27 @@ struct ph_account_finding {
 	uint64_t floor_ms;           /* where it named neither: this, doubled by each strike ... */
 	uint64_t most_ms;            /* ... up to this */
 	const char *reason;          /* the signal, one word, for operators */
-	struct ph_str evidence;      /* what upstream said; cut to 512 bytes */
+	struct ph_str evidence;      /* what upstream said; cut to 512 bytes, secrets taken out */
+	/* health.version when the attempt began; 0 = not said. A block that came since then is the same
+	 * strike; a REAUTH or DISABLED is dropped, since it speaks of a secret that may have been replaced.
+	 */
+	int64_t version;
 };
 void ph_account_found(struct ph_accounts *r, struct ph_account *a, const struct ph_account_finding *f);
-/* An answer of 5xx: neutral until the third in a row, which cools the account (30 s, doubling, at most 300 s). */
+/* An answer of 5xx: neutral until the third in a row, which cools the account (30 s, doubling, at most 300
+ * s). */
 void ph_account_fault(
 	struct ph_accounts *r, struct ph_account *a, const char *reason, struct ph_str evidence);
-/* An answer that was none of these: ends the count of faults and, once, the strikes. */
+/* An answer that was none of these: ends the count of faults, the account's own rest and, once, the strikes.
+ */
 void ph_account_worked(struct ph_accounts *r, struct ph_account *a);
 
 /* Written at most once in 5 s per account and node, at once where a window ends or a block could be lifted. A
  * window at 100 % exhausts the account until its reset; evidence newer than an `exhausted` lifts it. */
 void ph_account_usage(struct ph_accounts *r, struct ph_account *a, const struct ph_usage *u);
 
-/* A rest only demotes: who rests is chosen after everybody else, and is still tried. Known to this node alone. */
+/* A rest only demotes: who rests is chosen after everybody else, and is still tried. Known to this node
+ * alone. */
 enum ph_rest {
 	PH_REST_ACCOUNT, /* failed in a way that is nobody's fault */
 	PH_REST_MODEL,   /* this account, for one model: it does not have it */
@@ -171,7 +185,7 @@ enum ph_rest {
 	PH_REST_PLACE,   /* this base URL: it refuses this node's address */
 };
 /* word: the model or the client's family, empty for the others. */
-void ph_account_rest(
-	struct ph_accounts *r, const struct ph_account *a, enum ph_rest rest, struct ph_str word, uint64_t ms);
+void ph_account_rest(struct ph_accounts *r, const struct ph_account *a, enum ph_rest rest, struct ph_str word,
+	uint64_t ms);
 
 #endif

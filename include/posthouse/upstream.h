@@ -85,13 +85,15 @@ const char *ph_signal_name(enum ph_health_signal signal);
 struct ph_failure {
 	int code; /* PH_E_x, not negated: its remedy decides what the turn does */
 	enum ph_health_signal signal;
-	uint64_t resets_s;   /* unix seconds at which upstream says it is over; 0 = it did not say. In upstream's clock */
+	uint64_t resets_s;   /* unix seconds at which upstream says it is over; 0 = it did not say. In
+				upstream's clock */
 	uint64_t after_ms;   /* the span until then, where upstream said a span; 0 = it did not say */
 	struct ph_str error; /* the error object within the given bytes, or none */
 	/* What it said, decoded and cut; empty where it did not. For a client's eyes only where the code is
 	 * PH_E_UPSTREAM_REFUSED, _PARAMETER or _CANNOT: other words may describe an account. */
 	char message[PH_SAID_MAX];
-	char word[96]; /* its code, or its type where that is used as one; of letters, digits, "_", "-" and "." */
+	char word[96];  /* its code, or its type where that is used as one; of letters, digits, "_", "-" and
+			   "." */
 	char param[96]; /* its param; with PH_E_UPSTREAM_PARAMETER always the member that is not supported */
 };
 
@@ -108,7 +110,8 @@ struct ph_failed_answer {
 uint64_t ph_retry_after_ms(const struct ph_head *head);
 void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret);
 
-/* ---- usage windows: what an account has left, in the words of the Codex backend (handbook, protocol 4.1, 3.3) ---- */
+/* ---- usage windows: what an account has left, in the words of the Codex backend (handbook,
+ * protocol 4.1, 3.3) ---- */
 /* False: it says nothing of usage. */
 bool ph_usage_of_head(const struct ph_head *head, struct ph_usage *ret);
 bool ph_usage_of_event(struct ph_str json, struct ph_usage *ret); /* codex.rate_limits */

@@ -174,7 +174,8 @@ bool ph_usage_of_event(struct ph_str json, struct ph_usage *ret)
 	json = ph_str_trim(json);
 	if (ph_json_check(json, NULL) || !ph_json_find(json, event_names, E_NR, m) || !of_the_account(m))
 		return false;
-	ph_str_copy(ret->plan, sizeof ret->plan, plain(&m[E_PLAN]));
+	if (m[E_PLAN].kind == PH_JSON_STRING)
+		ph_str_copy(ret->plan, sizeof ret->plan, plain(&m[E_PLAN]));
 	credits_of_json(&m[E_CREDITS], ret);
 	if (m[E_LIMITS].kind == PH_JSON_OBJECT && ph_json_find(m[E_LIMITS].value, windows, 3, w)) {
 		window_of_json(&w[0], &ret->window[PH_USAGE_PRIMARY]);
