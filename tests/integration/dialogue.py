@@ -19,9 +19,9 @@ def user(text, **members):
     return dict({'type': 'message', 'role': 'user', 'content': [{'type': 'input_text', 'text': text}]}, **members)
 
 
-def asking_for(*calls, say=False):
+def asking_for(*calls, say=False, **more):
     """Words that make the fake upstream call tools."""
-    return marker(calls=list(calls), say=say)
+    return marker(calls=list(calls), say=say, **more)
 
 
 def as_codex(items):
