@@ -52,17 +52,17 @@ LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
 LEFT JOIN posthouse.account_usage p ON p.account_id = a.account_id AND p."window" = 'primary'
 LEFT JOIN posthouse.account_usage s ON s.account_id = a.account_id AND s."window" = 'secondary'
 WHERE a.state <> 'removed' ORDER BY a.name;
-COMMENT ON VIEW posthouse_admin.account_health IS 'What nodes found out about accounts: why one is blocked, until when, what it has left';
+COMMENT ON VIEW posthouse_admin.account_health IS 'What nodes found out: why an account is blocked, until when, what it has left';
 COMMENT ON COLUMN posthouse_admin.account_health.name IS 'The account';
 COMMENT ON COLUMN posthouse_admin.account_health.state IS 'active, cooling, exhausted, reauth or disabled: as it is now';
-COMMENT ON COLUMN posthouse_admin.account_health.until IS 'When the last block ends or ended; NULL: it has no end, or there was none';
+COMMENT ON COLUMN posthouse_admin.account_health.until IS 'When the last block ends or ended; NULL: it has no end';
 COMMENT ON COLUMN posthouse_admin.account_health.remaining IS 'How long that is from now; NULL: it has passed, or there is no end';
 COMMENT ON COLUMN posthouse_admin.account_health.reason IS 'The signal, or the verb, behind the last change';
 COMMENT ON COLUMN posthouse_admin.account_health.evidence IS 'What upstream said, without secrets';
 COMMENT ON COLUMN posthouse_admin.account_health.node IS 'The node that found it; NULL: an operator';
 COMMENT ON COLUMN posthouse_admin.account_health.version IS 'Rises with every change';
 COMMENT ON COLUMN posthouse_admin.account_health.changed IS 'When the last change was made';
-COMMENT ON COLUMN posthouse_admin.account_health.strikes IS 'Blocks in a row for which upstream named no time: each doubles the next';
+COMMENT ON COLUMN posthouse_admin.account_health.strikes IS 'Blocks in a row without a time from upstream: each doubles the next';
 COMMENT ON COLUMN posthouse_admin.account_health.primary_used_percent IS 'How full the primary usage window was';
 COMMENT ON COLUMN posthouse_admin.account_health.primary_length IS 'How long that window is';
 COMMENT ON COLUMN posthouse_admin.account_health.primary_resets IS 'When it begins anew';

@@ -63,7 +63,7 @@ $$;
 /* When a block ends: in upstream's words, else after a floor that each strike doubles; p_found: when it was found. */
 CREATE OR REPLACE FUNCTION posthouse.end_of_block(p_found timestamptz, p_until_s bigint, p_after_ms bigint, p_floor_ms bigint,
 	p_most_ms bigint, p_strikes int) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql STABLE AS $$
 	SELECT least(greatest(CASE WHEN p_until_s > 0 THEN to_timestamp(p_until_s)
 		ELSE p_found + interval '1 millisecond' * CASE WHEN p_after_ms > 0 THEN p_after_ms
 			ELSE least(f.ms * 2 ^ least(greatest(p_strikes - 1, 0), 20), greatest(f.ms, p_most_ms)) END END,
