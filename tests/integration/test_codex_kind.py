@@ -492,6 +492,27 @@ def test_a_failure_moves_a_whole_history(worlds, kinds):
     world.check()
 
 
+@pytest.mark.parametrize('kinds', MOVES, ids='+'.join)
+def test_a_whole_history_is_replayed_elsewhere(worlds, kinds):
+    """What a client carried along is stored as that turn's input. When the next turn is anchored on it and goes to another
+    account, the items in it are still of whoever made them, not the client's own."""
+    world = worlds(*kinds)
+    dialogue = Dialogue()
+    with world.clients() as clients:
+        world.use(world.names[0])
+        for number in range(2):
+            dialogue.say(clients[number], 'turn %d' % number, 'whole', store=False, **REASONING)
+        dialogue.say(clients[0], [user('mine', id='msg_mine_1')], 'whole', store=False, **REASONING)
+        world.use(world.names[1])
+        assert dialogue.say(clients[1], 'moved', store=False, **REASONING).continuity == 'replayed'
+        items = sent(world.upstream.requests(world.names[1])[-1])
+        assert [item['id'] for item in items if 'id' in item] == (['msg_mine_1'] if kinds[1] == 'codex' else [])
+        dialogue.say(clients[0], 'again', 'whole', store=False, **REASONING)
+        world.use(world.names[0])
+        dialogue.say(clients[1], 'back', stream=True, **REASONING)
+    world.check()
+
+
 def test_somebody_elses_history(worlds):
     """Items that no turn of this key made: reasoning of unknown origin cannot be sent to anyone, ids neither; the rest
     is the conversation."""

@@ -389,7 +389,7 @@ def test_migration_repair(old):
     assert old.cluster.sql('SELECT count(*) FROM posthouse.snapshots') == [(6,)]
     versions = [row[0] for row in old.cluster.sql('SELECT version FROM posthouse.schema_migrations ORDER BY version')]
     assert versions == list(range(1, len(versions) + 1)) and len(versions) > 1
-    assert old.cluster.sql('SELECT name, health, reason FROM posthouse_admin.account_health ORDER BY name') == [
+    assert old.cluster.sql('SELECT name, state, reason FROM posthouse_admin.account_health ORDER BY name') == [
         ('p1', 'active', None), ('s1', 'active', None)]
     old.cluster.cli('migrate')
     assert len(old.cluster.sql('SELECT version FROM posthouse.schema_migrations')) == len(versions)
