@@ -225,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(test_script, "commit"),
 		cmocka_unit_test_prestate(test_script, "resolve"),
+		cmocka_unit_test_prestate(test_script, "items"),
 		cmocka_unit_test_prestate(test_script, "scopes"),
 		cmocka_unit_test_prestate(test_script, "retention"),
 		cmocka_unit_test_prestate(test_script, "operators"),
