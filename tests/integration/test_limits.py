@@ -133,6 +133,12 @@ class Pool:
         self.does.pop(name)
         return answer
 
+    def works(self, name):
+        """It has just answered on both nodes, so no fault of before counts."""
+        for node in (0, 1):
+            self.turn(node, self.only[name])
+        self.upstream.clear()
+
     def health(self, name):
         row, = self.cluster.sql('SELECT state, extract(epoch FROM until)::float8, reason, evidence, node, version '
                                 'FROM posthouse_admin.account_health WHERE name = %s', name)
@@ -675,6 +681,7 @@ def test_overload_is_nobodys_fault(pool, name):
 def test_three_faults_in_a_row_cool_the_account(pool):
     """A turn that asks its only account again has met one fault, however often it asked. Two turns are forgiven, the third
     is not, and nobody else has to find out."""
+    pool.works('a')
     for number in range(3):
         assert pool.health('a')['health'] == 'active'
         answer = pool.meet('a', broken)
@@ -691,6 +698,7 @@ def test_three_faults_in_a_row_cool_the_account(pool):
 
 def test_two_faults_are_forgotten(pool):
     """An answer in between ends the count."""
+    pool.works('a')
     for _ in range(3):
         for _ in range(2):
             assert pool.meet('a', broken).status == 503
@@ -699,8 +707,23 @@ def test_two_faults_are_forgotten(pool):
     assert pool.health('a')['health'] == 'active'
 
 
+def test_an_operators_word_forgives_faults(pool):
+    """After a resume the count begins anew: one fault is no third one."""
+    pool.works('a')
+    for _ in range(3):
+        pool.meet('a', broken)
+    pool.becomes('a', 'cooling')
+    pool.cluster.cli('account', 'resume', 'a')
+    time.sleep(KNOWN)
+    for _ in range(2):
+        assert pool.meet('a', broken).status == 503
+    time.sleep(KNOWN)
+    assert pool.health('a')['health'] == 'active'
+
+
 def test_one_turn_asks_its_only_account_again(pool):
     """Three times at most, and what worked in the end was no fault."""
+    pool.works('a')
     pool.does['a'] = after(3, raw.plain)
     assert pool.turn(0, pool.only['a']).status == 'completed'
     assert pool.asked() == ['a'] * 4
