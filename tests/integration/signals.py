@@ -185,7 +185,8 @@ LIMIT_WORDS = ['rate_limit', 'usage_limit', 'resets_at', 'resets_in', 'insuffici
                'spend_limit', 'usage_not_included', 'overloaded', 'slow_down', 'deactivated', 'invalid_api_key', 'token_',
                'Incorrect API key', 'plan_type', 'at capacity', 'account_']
 # Headers that describe one account.
-ACCOUNT_HEADERS = ('x-ratelimit-', 'x-codex-', 'openai-', 'set-cookie', 'cf-', 'retry-after', 'x-should-retry')
+ACCOUNT_HEADERS = ('x-ratelimit-', 'x-codex-', 'openai-organization', 'openai-project', 'set-cookie', 'retry-after',
+                   'x-should-retry')
 
 
 # ---- what breaks without a word ----
@@ -259,7 +260,7 @@ def _faults():
     for fault in ('end', 'eof', 'reset'):
         yield _terminal_cause(fault)
     yield Cause('incomplete', lambda kind, stream: {'fault': 'incomplete'}, lambda kind, stream: SERVED)
-    yield Cause('refused connection', lambda kind, stream: {}, lambda kind, stream: ELSEWHERE, mode='refuse')
+    yield Cause('refused connection', lambda kind, stream: {}, lambda kind, stream: ELSEWHERE, mode='refuse', tries=(0,))
     yield Cause('no HTTP', lambda kind, stream: {'raw': '220 mail.example ESMTP\r\n'}, lambda kind, stream: ELSEWHERE,
                 tries=(1, 2))
     yield Cause('broken JSON', lambda kind, stream: {'status': 200, 'body': '{"id":"resp_x","object":'},
