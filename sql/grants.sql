@@ -10,6 +10,8 @@ DO $$
 DECLARE
 	command_line text := 'posthouse.account_id_for(text, text), posthouse.remove_account(text, text), '
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
+		'posthouse.account_for_login(text, int, text), '
+		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
 		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
 	reader text;
 BEGIN
@@ -24,7 +26,7 @@ BEGIN
 		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
 		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn,
-			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.hello,
+			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,
 			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;

@@ -9,6 +9,7 @@
 #include "posthouse/crypt.h"
 #include "posthouse/pg.h"
 #include "posthouse/url.h"
+#include "posthouse/usage.h"
 
 enum ph_account_kind {
 	PH_PLATFORM,
@@ -27,6 +28,23 @@ enum ph_account_state {
 	PH_ACCOUNT_GONE, /* removed while turns still ran on it */
 };
 
+/* What this node knows of an account's health: a copy of the database's row, ahead of it only by findings of
+ * its own that are still being written. */
+struct ph_account_health {
+	enum ph_account_state
+		state;          /* ACTIVE, COOLING, EXHAUSTED, REAUTH or DISABLED: the graver the higher */
+	int64_t version;        /* of the row that this is a copy of; 0 = there is none */
+	int strikes;            /* blocks in a row for which no time was given: each doubles the next */
+	uint64_t until_ms;      /* loop time at which cooling or exhausted ends; else 0 */
+	unsigned faults;        /* answers of 5xx in a row, seen by this node */
+	uint8_t used_percent;   /* of the fullest usage window; 0 = unknown */
+	bool nearly_exhausted;  /* chosen last for new conversations */
+	uint64_t used_until_ms; /* loop time at which that window ends; 0 = unknown */
+	bool answered;          /* by the database while a reload ran, which may have read before that */
+	struct ph_health_report *report; /* the finding that is not written yet, or NULL */
+	struct ph_usage_report *usage;   /* what is to be written of its usage, or NULL */
+};
+
 /* Owner: the registry and every turn that uses it, by reference count. A reload updates it in place. */
 struct ph_account {
 	int refs;
@@ -34,31 +52,35 @@ struct ph_account {
 	int64_t id;
 	char *name; /* for operators; never shown to clients */
 	enum ph_account_kind kind;
-	enum ph_account_state state;
+	enum ph_account_state state; /* health.state, unless an operator said something else. COOLING and
+					EXHAUSTED end by themselves, when their time has come */
 	struct ph_url base;
-	struct ph_str secret; /* API key, in the clear; may be empty */
+	struct ph_str secret; /* bearer, in the clear; may be empty */
+	struct ph_str
+		upstream_id;  /* kind codex: what goes with the bearer as chatgpt-account-id; may be empty */
 	bool sealed_badly;    /* the secret could not be opened with this node's keys */
 	uint32_t max_streams; /* 0 = no limit */
 	uint32_t weight;
 	int priority;          /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
 	size_t model_count;
-	struct ph_str *headers;    /* extra request headers, name and value in turn */
-	size_t header_count;       /* pairs */
-	uint32_t running;          /* turns of this node */
-	uint64_t demoted_until_ms; /* loop time: failed lately, so chosen last */
-	unsigned failures;         /* in a row */
-	bool seen;                 /* mark of a reload */
+	struct ph_str *headers; /* extra request headers, name and value in turn */
+	size_t header_count;    /* pairs */
+	uint32_t running;       /* turns of this node */
+	bool seen;              /* mark of a reload */
+	struct ph_account_health health;
 };
 
 struct ph_account *ph_account_ref(struct ph_account *a);
 struct ph_account *ph_account_unref(struct ph_account *a); /* returns NULL; NULL is allowed */
 bool ph_account_serves(const struct ph_account *a, struct ph_str model);
-bool ph_account_usable(const struct ph_account *a); /* active, with a secret that opens */
+bool ph_account_usable(const struct ph_account *a);  /* active, with a secret that opens */
+bool ph_account_blocked(const struct ph_account *a); /* cooling or exhausted: it returns by itself */
 
 struct ph_accounts;
+/* node: its name, for the rows it writes; outlives the registry. */
 struct ph_accounts *ph_accounts_new(
-	struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys);
+	struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys, const char *node);
 struct ph_accounts *ph_accounts_free(struct ph_accounts *r); /* returns NULL; no callback afterwards */
 /* As ph_auth_reload(). */
 void ph_accounts_reload(struct ph_accounts *r, void (*done)(void *arg, int status), void *arg);
@@ -73,25 +95,38 @@ struct ph_choice {
 	const int64_t *allowed; /* account ids that the key may use */
 	size_t allowed_count;   /* 0 = all */
 	struct ph_str model;
-	int64_t preferred;           /* account id that is taken if it can be; 0 = none */
-	int64_t required;            /* the only one that will do; 0 = any */
-	int kinds;                   /* bit set of 1 << kind; 0 = all */
+	struct ph_str client; /* family of the client, as its `originator` says; may be empty */
+	int64_t preferred;    /* account id that is taken if it can be; 0 = none */
+	int64_t required;     /* the only one that will do; 0 = any */
+	int kinds;            /* bit set of 1 << kind; 0 = all */
+	bool fresh;           /* a new conversation: accounts near their limit are left to the old ones */
 	int64_t tried[PH_TRIED_MAX]; /* by this turn */
 	size_t tried_count;
 };
 
+/* In the order of what they tell the client: of several reasons the last one counts. */
 enum ph_choice_verdict {
+	PH_CHOICE_NONE,      /* nothing usable serves this */
+	PH_CHOICE_MODEL,     /* usable ones exist, none serves the model */
+	PH_CHOICE_EXHAUSTED, /* all that could are exhausted until a time */
+	PH_CHOICE_COOLING,   /* all that could are blocked until a time, at least one merely cooling */
+	PH_CHOICE_TRIED,     /* all that could were tried */
+	PH_CHOICE_BUSY,      /* some could, all at max_streams */
 	PH_CHOSEN,
-	PH_CHOICE_BUSY,  /* usable ones exist, all at max_streams */
-	PH_CHOICE_NONE,  /* nothing usable serves this */
-	PH_CHOICE_MODEL, /* usable ones exist, none serves the model */
-	PH_CHOICE_TRIED, /* all that could were tried */
 };
 
-/* CHOSEN: *ret is borrowed; the caller takes it with ph_account_take(). Strategy least_loaded: lowest running
- * turns per weight among the lowest priority number, demoted ones last; ties go round. */
+/* The outcome. account is borrowed, set with CHOSEN; the caller takes it with ph_account_take(). after_ms:
+ * with EXHAUSTED and COOLING the earliest end of a block. */
+struct ph_chosen {
+	struct ph_account *account;
+	uint64_t after_ms;
+};
+
+/* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running
+ * turns per weight, then most quota left; ties go round. A preferred account is taken before all others
+ * unless it rests. */
 enum ph_choice_verdict ph_account_choose(
-	struct ph_accounts *r, const struct ph_choice *c, struct ph_account **ret);
+	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret);
 
 /* A running turn. release wakes the turn that waits longest, later in this turn of the loop. */
 struct ph_account *ph_account_take(struct ph_account *a);
@@ -107,9 +142,50 @@ void ph_account_wait_init(struct ph_account_wait *w, void (*cb)(void *arg), void
 void ph_account_wait(struct ph_accounts *r, struct ph_account_wait *w); /* to the end of the queue */
 void ph_account_wait_stop(struct ph_account_wait *w);                   /* may be repeated */
 
-/* What a turn learned: demotes for a while after failures, lifts it after a success. Not the account's
- * health, which lives in the database. after_ms 0 = nothing was said: 1 s x 2^n, at most 30 s. */
-void ph_account_failed(struct ph_accounts *r, struct ph_account *a, uint64_t after_ms);
-void ph_account_worked(struct ph_account *a);
+/* ---- health (design, section 7) ---- */
+
+/*
+ * What a node found out about an account. It holds on this node at once and is written as one compare-and-set
+ * on the version that the node has seen; whoever loses reads again, and the longer block stays. While the
+ * database is away it is kept, and written when it can be, if it still holds then.
+ */
+struct ph_account_finding {
+	enum ph_account_state state; /* COOLING, EXHAUSTED, REAUTH or DISABLED */
+	uint64_t until_s;            /* unix seconds, in upstream's words; 0 = it named none */
+	uint64_t after_ms;           /* a span in upstream's words; until_s wins; 0 = it named none */
+	uint64_t floor_ms;           /* where it named neither: this, doubled by each strike ... */
+	uint64_t most_ms;            /* ... up to this */
+	const char *reason;          /* the signal, one word, for operators */
+	struct ph_str evidence;      /* what upstream said; cut to 512 bytes, secrets taken out */
+	/* health.version when the attempt began; 0 = not said. A block that came since then is the same
+	 * strike; a REAUTH or DISABLED is dropped, since it speaks of a secret that may have been replaced.
+	 */
+	int64_t version;
+};
+void ph_account_found(struct ph_accounts *r, struct ph_account *a, const struct ph_account_finding *f);
+/* An answer of 5xx: neutral until the third in a row, which cools the account (30 s, doubling, at most 300
+ * s). */
+void ph_account_fault(
+	struct ph_accounts *r, struct ph_account *a, const char *reason, struct ph_str evidence);
+/* An answer that was none of these: ends the count of faults, the account's own rest and, once, the strikes.
+ */
+void ph_account_worked(struct ph_accounts *r, struct ph_account *a);
+
+/* Written at most once in 5 s per account and node, at once where a window ends or a block could be lifted. A
+ * window at 100 % exhausts the account until its reset; evidence newer than an `exhausted` lifts it. */
+void ph_account_usage(struct ph_accounts *r, struct ph_account *a, const struct ph_usage *u);
+
+/* A rest only demotes: who rests is chosen after everybody else, and is still tried. Known to this node
+ * alone. */
+enum ph_rest {
+	PH_REST_ACCOUNT, /* failed in a way that is nobody's fault */
+	PH_REST_MODEL,   /* this account, for one model: it does not have it */
+	PH_REST_CLIENT,  /* this account, for one family of clients */
+	PH_REST_BUSY,    /* this base URL, for one model: overloaded */
+	PH_REST_PLACE,   /* this base URL: it refuses this node's address */
+};
+/* word: the model or the client's family, empty for the others. */
+void ph_account_rest(struct ph_accounts *r, const struct ph_account *a, enum ph_rest rest, struct ph_str word,
+	uint64_t ms);
 
 #endif

@@ -50,6 +50,7 @@ enum ph_chain_status {
 };
 
 struct ph_chain_run; /* consecutive items of one origin */
+struct ph_found;
 
 /* Owner: the turn that asked; freed with ph_chain_free(). */
 struct ph_chain {
@@ -58,6 +59,7 @@ struct ph_chain {
 	struct ph_arena arena;     /* decompressed bodies, runs */
 	struct ph_chain_run *runs; /* oldest first; OK only */
 	size_t run_count;
+	struct ph_found *found; /* what compaction items stand for that clients brought; OK only, else NULL */
 	/* of the newest turn */
 	struct ph_str id;
 	int64_t account;
@@ -91,6 +93,8 @@ bool ph_chain_must_fold(const struct ph_continuity *c, const struct ph_chain *ch
 struct ph_target {
 	int64_t account;
 	bool client_ids; /* keeps ids that the client made (kind codex) */
+	bool plain; /* it refused ciphertext: no reasoning, no compaction, no reference, not of its own either
+		     */
 };
 
 /* Why a replay is impossible: the type of the item that belongs to another account. */
@@ -102,49 +106,74 @@ struct ph_bound {
 /*
  * Writes the chain's items, oldest first, then those of the new input that the chain does not hold already,
  * separated by commas, without brackets. Items that `target` minted go out byte for byte; others are made
- * neutral. new_items: the inside of the request's input array. 0, -PH_E_CHAIN_TOO_LARGE (out is full, or
- * there are more than PH_ITEMS_MAX items to compare), -PH_E_ACCOUNT_BOUND (bound is set).
+ * neutral. new_items: the inside of the request's input array, as the client sent it (what it repeats is
+ * found by the client's own words and ids); what is left of it goes out as ph_items_prepare() would write it,
+ * with found. 0, -PH_E_CHAIN_TOO_LARGE (out is full, or there are more than PH_ITEMS_MAX items to compare),
+ * -PH_E_ACCOUNT_BOUND (bound is set), -PH_E_ITEM_UNKNOWN.
  */
 int ph_chain_replay(const struct ph_chain *chain, const struct ph_target *target, struct ph_str new_items,
-	struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
-
-/* Drops every reasoning item, and the id of the item behind it, from a list of items. */
-int ph_items_strip_reasoning(struct ph_str items, struct ph_buf *out) PH_WARN_UNUSED;
+	const struct ph_found *found, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
 
 /* One pass over a list of items (the inside of an array that was validated). */
 struct ph_items_facts {
 	bool output_like; /* an assistant message, a call, reasoning: things that upstream makes */
 	bool references;  /* item_reference */
+	bool carried;     /* output-like items with an id, or ciphertext: whoever made them matters */
 };
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret);
 
-/* Ids that the list's item_references name, decoded into the arena. Returns how many there are, or
- * -PH_E_PARAM_BAD: one is no string, or comes twice in its item, or there are more than max. */
-int ph_items_references(
-	struct ph_str items, struct ph_arena *a, struct ph_str *ret, size_t max) PH_WARN_UNUSED;
+/*
+ * Ids whose makers matter, decoded into the arena: of item_references, and of the items that the client
+ * carries along and an account may have made. Returns how many there are, or -PH_E_PARAM_BAD: a reference
+ * whose id is no string or comes twice in its item, or more than max references. Of carried items the last
+ * max are taken: what is not looked up is treated as the client's own.
+ */
+struct ph_item_id {
+	struct ph_str id;
+	bool reference;
+	bool compaction;
+};
+int ph_items_ids(struct ph_str items, struct ph_arena *a, struct ph_item_id *ret, size_t max) PH_WARN_UNUSED;
 
 struct ph_found_item {
 	struct ph_str id;
-	struct ph_str item; /* its bytes; empty where only its account has them */
-	int64_t account;
-	bool stored; /* that account keeps it */
+	struct ph_str item; /* its bytes, of references; empty where only its account has them, and of carried
+			       items */
+	int64_t account;    /* who made it */
+	bool stored;        /* that account keeps it */
+	const struct ph_chain *before; /* of a compaction item: the items that it replaced; NULL: not read */
 };
-/* Replaces item_references by the items that they name. A reference that the target can resolve itself stays,
- * and items of other accounts are made neutral. target NULL: all of them as they were made, which is fit for
- * no account but their own. -PH_E_ITEM_UNKNOWN, -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
-int ph_items_dereference(struct ph_str items, const struct ph_found_item *table, size_t n,
-	const struct ph_target *target, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
+
+/* What a scope knows of the ids that a request names. Owner: the turn; freed with ph_found_free(). */
+struct ph_found {
+	struct ph_found_item *items; /* only what is known */
+	size_t n;
+	struct ph_arena arena;
+};
+struct ph_found *ph_found_free(struct ph_found *f); /* returns NULL; NULL is allowed */
+
+/* able: accounts that can read ciphertext of theirs by themselves; compaction items of all others come with
+ * what they replaced, where that is here. cb fires once, later; found is the callee's to free; NULL with err:
+ * -PH_E_DATABASE_AWAY or _ERROR. */
+struct ph_items_read;
+typedef void (*ph_items_cb)(void *arg, struct ph_found *found, const struct ph_err *err);
+struct ph_items_read *ph_items_read(struct ph_continuity *c, int64_t scope, const struct ph_item_id *ids,
+	size_t n, const int64_t *able, size_t able_count, ph_items_cb cb, void *arg);
+void ph_items_cancel(struct ph_items_read *r);
+
+/*
+ * A request's own items for an account: references are replaced by what they name, or stay where the target
+ * can resolve them itself; carried items that another account made are made neutral; compaction items that
+ * the target did not make are replaced by the items before them. found may be NULL. target NULL: references
+ * as they were made, all else as it is, which is fit for no account but their own. -PH_E_ITEM_UNKNOWN (a
+ * reference that found does not hold), -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE.
+ */
+int ph_items_prepare(struct ph_str items, const struct ph_found *found, const struct ph_target *target,
+	struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
 /* The same for what is stored of a turn: no reference stays that can be replaced. served: the account that
  * the turn is booked to, which will be sent these items again as they are. */
-int ph_items_resolve(struct ph_str items, const struct ph_found_item *table, size_t n,
-	const struct ph_target *served, struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
-
-/* Reads the items that a scope knows by these ids. cb gets a table that is valid during the call. */
-struct ph_items_read;
-typedef void (*ph_items_cb)(void *arg, const struct ph_found_item *items, size_t n, const struct ph_err *err);
-struct ph_items_read *ph_items_read(struct ph_continuity *c, int64_t scope, const struct ph_str *ids,
-	size_t n, ph_items_cb cb, void *arg);
-void ph_items_cancel(struct ph_items_read *r);
+int ph_items_resolve(struct ph_str items, const struct ph_found *found, const struct ph_target *served,
+	struct ph_buf *out, struct ph_bound *bound) PH_WARN_UNUSED;
 
 /* ---- writing a turn ---- */
 struct ph_turn_record {

@@ -20,6 +20,8 @@ enum ph_remedy {
 	PH_REDIAL,        /* the same account over a new connection, once */
 	PH_REPLAY,        /* the anchor was denied: send the chain instead */
 	PH_STRIP,         /* ciphertext was refused: send once more without reasoning */
+	PH_OMIT,          /* a parameter was refused: send once more without it */
+	PH_WAIT_FOR,      /* only one account will do, and it will have a slot: wait for that one */
 	PH_REMEDY_NR,
 };
 
@@ -72,8 +74,10 @@ enum ph_blame {
 	X(CHAIN_TOO_LARGE,   400, GIVE_UP,       CLIENT,  "chain_too_large",   "invalid_request_error", "payload_too_large",           "The conversation is too large to be continued. Compact it or start a new one.") \
 	X(ACCOUNT_BOUND,     400, GIVE_UP,       CLIENT,  "account_bound",     "invalid_request_error", "account_bound_input",         "An item of this conversation belongs to an upstream account that can no longer serve it.") \
 	X(ACCOUNT_AWAY,      503, GIVE_UP,       NOBODY,  "account_away",      "server_error",          "account_unavailable",         "The upstream account that this request needs is not available now. Retry later.") \
+	X(OWNER_BUSY,        503, WAIT_FOR,      NOBODY,  "owner_busy",        "server_error",          "account_unavailable",         "The upstream account that this request needs is not available now. Retry later.") \
 	X(OWNER_AWAY,        503, OTHER_ACCOUNT, NOBODY,  "owner_away",        "server_error",          "account_unavailable",         "The upstream account that this request needs is not available now. Retry later.") \
 	X(ACCOUNTS_BUSY,     429, GIVE_UP,       NOBODY,  "accounts_busy",     "rate_limit_error",      "rate_limit_exceeded",         "Every account that can serve this is busy or resting. Retry later.") \
+	X(ACCOUNTS_EXHAUSTED, 429, GIVE_UP,      NOBODY,  "accounts_exhausted", "usage_limit_reached",  "usage_limit_reached",         "Every account that can serve this has reached its usage limit. Retry after the reset.") \
 	X(NO_ACCOUNTS,       503, GIVE_UP,       SELF,    "no_accounts",       "server_error",          "no_accounts",                 "No upstream account can take this request.") \
 	X(UPSTREAM_CONNECT,  503, OTHER_ACCOUNT, NOBODY,  "upstream_connect",  "server_error",          "server_error",                "The upstream could not be reached.") \
 	X(UPSTREAM_STALE,    503, REDIAL,        NOBODY,  "upstream_stale",    "server_error",          "server_error",                "The upstream connection ended early.") \
@@ -81,9 +85,11 @@ enum ph_blame {
 	X(UPSTREAM_SILENT,   503, OTHER_ACCOUNT, NOBODY,  "upstream_silent",   "server_error",          "server_error",                "The upstream did not answer in time.") \
 	X(UPSTREAM_BAD,      503, OTHER_ACCOUNT, NOBODY,  "upstream_bad",      "server_error",          "server_error",                "The upstream's answer could not be understood.") \
 	X(UPSTREAM_FAILED,   503, OTHER_ACCOUNT, ACCOUNT, "upstream_failed",   "server_error",          "server_error",                "The upstream failed.") \
+	X(UPSTREAM_BUSY,     503, OTHER_ACCOUNT, NOBODY,  "upstream_busy",     "server_error",          "server_error",                "The upstream is overloaded. Retry later.") \
 	X(UPSTREAM_LIMITED,  429, OTHER_ACCOUNT, ACCOUNT, "upstream_limited",  "rate_limit_error",      "rate_limit_exceeded",         "Every account that can serve this is at its limit. Retry later.") \
 	X(UPSTREAM_DENIED,   503, OTHER_ACCOUNT, ACCOUNT, "upstream_denied",   "server_error",          "no_accounts",                 "No upstream account can take this request.") \
 	X(UPSTREAM_CANNOT,   400, OTHER_ACCOUNT, NOBODY,  "upstream_cannot",   "invalid_request_error", NULL,                          "The upstream cannot serve this model.") \
+	X(UPSTREAM_PARAMETER, 400, OMIT,         CLIENT,  "upstream_parameter", "invalid_request_error", "unsupported_parameter",      "The upstream does not support a parameter of this request.") \
 	X(UPSTREAM_REFUSED,  400, GIVE_UP,       CLIENT,  "upstream_refused",  "invalid_request_error", NULL,                          "The upstream refused the request.") \
 	X(DATABASE_AWAY,     503, GIVE_UP,       SELF,    "database_away",     "server_error",          "service_unavailable",         "The gateway's database cannot be reached right now. Retry the same request: a previous_response_id stays valid.") \
 	X(DATABASE_ERROR,    503, GIVE_UP,       SELF,    "database_error",    "server_error",          "service_unavailable",         "The gateway's database cannot be reached right now. Retry the same request: a previous_response_id stays valid.") \

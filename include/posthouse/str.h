@@ -51,5 +51,7 @@ ptrdiff_t ph_str_find_nocase(struct ph_str s, struct ph_str needle);
 bool ph_str_u64(struct ph_str s, uint64_t max, uint64_t *ret);
 /* Copies s into dst as a C string, cut to size - 1. */
 void ph_str_copy(char *dst, size_t size, struct ph_str s);
+/* A copy on the heap, with a NUL behind it that is not counted; p is for free(), also where s is empty. */
+struct ph_str ph_str_dup(struct ph_str s);
 
 #endif

@@ -12,6 +12,7 @@
 #include "posthouse/http1.h"
 #include "posthouse/stream.h"
 #include "posthouse/url.h"
+#include "posthouse/usage.h"
 
 struct ph_upstream;
 struct ph_call;
@@ -58,16 +59,42 @@ void ph_call_cancel(struct ph_call *c);
 void ph_call_abandon(struct ph_call *c);
 
 /* ---- the classifier: what a failure means. Pure ---- */
+
+/* What a failure says of the account, whatever becomes of the request (handbook, protocol 5.1). */
+enum ph_health_signal {
+	PH_SIGNAL_NONE,      /* nothing */
+	PH_SIGNAL_LIMIT,     /* a rate limit: it cools until the reset */
+	PH_SIGNAL_SLOW_DOWN, /* it cools shortly */
+	PH_SIGNAL_QUOTA,     /* a usage window, credit, a spending limit: it is exhausted until the reset */
+	PH_SIGNAL_PLAN,      /* its plan lacks this product */
+	PH_SIGNAL_EXPIRED,   /* its token is no longer taken, but may be renewed */
+	PH_SIGNAL_REAUTH,    /* its session ended: a person must log in */
+	PH_SIGNAL_DISABLED,  /* its credential or the account itself was revoked */
+	PH_SIGNAL_SUSPENDED, /* its workspace is deactivated, which passes */
+	PH_SIGNAL_FAULT,     /* 5xx: three in a row count */
+	PH_SIGNAL_OVERLOAD,  /* that base URL is overloaded for that model */
+	PH_SIGNAL_MODEL,     /* it does not have the model */
+	PH_SIGNAL_CLIENT,    /* it does not take this family of clients */
+	PH_SIGNAL_PLACE,     /* the base URL does not take this node's address */
+	PH_SIGNAL_NR,
+};
+/* One word, for logs and metrics: "none", "limit", "slow_down" and so on. */
+const char *ph_signal_name(enum ph_health_signal signal);
+
 #define PH_SAID_MAX 512
 struct ph_failure {
-	int code;            /* PH_E_x, not negated: its remedy and whom it blames decide what follows */
-	uint64_t after_ms;   /* how long the account should rest; 0 = upstream did not say */
+	int code; /* PH_E_x, not negated: its remedy decides what the turn does */
+	enum ph_health_signal signal;
+	uint64_t resets_s;   /* unix seconds at which upstream says it is over; 0 = it did not say. In
+				upstream's clock */
+	uint64_t after_ms;   /* the span until then, where upstream said a span; 0 = it did not say */
 	struct ph_str error; /* the error object within the given bytes, or none */
 	/* What it said, decoded and cut; empty where it did not. For a client's eyes only where the code is
-	 * PH_E_UPSTREAM_REFUSED or _CANNOT: other words may describe an account. */
+	 * PH_E_UPSTREAM_REFUSED, _PARAMETER or _CANNOT: other words may describe an account. */
 	char message[PH_SAID_MAX];
-	char word[96]; /* its code */
-	char param[96];
+	char word[96];  /* its code, or its type where that is used as one; of letters, digits, "_", "-" and
+			   "." */
+	char param[96]; /* its param; with PH_E_UPSTREAM_PARAMETER always the member that is not supported */
 };
 
 struct ph_failed_answer {
@@ -76,11 +103,17 @@ struct ph_failed_answer {
 	uint64_t head_after_ms; /* ph_retry_after_ms() of its head; 0 for an event */
 	bool had_anchor;        /* the request named a previous_response_id */
 	bool had_reasoning;     /* the request carried reasoning or compaction items */
-	uint64_t unix_ms;       /* now: what `resets_at` is compared with; 0 = do not believe it */
+	bool renewable;         /* the account's token expires and is renewed (kind codex) */
 };
 /* What a head says of coming back: retry-after-ms, retry-after (seconds, or a date against the answer's own
  * Date), x-ratelimit-reset-* of what is used up. In milliseconds; 0 = nothing usable; at most 366 days. */
 uint64_t ph_retry_after_ms(const struct ph_head *head);
 void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret);
+
+/* ---- usage windows: what an account has left, in the words of the Codex backend (handbook,
+ * protocol 4.1, 3.3) ---- */
+/* False: it says nothing of usage. */
+bool ph_usage_of_head(const struct ph_head *head, struct ph_usage *ret);
+bool ph_usage_of_event(struct ph_str json, struct ph_usage *ret); /* codex.rate_limits */
 
 #endif

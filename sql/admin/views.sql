@@ -8,7 +8,8 @@ SELECT a.name, a.kind, a.state,
 	CASE WHEN h.until <= now() THEN 'active' ELSE coalesce(h.state, 'active') END AS health,
 	CASE WHEN h.until > now() THEN h.until END AS health_until, h.reason AS health_reason,
 	a.base_url, a.max_streams, a.weight, a.priority, a.models,
-	encode(s.key_id, 'hex') AS secret_key, s.updated AS secret_updated, a.created, a.updated, a.account_id
+	encode(s.key_id, 'hex') AS secret_key, s.updated AS secret_updated, a.created, a.updated, a.account_id,
+	a.identity, a.plan
 FROM posthouse.accounts a
 LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
 LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
@@ -30,6 +31,9 @@ COMMENT ON COLUMN posthouse_admin.accounts.secret_updated IS 'When its secret wa
 COMMENT ON COLUMN posthouse_admin.accounts.created IS 'When it was added';
 COMMENT ON COLUMN posthouse_admin.accounts.updated IS 'When its settings or state last changed';
 COMMENT ON COLUMN posthouse_admin.accounts.account_id IS 'Its number in the log and in metrics';
+COMMENT ON COLUMN posthouse_admin.accounts.identity IS
+	'Whose login it is, as its tokens say: account, workspace, person; NULL: not a login, or not told';
+COMMENT ON COLUMN posthouse_admin.accounts.plan IS 'Plan of that login, as its tokens say; NULL: not told';
 
 CREATE OR REPLACE VIEW posthouse_admin.api_keys WITH (security_barrier) AS
 SELECT k.name, k.prefix,

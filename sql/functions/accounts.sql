@@ -40,7 +40,8 @@ BEGIN
 	UPDATE posthouse.accounts a SET base_url = coalesce(p_base_url, a.base_url),
 		max_streams = coalesce(p_max_streams, a.max_streams), weight = coalesce(p_weight, a.weight),
 		priority = coalesce(p_priority, a.priority), models = coalesce(p_models, a.models),
-		token_url = coalesce(p_token_url, a.token_url), updated = now()
+		token_url = coalesce(p_token_url, a.token_url), updated = now(),
+		identity = CASE WHEN p_sealed IS NULL THEN a.identity END, plan = CASE WHEN p_sealed IS NULL THEN a.plan END
 	WHERE a.account_id = p_id AND a.name = p_name AND a.kind = p_kind AND a.state <> 'removed';
 	IF NOT FOUND THEN
 		IF EXISTS (SELECT FROM posthouse.accounts a WHERE a.account_id = p_id)
@@ -60,6 +61,50 @@ BEGIN
 	PERFORM posthouse.note(CASE v_result WHEN 'added' THEN 'add_account' ELSE 'update_account' END, p_name, NULL);
 	PERFORM posthouse.bump('accounts');
 	RETURN v_result;
+END $$;
+
+/*
+ * Where a login belongs. One that is there keeps its account, whatever its name: two rows of one login would spend the
+ * same refresh token. Else the account p_name, or for the second and later ones of a call (p_number) the first of
+ * p_name-2 ... that is free: no other login is replaced by a name that nobody wrote. p_identity NULL: unknown.
+ */
+CREATE OR REPLACE FUNCTION posthouse.account_for_login(p_name text, p_number int, p_identity text)
+RETURNS TABLE (account_id bigint, name text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	v_name text := p_name;
+	v_number int := p_number;
+BEGIN
+	RETURN QUERY SELECT a.account_id, a.name FROM posthouse.accounts a
+		WHERE a.identity = p_identity AND a.state <> 'removed';
+	IF FOUND THEN
+		RETURN;
+	END IF;
+	IF p_number > 1 THEN
+		v_name := p_name || '-' || v_number;
+		WHILE EXISTS (SELECT FROM posthouse.accounts a WHERE a.name = v_name AND a.state <> 'removed') LOOP
+			v_number := v_number + 1;
+			v_name := p_name || '-' || v_number;
+		END LOOP;
+	END IF;
+	RETURN QUERY SELECT posthouse.account_id_for(v_name, 'codex'), v_name;
+END $$;
+
+/* put_account with the secret of a login: whose it is and its plan, as its tokens say. */
+CREATE OR REPLACE FUNCTION posthouse.put_login(
+	p_id bigint, p_name text, p_kind text, p_base_url text, p_sealed bytea, p_key_id bytea, p_max_streams int,
+	p_weight int, p_priority int, p_models text[], p_token_url text, p_identity text, p_plan text)
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+DECLARE
+	v_result text := posthouse.put_account(p_id, p_name, p_kind, p_base_url, p_sealed, p_key_id, p_max_streams, p_weight,
+		p_priority, p_models, p_token_url);
+BEGIN
+	UPDATE posthouse.accounts a SET identity = p_identity, plan = p_plan WHERE a.account_id = p_id;
+	RETURN v_result;
+EXCEPTION WHEN unique_violation THEN
+	RAISE EXCEPTION 'account "%", or one of the same login, was added by someone else at the same moment: try again', p_name;
 END $$;
 
 /* The row stays, without its secret: snapshots and the request log name it. */

@@ -48,11 +48,14 @@ BEGIN
 END $$;
 
 /*
- * Today's and yesterday's items first, as for responses; of two items with one id the newer counts. What only has an
- * owner row comes without output: the account that minted it keeps it.
+ * Who made each of these items, within the scope; for those of p_bodies also the output that holds it, once for all
+ * that stand in it: rows come in the order of responses and places, the first of a response that has a body brings the
+ * output. Today's and yesterday's items first, as for responses. An id that two responses used is nobody's. What only
+ * has an owner row comes without place and output: the account that minted it keeps it.
  */
-CREATE OR REPLACE FUNCTION posthouse.find_items(p_scope bigint, p_ids text[])
-RETURNS TABLE (item_id text, account_id bigint, flags int, "position" int, codec int, output bytea)
+CREATE OR REPLACE FUNCTION posthouse.read_items(p_scope bigint, p_ids text[], p_bodies text[])
+RETURNS TABLE (item_id text, account_id bigint, flags int, response_id text, "position" int, body bool, codec int,
+	output bytea)
 LANGUAGE plpgsql STABLE
 SET plan_cache_mode = force_generic_plan SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -73,23 +76,39 @@ BEGIN
 			SELECT s.item_id, s.response_id, s.class, s.day, s.position FROM posthouse.snapshot_items s
 			WHERE s.scope = p_scope AND s.item_id = w.id AND s.day < v_yesterday OFFSET 0) i
 		WHERE NOT EXISTS (SELECT FROM recent r WHERE r.item_id = w.id)
+	), placed AS MATERIALIZED (
+		SELECT b.item_id, min(b.response_id) AS response_id, max(b.response_id) AS other, min(b.class) AS class,
+			min(b.day) AS day, min(b.position) AS position, b.item_id = ANY (p_bodies) AS body
+		FROM (SELECT r.* FROM recent r UNION ALL SELECT o.* FROM older o) b GROUP BY b.item_id
 	), found AS MATERIALIZED (
-		SELECT DISTINCT ON (b.item_id) b.* FROM (SELECT r.* FROM recent r UNION ALL SELECT o.* FROM older o) b
-		ORDER BY b.item_id, b.day DESC
+		SELECT p.*, p.body AND 1 = row_number() OVER (PARTITION BY p.response_id, p.body ORDER BY p.position) AS brings
+		FROM placed p WHERE p.response_id = p.other
 	)
-	SELECT f.item_id, r.account_id, r.flags::int, f.position::int, r.codec::int, r.output
+	SELECT f.item_id, r.account_id, r.flags::int, f.response_id, f.position::int, f.body, r.codec::int,
+		CASE WHEN f.brings THEN r.output END
 	FROM found f, LATERAL (
 		SELECT s.account_id, s.flags, s.codec, s.output FROM posthouse.snapshots s
 		WHERE s.scope = p_scope AND s.response_id = f.response_id AND s.class = f.class AND s.day = f.day
 		OFFSET 0) r
 	WHERE r.flags & 24 = 0
 	UNION ALL
-	SELECT w.id, o.account_id, 1, NULL, NULL, NULL
+	SELECT w.id, o.account_id, 1, NULL, NULL, w.id = ANY (p_bodies), NULL, NULL
 	FROM wanted w, LATERAL (
-		SELECT r.account_id FROM posthouse.resource_owners r
-		WHERE r.scope = p_scope AND r.id = w.id AND NOT r.hidden LIMIT 1) o
-	WHERE NOT EXISTS (SELECT FROM found f WHERE f.item_id = w.id);
+		SELECT min(r.account_id) AS account_id FROM posthouse.resource_owners r
+		WHERE r.scope = p_scope AND r.id = w.id AND NOT r.hidden AND r.account_id <> 0
+		HAVING min(r.account_id) = max(r.account_id)) o
+	WHERE NOT EXISTS (SELECT FROM placed p WHERE p.item_id = w.id)
+	ORDER BY 4, 5;
 END $$;
+
+/* The same as programs of schema 1 ask for it: every row with its output. */
+CREATE OR REPLACE FUNCTION posthouse.find_items(p_scope bigint, p_ids text[])
+RETURNS TABLE (item_id text, account_id bigint, flags int, "position" int, codec int, output bytea)
+LANGUAGE sql STABLE AS $$
+	SELECT i.item_id, i.account_id, i.flags, i.position, i.codec,
+		first_value(i.output) OVER (PARTITION BY i.response_id ORDER BY i.position)
+	FROM posthouse.read_items(p_scope, p_ids, p_ids) i
+$$;
 
 /*
  * Runs everything of a turn once and undoes it: the first call on a connection plans over all partitions and takes
@@ -103,7 +122,7 @@ BEGIN
 	PERFORM posthouse.commit_turn(gen_random_uuid(), '', 0, '', '', '', 0, '', '', 0, NULL, 0, 0, 0, false, 0, 0, 0, 0, 0, 0,
 		0, id, true, true, 0, NULL, NULL, NULL, NULL, 0, '', 1, 0, '', '', NULL, '', ARRAY[id]);
 	PERFORM posthouse.resolve(0, id, '{}', 1, 1);
-	PERFORM posthouse.find_items(0, ARRAY[id]);
+	PERFORM posthouse.read_items(0, ARRAY[id], ARRAY[id]);
 	PERFORM posthouse.read_response(0, id);
 	RAISE EXCEPTION USING errcode = 'PH001';
 EXCEPTION WHEN SQLSTATE 'PH001' THEN

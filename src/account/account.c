@@ -11,9 +11,6 @@
 
 static const char *const kind_names[] = {"platform", "codex", "stateless"};
 
-static const char *const state_names[] = {
-	"active", "cooling", "exhausted", "reauth", "disabled", "paused", "draining"};
-
 struct ph_account *ph_account_new(void)
 {
 	struct ph_account *a = ph_alloc(sizeof *a);
@@ -36,12 +33,18 @@ static void strs_free(struct ph_str *list, size_t n)
 	free(list);
 }
 
+static void cleanse(struct ph_str s)
+{
+	if (s.p)
+		OPENSSL_cleanse((void *)(uintptr_t)s.p, s.n);
+}
+
 static void secret_free(struct ph_account *a)
 {
-	if (a->secret.p)
-		OPENSSL_cleanse((void *)(uintptr_t)a->secret.p, a->secret.n);
+	cleanse(a->secret);
 	free((void *)(uintptr_t)a->secret.p);
-	a->secret = PH_STR_NONE;
+	free((void *)(uintptr_t)a->upstream_id.p);
+	a->secret = a->upstream_id = PH_STR_NONE;
 }
 
 struct ph_account *ph_account_unref(struct ph_account *a)
@@ -69,15 +72,6 @@ bool ph_account_usable(const struct ph_account *a)
 	return a->state == PH_ACCOUNT_ACTIVE && !a->sealed_badly;
 }
 
-static struct ph_str dup(struct ph_str s)
-{
-	char *p = ph_alloc(s.n + 1);
-
-	if (s.n)
-		memcpy(p, s.p, s.n);
-	return ph_str(p, s.n);
-}
-
 /* Index of s among names, or -1. */
 static int index_of(struct ph_str s, const char *const *names, size_t n)
 {
@@ -85,6 +79,50 @@ static int index_of(struct ph_str s, const char *const *names, size_t n)
 		if (ph_str_eq(s, ph_str_c(names[i])))
 			return (int)i;
 	return -1;
+}
+
+/* It becomes a header's value. */
+static bool is_word(struct ph_str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+/* A member's text as a heap copy; none where the document has none. False where it is no word. */
+static bool copy_member(const struct ph_json_member *m, struct ph_str *ret)
+{
+	struct ph_arena scratch;
+	struct ph_str text;
+	bool good = true;
+
+	if (m->kind == PH_JSON_ABSENT || m->kind == PH_JSON_NULL)
+		return true;
+	ph_arena_init(&scratch, SECRET_MAX);
+	if (ph_json_text(m->value, &scratch, &text) && is_word(text)) {
+		*ret = ph_str_dup(text);
+		cleanse(text);
+	} else {
+		good = false;
+	}
+	ph_arena_deinit(&scratch);
+	return good;
+}
+
+/* What `account add --auth-json` stored. Details of a document that cannot be read would be parts of it. */
+static int fill_tokens(struct ph_account *a, struct ph_str json, struct ph_err *err)
+{
+	static const struct ph_str names[] = {PH_STR_INIT("access_token"), PH_STR_INIT("account_id")};
+	struct ph_json_member m[2];
+
+	if (ph_json_scan(json, names, 2, m, NULL) || !copy_member(&m[0], &a->secret) ||
+		!copy_member(&m[1], &a->upstream_id) || a->secret.n == 0)
+		return ph_fail(err, PH_E_CONFIG,
+			"its stored login cannot be read; write it again with posthouse account add %s "
+			"--auth-json FILE",
+			a->name);
+	return 0;
 }
 
 static int fill_secret(
@@ -101,12 +139,13 @@ static int fill_secret(
 	snprintf(row, sizeof row, "%lld", (long long)a->id);
 	ph_buf_init(&plain, SECRET_MAX);
 	rc = ph_unseal(keys, "accounts", row, sealed, &plain, err);
-	if (rc == 0)
-		a->secret = dup(ph_buf_str(&plain));
-	else
+	if (rc == 0 && a->kind == PH_CODEX && plain.n && plain.p[0] == '{')
+		rc = fill_tokens(a, ph_buf_str(&plain), err);
+	else if (rc == 0)
+		a->secret = ph_str_dup(ph_buf_str(&plain));
+	if (rc)
 		a->sealed_badly = true;
-	if (plain.p)
-		OPENSSL_cleanse(plain.p, plain.n);
+	cleanse(ph_buf_str(&plain));
 	ph_buf_deinit(&plain);
 	return rc;
 }
@@ -119,7 +158,7 @@ static void fill_models(struct ph_account *a, const struct ph_pg_result *r, int 
 	a->models = n ? ph_alloc(n * sizeof *a->models) : NULL;
 	a->model_count = n;
 	for (size_t i = 0; i < n; i++)
-		a->models[i] = dup(ph_pg_array_str(r, row, PH_ACCOUNT_MODELS, i));
+		a->models[i] = ph_str_dup(ph_pg_array_str(r, row, PH_ACCOUNT_MODELS, i));
 }
 
 /* Extra headers are a JSON object of strings; what is no string is left out. */
@@ -140,11 +179,20 @@ static void fill_headers(struct ph_account *a, struct ph_str json)
 		if (!ph_json_text(name, &scratch, &n) || !ph_json_text(value, &scratch, &v))
 			continue;
 		a->headers = ph_realloc(a->headers, (2 * a->header_count + 2) * sizeof *a->headers);
-		a->headers[2 * a->header_count] = dup(n);
-		a->headers[2 * a->header_count + 1] = dup(v);
+		a->headers[2 * a->header_count] = ph_str_dup(n);
+		a->headers[2 * a->header_count + 1] = ph_str_dup(v);
 		a->header_count++;
 	}
 	ph_arena_deinit(&scratch);
+}
+
+/* What an operator said; the account's health adds the rest. A word of a newer release is no reason to use
+ * it. */
+static enum ph_account_state state_of(struct ph_str operators)
+{
+	if (ph_str_eq(operators, PH_STR("active")))
+		return PH_ACCOUNT_ACTIVE;
+	return ph_str_eq(operators, PH_STR("draining")) ? PH_ACCOUNT_DRAINING : PH_ACCOUNT_PAUSED;
 }
 
 int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
@@ -152,14 +200,13 @@ int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
 {
 	struct ph_str name = ph_pg_str(r, row, PH_ACCOUNT_NAME);
 	int kind = index_of(ph_pg_str(r, row, PH_ACCOUNT_KIND), kind_names, 3);
-	int state = index_of(ph_pg_str(r, row, PH_ACCOUNT_STATE), state_names, 7);
 	int rc;
 
 	a->id = ph_pg_int(r, row, PH_ACCOUNT_ID);
 	free(a->name);
 	a->name = ph_alloc(name.n + 1);
 	ph_str_copy(a->name, name.n + 1, name);
-	a->state = state < 0 ? PH_ACCOUNT_DISABLED : (enum ph_account_state)state;
+	a->state = state_of(ph_pg_str(r, row, PH_ACCOUNT_STATE));
 	a->max_streams = (uint32_t)ph_pg_int(r, row, PH_ACCOUNT_MAX_STREAMS);
 	a->weight = (uint32_t)ph_pg_int(r, row, PH_ACCOUNT_WEIGHT);
 	if (a->weight == 0)

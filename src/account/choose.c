@@ -5,8 +5,11 @@
  */
 #include "account_priv.h"
 
-#define DEMOTED_MS     1000
-#define DEMOTED_MAX_MS 30000
+struct candidate {
+	struct ph_account *a;
+	bool rests;
+	bool last; /* near its limit, and the conversation is new */
+};
 
 static bool tried(const struct ph_choice *c, int64_t id)
 {
@@ -29,97 +32,90 @@ static bool full(const struct ph_account *a)
 	return a->max_streams && a->running >= a->max_streams;
 }
 
-static bool demoted(const struct ph_accounts *r, const struct ph_account *a)
-{
-	return a->demoted_until_ms > ph_loop_now_ms(r->loop);
-}
-
-/* Why this account cannot take the turn now, or PH_CHOSEN. */
+/* Why this account cannot take the turn now, or PH_CHOSEN. A block that ends tells the client more than that
+ * the account was tried. */
 static enum ph_choice_verdict judge(const struct ph_choice *c, const struct ph_account *a)
 {
-	if (!ph_account_usable(a) || !allowed(c, a->id) || (c->required && c->required != a->id) ||
-		(c->kinds && !(c->kinds & 1 << a->kind)))
+	bool blocked = ph_account_blocked(a) && !a->sealed_badly;
+
+	if (!(ph_account_usable(a) || blocked) || !allowed(c, a->id) ||
+		(c->required && c->required != a->id) || (c->kinds && !(c->kinds & 1 << a->kind)))
 		return PH_CHOICE_NONE;
 	if (!ph_account_serves(a, c->model))
 		return PH_CHOICE_MODEL;
+	if (blocked)
+		return a->state == PH_ACCOUNT_COOLING ? PH_CHOICE_COOLING : PH_CHOICE_EXHAUSTED;
 	if (tried(c, a->id))
 		return PH_CHOICE_TRIED;
 	return full(a) ? PH_CHOICE_BUSY : PH_CHOSEN;
 }
 
 /* Load per weight, compared without division. */
-static bool lighter(const struct ph_account *a, const struct ph_account *b)
+static int compare_load(const struct ph_account *a, const struct ph_account *b)
 {
-	return (uint64_t)a->running * b->weight < (uint64_t)b->running * a->weight;
+	uint64_t la = (uint64_t)a->running * b->weight, lb = (uint64_t)b->running * a->weight;
+
+	return (la > lb) - (la < lb);
 }
 
-static bool better(const struct ph_accounts *r, const struct ph_account *a, const struct ph_account *best)
+static bool better(const struct candidate *x, const struct candidate *best)
 {
-	bool da = demoted(r, a), db = demoted(r, best);
+	const struct ph_account *a = x->a, *b = best->a;
+	int load = compare_load(a, b);
 
-	if (da != db)
-		return db;
-	if (a->priority != best->priority)
-		return a->priority < best->priority;
-	return lighter(a, best);
+	if (x->rests != best->rests)
+		return best->rests;
+	if (x->last != best->last)
+		return best->last;
+	if (a->priority != b->priority)
+		return a->priority < b->priority;
+	if (load)
+		return load < 0;
+	return a->health.used_percent < b->health.used_percent;
 }
 
-/* Of several reasons the one that tells the client most: waiting helps before trying, trying before knowing
- * nothing. */
-static int weight_of(enum ph_choice_verdict v)
+/* Milliseconds until a block ends, at least 1: the timer may be a grain behind. */
+static uint64_t remaining(const struct ph_accounts *r, const struct ph_account *a)
 {
-	static const int order[] = {[PH_CHOICE_NONE] = 0,
-		[PH_CHOICE_MODEL] = 1,
-		[PH_CHOICE_TRIED] = 2,
-		[PH_CHOICE_BUSY] = 3,
-		[PH_CHOSEN] = 4};
+	uint64_t now = ph_loop_now_ms(r->loop);
 
-	return order[v];
+	return a->health.until_ms > now ? a->health.until_ms - now : 1;
 }
 
 enum ph_choice_verdict ph_account_choose(
-	struct ph_accounts *r, const struct ph_choice *c, struct ph_account **ret)
+	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret)
 {
 	enum ph_choice_verdict verdict = PH_CHOICE_NONE;
-	struct ph_account *best = NULL;
+	struct candidate best = {0};
+	uint64_t after_ms = UINT64_MAX;
 
+	*ret = (struct ph_chosen){0};
 	PH_LIST_EACH (it, &r->all) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 		enum ph_choice_verdict v = judge(c, a);
+		struct candidate x = {.a = a};
 
-		if (weight_of(v) > weight_of(verdict))
+		if (v > verdict)
 			verdict = v;
+		if ((v == PH_CHOICE_COOLING || v == PH_CHOICE_EXHAUSTED) && remaining(r, a) < after_ms)
+			after_ms = remaining(r, a);
 		if (v != PH_CHOSEN)
 			continue;
-		if (a->id == c->preferred && !demoted(r, a)) {
-			best = a;
+		x.rests = ph_account_rests(r, a, c);
+		x.last = c->fresh && a->health.nearly_exhausted;
+		if (a->id == c->preferred && !x.rests) {
+			best = x;
 			break;
 		}
-		if (!best || better(r, a, best))
-			best = a;
+		if (!best.a || better(&x, &best))
+			best = x;
 	}
+	if (verdict == PH_CHOICE_COOLING || verdict == PH_CHOICE_EXHAUSTED)
+		ret->after_ms = after_ms;
 	if (verdict != PH_CHOSEN)
 		return verdict;
 	/* Ties go round: whoever is chosen stands last next time. */
-	ph_list_move(&best->node, &r->all);
-	*ret = best;
+	ph_list_move(&best.a->node, &r->all);
+	ret->account = best.a;
 	return PH_CHOSEN;
-}
-
-void ph_account_failed(struct ph_accounts *r, struct ph_account *a, uint64_t after_ms)
-{
-	unsigned n = a->failures < 5 ? a->failures : 5;
-
-	a->failures++;
-	if (after_ms == 0)
-		after_ms = (uint64_t)DEMOTED_MS << n;
-	if (after_ms > DEMOTED_MAX_MS)
-		after_ms = DEMOTED_MAX_MS;
-	a->demoted_until_ms = ph_loop_now_ms(r->loop) + after_ms;
-}
-
-void ph_account_worked(struct ph_account *a)
-{
-	a->failures = 0;
-	a->demoted_until_ms = 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The node's copy of the accounts. A reload updates accounts in place, so that running counts and demotions
- * survive, and sets aside those that are gone: turns that still run on them hold a reference.
+ * The node's copy of the accounts. A reload updates accounts in place, so that running counts and what was
+ * found but not written yet survive, and sets aside those that are gone: turns that still run on them hold a
+ * reference.
  */
 #include <stdlib.h>
 
@@ -25,21 +26,31 @@ static void on_wake(void *arg)
 	}
 }
 
-struct ph_accounts *ph_accounts_new(struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys)
+void ph_accounts_wake(struct ph_accounts *r)
+{
+	if (!ph_list_empty(&r->waiting))
+		ph_defer_call(r->loop, &r->wake);
+}
+
+struct ph_accounts *ph_accounts_new(
+	struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys, const char *node)
 {
 	struct ph_accounts *r = ph_alloc(sizeof *r);
 
 	r->loop = loop;
 	r->pg = pg;
 	r->keys = keys;
+	r->node = node;
 	ph_list_init(&r->all);
 	ph_list_init(&r->waiting);
 	ph_defer_init(&r->wake, on_wake, r);
+	ph_timer_init(&r->due, loop, ph_health_on_due, r);
 	return r;
 }
 
 static void drop(struct ph_account *a)
 {
+	ph_health_drop(a);
 	a->state = PH_ACCOUNT_GONE;
 	ph_list_remove(&a->node);
 	ph_account_unref(a);
@@ -52,6 +63,8 @@ struct ph_accounts *ph_accounts_free(struct ph_accounts *r)
 	if (r->reload)
 		ph_pg_abandon(r->reload);
 	ph_defer_cancel(&r->wake);
+	ph_timer_stop(&r->due);
+	ph_rests_drop(r);
 	PH_LIST_EACH_SAFE (it, &r->all)
 		drop(PH_CONTAINER(it, struct ph_account, node));
 	free(r);
@@ -93,6 +106,7 @@ static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, in
 		a->sealed_badly = true;
 		ph_log(PH_LOG_ERROR, "account %s cannot be used: %s", a->name, err.detail);
 	}
+	ph_health_reloaded(r, a, rows, row);
 }
 
 static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
@@ -108,7 +122,8 @@ static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
 			drop(a);
 	}
 	r->loaded = true;
-	ph_defer_call(r->loop, &r->wake);
+	ph_health_due(r);
+	ph_accounts_wake(r);
 }
 
 static void reload_start(struct ph_accounts *r);
@@ -131,6 +146,8 @@ static void on_loaded(void *arg, struct ph_pg_result *rows, const struct ph_err 
 
 static void reload_start(struct ph_accounts *r)
 {
+	PH_LIST_EACH (it, &r->all)
+		PH_CONTAINER(it, struct ph_account, node)->health.answered = false;
 	r->reload = ph_account_store_load(r->pg, on_loaded, r);
 }
 
@@ -170,7 +187,6 @@ struct ph_account *ph_account_take(struct ph_account *a)
 void ph_account_release(struct ph_accounts *r, struct ph_account *a)
 {
 	a->running--;
-	if (!ph_list_empty(&r->waiting))
-		ph_defer_call(r->loop, &r->wake);
+	ph_accounts_wake(r);
 	ph_account_unref(a);
 }

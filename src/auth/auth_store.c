@@ -32,14 +32,8 @@ static void read_models(struct ph_key *k, const struct ph_pg_result *r, int row,
 	size_t n = ph_pg_array_count(r, row, col);
 
 	k->models = n ? ph_alloc(n * sizeof *k->models) : NULL;
-	for (size_t i = 0; i < n; i++) {
-		struct ph_str s = ph_pg_array_str(r, row, col, i);
-		char *copy = ph_alloc(s.n + 1);
-
-		if (s.n)
-			memcpy(copy, s.p, s.n);
-		k->models[i] = ph_str(copy, s.n);
-	}
+	for (size_t i = 0; i < n; i++)
+		k->models[i] = ph_str_dup(ph_pg_array_str(r, row, col, i));
 	k->model_count = n;
 }
 

@@ -2,6 +2,8 @@
 /* Slices: comparing, cutting, searching. No locale: what the wire calls a letter is ASCII. */
 #include "posthouse/str.h"
 
+#include "posthouse/err.h"
+
 static unsigned char lower(char c)
 {
 	return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
@@ -110,4 +112,13 @@ void ph_str_copy(char *dst, size_t size, struct ph_str s)
 	if (n)
 		memcpy(dst, s.p, n);
 	dst[n] = '\0';
+}
+
+struct ph_str ph_str_dup(struct ph_str s)
+{
+	char *p = ph_alloc(s.n + 1);
+
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	return ph_str(p, s.n);
 }

@@ -290,3 +290,11 @@ int ph_cli_check_name(const char *name, const char *example, struct ph_err *err)
 		return ph_fail(err, PH_E_USAGE, "a name has 1 to 128 characters; write one like %s", example);
 	return 0;
 }
+
+bool ph_cli_is_word(struct ph_str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f)
+			return false;
+	return s.n > 0;
+}

@@ -17,7 +17,9 @@ static const struct ph_cli_option account_add_options[] = {
 	{"base-url", "URL", "What stands before /responses: https://api.openai.com/v1"},
 	{"api-key-file", "FILE",
 		"File with the upstream's key, - for standard input; stateless accounts may go without"},
-	{"auth-json", "FILE", NULL}, /* known, so that it can be refused in words */
+	{"auth-json", "FILE",
+		"For kind codex: the auth.json that `codex login` wrote, - for standard input; may be "
+		"repeated: the second login gets NAME-2, the third NAME-3"},
 	{"max-streams", "N", "Turns that may run at once, in the whole cluster (new accounts: no limit)"},
 	{"weight", "N", "Share of the load among accounts, 1 to 1000 (new accounts: 1)"},
 	{"priority", "N", "Lower is preferred; equal ones share (new accounts: 0)"},
@@ -74,10 +76,16 @@ static const struct ph_cli_command commands[] = {
 		.settings = PH_CLI_COMMON_SETTINGS,
 		.summary = "Add an upstream account, or update the one of that name",
 		.details =
-			"The key is sealed with the master key before it leaves this process.\n\n"
+			"The secret is sealed with the master key before it leaves this process.\n"
+			"A login that is there already under another name is updated there, not added "
+			"twice.\n\n"
 			"  posthouse account add main --kind platform --base-url https://api.openai.com/v1 "
 			"--api-key-file key.txt\n"
-			"  posthouse account add local --kind stateless --base-url http://127.0.0.1:11434/v1",
+			"  posthouse account add local --kind stateless --base-url "
+			"http://127.0.0.1:11434/v1\n"
+			"  posthouse account add me --kind codex --base-url "
+			"https://chatgpt.com/backend-api/codex "
+			"\\\n      --auth-json ~/.codex/auth.json",
 		.options = account_add_options,
 		.run = ph_cmd_account_add,
 	},

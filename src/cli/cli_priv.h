@@ -64,13 +64,15 @@ int ph_cli_number(const struct ph_cli *c, const char *option, int64_t min, int64
 
 int ph_cli_check_name(
 	const char *name, const char *example, struct ph_err *err) PH_WARN_UNUSED; /* of a key or account */
+bool ph_cli_is_word(struct ph_str s); /* visible ASCII without spaces: what a header's value can be */
 
 /* ---- help.c ---- */
 void ph_cli_help(const struct ph_cli *c, struct ph_buf *out); /* of the command, the group, or everything */
 
 /* ---- output.c: data on standard output, everything else on standard error ---- */
 int ph_cli_fail(const struct ph_err *err); /* "posthouse: ..."; returns 1, or 2 where err is PH_E_USAGE */
-void ph_cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* a line on standard output */
+void ph_cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "posthouse: warning: ..." */
+void ph_cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* a line on standard output */
 void ph_cli_progress(void *arg, const char *line); /* standard error, when somebody watches */
 void ph_cli_print(const struct ph_buf *b);         /* standard output */
 /* rows: a JSON array of objects, printed as it is with --json, else as a table of these columns ("name kind
@@ -79,6 +81,21 @@ int ph_cli_rows(
 	const struct ph_cli *c, struct ph_str rows, const char *columns, struct ph_err *err) PH_WARN_UNUSED;
 /* rows: a JSON array of one object, as lines "name  value". */
 int ph_cli_card(struct ph_str rows, struct ph_err *err) PH_WARN_UNUSED;
+
+/* ---- auth_json.c: a login, as `codex login` writes it ---- */
+#define PH_CLI_AUTH_JSON_MAX (1u << 20)
+
+struct ph_cli_login {
+	struct ph_buf document;    /* what is sealed: access_token, and those of refresh_token, id_token,
+				      account_id and last_refresh that there are; JSON */
+	char identity[400];        /* account, workspace, person; "" where no account is named */
+	char email[160], plan[64]; /* "" where no claim tells */
+};
+/* text: the file; name: what a person calls it. -PH_E_CONFIG: what is wrong with it, and what to do. To be
+ * freed in any case. */
+int ph_cli_login_read(
+	struct ph_cli_login *ret, struct ph_str text, const char *name, struct ph_err *err) PH_WARN_UNUSED;
+void ph_cli_login_free(struct ph_cli_login *l); /* wipes */
 
 /* ---- session.c: the configuration and the database of a short command ---- */
 struct ph_embedded;
@@ -121,17 +138,21 @@ int ph_cli_store_list(struct ph_pgs *pg, enum ph_cli_view view, const char *name
 int ph_cli_store_chain(struct ph_pgs *pg, const char *key, const char *response_id, struct ph_buf *out,
 	struct ph_err *err) PH_WARN_UNUSED;
 
-int ph_cli_store_account_id(struct ph_pgs *pg, const char *name, const char *kind, int64_t *ret,
-	struct ph_err *err) PH_WARN_UNUSED;
 struct ph_cli_account {
 	int64_t id;
-	const char *name, *kind, *base_url, *token_url; /* token_url may be NULL */
-	struct ph_str sealed, key_id;                   /* empty: leave what there is */
-	int64_t max_streams, weight, priority;          /* PH_CLI_LEAVE: leave what there is */
+	char name[160];
+	const char *kind, *base_url, *token_url; /* token_url may be NULL */
+	const struct ph_cli_login *login;        /* NULL: a key, or nothing */
+	struct ph_str sealed, key_id;            /* empty: leave what there is */
+	int64_t max_streams, weight, priority;   /* PH_CLI_LEAVE: leave what there is */
 	const struct ph_str *models;
 	size_t model_count; /* 0: leave what there is */
 };
 #define PH_CLI_LEAVE INT64_MIN
+/* Sets id. Of a login it is the account that has it already, and sets name too; else the number-th of several
+ * that bear this name: above 1 the first free one of NAME-number and on. */
+int ph_cli_store_account_id(
+	struct ph_pgs *pg, struct ph_cli_account *a, int number, struct ph_err *err) PH_WARN_UNUSED;
 /* *updated: there was an account of that name. */
 int ph_cli_store_put_account(
 	struct ph_pgs *pg, const struct ph_cli_account *a, bool *updated, struct ph_err *err) PH_WARN_UNUSED;

@@ -21,6 +21,11 @@ static struct ph_pg_param text_or_null(const char *text)
 	return text ? PH_P_STR(ph_str_c(text)) : PH_P_NULL;
 }
 
+static struct ph_pg_param filled_or_null(const char *text)
+{
+	return text_or_null(text[0] ? text : NULL);
+}
+
 /* A refusal of the SQL functions says what; this adds what to do. */
 static int advise(struct ph_err *err, const char *advice)
 {
@@ -78,15 +83,21 @@ int ph_cli_store_chain(
 
 /* ---- accounts ---- */
 
-int ph_cli_store_account_id(
-	struct ph_pgs *pg, const char *name, const char *kind, int64_t *ret, struct ph_err *err)
+int ph_cli_store_account_id(struct ph_pgs *pg, struct ph_cli_account *a, int number, struct ph_err *err)
 {
-	const struct ph_pg_param p[] = {PH_P_STR(ph_str_c(name)), PH_P_STR(ph_str_c(kind))};
-	struct ph_pg_result *r = ph_pgs_query(pg, "SELECT posthouse.account_id_for($1, $2)", p, 2, err);
+	const struct ph_pg_param key[] = {PH_P_STR(ph_str_c(a->name)), PH_P_STR(ph_str_c(a->kind))};
+	const struct ph_pg_param login[] = {PH_P_STR(ph_str_c(a->name)), PH_P_INT(number),
+		filled_or_null(a->login ? a->login->identity : "")};
+	struct ph_pg_result *r =
+		a->login ? ph_pgs_query(
+				   pg, "SELECT * FROM posthouse.account_for_login($1, $2, $3)", login, 3, err)
+			 : ph_pgs_query(pg, "SELECT posthouse.account_id_for($1, $2)", key, 2, err);
 
 	if (r == NULL)
 		return -err->code;
-	*ret = ph_pg_int(r, 0, 0);
+	a->id = ph_pg_int(r, 0, 0);
+	if (a->login)
+		ph_str_copy(a->name, sizeof(a->name), ph_pg_str(r, 0, 1));
 	ph_pg_result_free(r);
 	return 0;
 }
@@ -128,11 +139,17 @@ int ph_cli_store_put_account(
 		int_or_null(a->priority),
 		array_or_null(&models, a->models, a->model_count),
 		text_or_null(a->token_url),
+		filled_or_null(a->login ? a->login->identity : ""),
+		filled_or_null(a->login ? a->login->plan : ""),
 	};
-	r = ph_pgs_query(pg,
-		"SELECT posthouse.put_account($1, $2, $3, $4, $5, $6, $7, $8, "
-		"$9, $10, $11)",
-		p, 11, err);
+	if (a->login)
+		r = ph_pgs_query(pg,
+			"SELECT posthouse.put_login($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+			p, 13, err);
+	else
+		r = ph_pgs_query(pg,
+			"SELECT posthouse.put_account($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", p, 11,
+			err);
 	ph_buf_deinit(&models);
 	if (r == NULL)
 		return -err->code;

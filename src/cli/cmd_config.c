@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posthouse check-config: every setting, its value and where it comes from. Touches no network. */
-#include <stdio.h>
-
 #include "cli_priv.h"
 
 #define OUTPUT_MAX (1u << 20)
@@ -9,7 +7,7 @@
 static void warn(void *arg, const char *text)
 {
 	(void)arg;
-	fprintf(stderr, "posthouse: warning: %s\n", text);
+	ph_cli_warn("%s", text);
 }
 
 /* The same shape as the listings of the database, so that one printer serves all. */

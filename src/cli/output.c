@@ -20,6 +20,17 @@ int ph_cli_fail(const struct ph_err *err)
 	return err->code == PH_E_USAGE ? 2 : 1;
 }
 
+void ph_cli_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("posthouse: warning: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
 void ph_cli_say(const char *fmt, ...)
 {
 	va_list ap;

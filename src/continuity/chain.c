@@ -33,9 +33,19 @@ enum {
 	RUNS,
 };
 
+enum {
+	WHOLE = -1
+};
+
 struct ph_chain_read {
 	struct ph_continuity *c;
-	struct ph_pg_call *call;
+	int64_t scope;
+	int64_t position; /* the chain ends before this place of its newest output, or WHOLE */
+	struct ph_inside inside;
+	struct ph_allowance own;
+	struct ph_pg_call *call;       /* first this */
+	struct ph_chain *chain;        /* then what was read, */
+	struct ph_items_read *finding; /* while what it names is found */
 	ph_chain_cb cb;
 	void *arg;
 };
@@ -75,6 +85,7 @@ struct ph_chain *ph_chain_free(struct ph_chain *chain)
 {
 	if (!chain)
 		return NULL;
+	ph_found_free(chain->found);
 	ph_pg_result_free(chain->rows);
 	ph_arena_deinit(&chain->arena);
 	free(chain);
@@ -134,7 +145,7 @@ static int add_folded(struct ph_chain *chain, struct ph_str context, size_t rows
 	return 0;
 }
 
-static int add_row(struct ph_chain *chain, int row)
+static int add_row(struct ph_chain *chain, int row, int64_t position)
 {
 	const struct ph_pg_result *r = chain->rows;
 	int64_t account = ph_pg_int(r, row, ACCOUNT), codec = ph_pg_int(r, row, CODEC);
@@ -150,6 +161,8 @@ static int add_row(struct ph_chain *chain, int row)
 		rc = add_folded(chain, context, (size_t)row + 1);
 	if (rc)
 		return rc;
+	if (position != WHOLE)
+		output = ph_items_first(output, position);
 	add_run(chain,
 		(struct ph_chain_run){input, account, false, false, (flags & PH_TURN_INPUT_OUTPUTS) != 0});
 	add_run(chain, (struct ph_chain_run){output, account, true, (flags & PH_TURN_STORED) != 0, false});
@@ -157,7 +170,7 @@ static int add_row(struct ph_chain *chain, int row)
 }
 
 /* The database has bounded what is stored; packed rows may hold more. */
-static int add_rows(struct ph_chain *chain, uint64_t max_bytes)
+static int add_rows(struct ph_chain *chain, int64_t position, uint64_t max_bytes)
 {
 	int rows = ph_pg_rows(chain->rows);
 	int rc = 0;
@@ -166,17 +179,18 @@ static int add_rows(struct ph_chain *chain, uint64_t max_bytes)
 	if (!chain->runs)
 		return -PH_E_CHAIN_TOO_LARGE;
 	for (int row = rows - 1; rc == 0 && row >= 0 && chain->bytes <= max_bytes; row--)
-		rc = add_row(chain, row);
+		rc = add_row(chain, row, row == 0 ? position : WHOLE);
 	return rc == 0 && chain->bytes > max_bytes ? -PH_E_CHAIN_TOO_LARGE : rc;
 }
 
-static struct ph_chain *chain_of(struct ph_continuity *c, struct ph_pg_result *r)
+static struct ph_chain *chain_of(const struct ph_chain_read *read, struct ph_pg_result *r)
 {
+	uint64_t max_bytes = read->inside.left->bytes;
 	struct ph_chain *chain = ph_alloc(sizeof *chain);
 	int rc;
 
 	chain->rows = ph_pg_keep(r);
-	ph_arena_init(&chain->arena, 2 * c->max_bytes + 16 * 1024 * 1024);
+	ph_arena_init(&chain->arena, 2 * max_bytes + 16 * 1024 * 1024);
 	chain->status = status_of(ph_pg_str(r, 0, STATUS));
 	chain->today = (int32_t)ph_pg_int(r, 0, TODAY);
 	chain->id = ph_pg_str(r, 0, RESPONSE_ID);
@@ -188,7 +202,7 @@ static struct ph_chain *chain_of(struct ph_continuity *c, struct ph_pg_result *r
 	chain->until = (int32_t)ph_pg_int(r, 0, UNTIL);
 	if (chain->status != PH_CHAIN_OK)
 		return chain;
-	rc = add_rows(chain, c->max_bytes);
+	rc = add_rows(chain, read->position, max_bytes);
 	if (rc)
 		chain->status = rc == -PH_E_CHAIN_TOO_LARGE ? PH_CHAIN_TOO_LARGE : PH_CHAIN_BROKEN;
 	return chain;
@@ -211,40 +225,128 @@ static void count(const struct ph_chain *chain)
 	}
 }
 
+/* ---- what it names ---- */
+
+/* Compaction items that clients brought: what stands before them is in no row of this chain. */
+static size_t compactions(struct ph_chain *chain, struct ph_item_id ids[PH_EXPANSIONS_MAX])
+{
+	struct ph_str bytes;
+	struct ph_item it;
+	size_t n = 0;
+
+	for (size_t i = 0; i < chain->run_count; i++) {
+		const struct ph_chain_run *run = &chain->runs[i];
+
+		if (run->minted || ph_str_find(run->items, PH_STR("compaction")) < 0)
+			continue;
+		for (size_t at = 0; n < PH_EXPANSIONS_MAX && ph_items_next(run->items, &at, &bytes);)
+			if (ph_item_look(bytes, &it) && ph_item_is_compaction(&it) &&
+				ph_json_text(it.m[PH_ITEM_ID], &chain->arena, &ids[n].id))
+				ids[n++].compaction = true;
+	}
+	return n;
+}
+
+static void finish(struct ph_chain_read *read, struct ph_chain *chain, const struct ph_err *err)
+{
+	ph_chain_cb cb = read->cb;
+	void *arg = read->arg;
+
+	free(read);
+	cb(arg, chain, err);
+}
+
+static void on_found(void *arg, struct ph_found *found, const struct ph_err *err)
+{
+	struct ph_chain_read *read = arg;
+
+	read->chain->found = found;
+	finish(read, err ? ph_chain_free(read->chain) : read->chain, err);
+}
+
+static void find_compactions(struct ph_chain_read *read, struct ph_chain *chain)
+{
+	struct ph_item_id ids[PH_EXPANSIONS_MAX] = {{.compaction = true}};
+	size_t n = 0;
+
+	if (chain->status == PH_CHAIN_OK && read->inside.depth < PH_EXPANSION_DEPTH)
+		n = compactions(chain, ids);
+	if (n == 0) {
+		finish(read, chain, NULL);
+		return;
+	}
+	read->chain = chain;
+	read->finding = ph_items_read_inside(read->c, read->scope, ids, n, read->inside, on_found, read);
+}
+
+/* ---- reading ---- */
+
 static void on_rows(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
 	struct ph_chain_read *read = arg;
-	ph_chain_cb cb = read->cb;
-	void *cb_arg = read->arg;
-	struct ph_chain *chain = NULL;
 	struct ph_err none = {.code = PH_E_DATABASE_ERROR, .detail = "resolve() returned no row"};
+	bool outermost = read->inside.depth == 0;
+	struct ph_chain *chain;
 
+	read->call = NULL;
 	if (!err && ph_pg_rows(r) == 0)
 		err = &none;
-	if (err)
-		ph_metric_add(PH_M_REPLAYS, REPLAY_UNAVAILABLE, 0, 1);
-	else
-		chain = chain_of(read->c, r);
-	if (chain)
+	if (err) {
+		if (outermost)
+			ph_metric_add(PH_M_REPLAYS, REPLAY_UNAVAILABLE, 0, 1);
+		finish(read, NULL, err);
+		return;
+	}
+	chain = chain_of(read, r);
+	if (outermost)
 		count(chain);
-	free(read);
-	cb(cb_arg, chain, err);
+	else
+		read->inside.left->bytes -=
+			chain->bytes < read->inside.left->bytes ? chain->bytes : read->inside.left->bytes;
+	find_compactions(read, chain);
+}
+
+static struct ph_chain_read *read_new(struct ph_continuity *c, int64_t scope, ph_chain_cb cb, void *arg)
+{
+	struct ph_chain_read *read = ph_alloc(sizeof *read);
+
+	read->c = c;
+	read->scope = scope;
+	read->position = WHOLE;
+	read->own = (struct ph_allowance){c->max_bytes, PH_EXPANSIONS_MAX};
+	read->inside.left = &read->own;
+	read->cb = cb;
+	read->arg = arg;
+	return read;
 }
 
 struct ph_chain_read *ph_chain_read(struct ph_continuity *c, int64_t scope, struct ph_str id,
 	const int64_t *forward, size_t forward_count, ph_chain_cb cb, void *arg)
 {
-	struct ph_chain_read *read = ph_alloc(sizeof *read);
+	struct ph_chain_read *read = read_new(c, scope, cb, arg);
 
-	read->c = c;
-	read->cb = cb;
-	read->arg = arg;
-	read->call = ph_snapshot_store_resolve(c, scope, id, forward, forward_count, on_rows, read);
+	read->call = ph_snapshot_store_resolve(
+		c, scope, id, forward, forward_count, read->own.bytes, on_rows, read);
+	return read;
+}
+
+struct ph_chain_read *ph_chain_read_before(struct ph_continuity *c, int64_t scope, struct ph_str id,
+	int64_t position, struct ph_inside inside, ph_chain_cb cb, void *arg)
+{
+	struct ph_chain_read *read = read_new(c, scope, cb, arg);
+
+	read->position = position;
+	read->inside = inside;
+	read->call = ph_snapshot_store_resolve(c, scope, id, NULL, 0, inside.left->bytes, on_rows, read);
 	return read;
 }
 
 void ph_chain_cancel(struct ph_chain_read *read)
 {
-	ph_pg_abandon(read->call);
+	if (read->call)
+		ph_pg_abandon(read->call);
+	if (read->finding)
+		ph_items_cancel(read->finding);
+	ph_chain_free(read->chain);
 	free(read);
 }

@@ -49,8 +49,14 @@ struct ph_item {
 bool ph_item_look(struct ph_str bytes, struct ph_item *ret); /* false if it is no object */
 enum ph_json_kind ph_item_kind(const struct ph_item *it, int member);
 bool ph_item_is(const struct ph_item *it, struct ph_str type);
+bool ph_item_is_call(const struct ph_item *it);
+bool ph_item_is_output(const struct ph_item *it);
+bool ph_item_is_compaction(const struct ph_item *it);
+bool ph_item_has_ciphertext(const struct ph_item *it); /* its own, not deeper */
 bool ph_item_output_like(const struct ph_item *it);
+bool ph_item_carried(const struct ph_item *it); /* it has an id, and an account may have made it */
 bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret); /* of a comma-joined list */
+struct ph_str ph_items_first(struct ph_str items, int64_t count);        /* or all, if there are fewer */
 int ph_items_append(struct ph_buf *out, struct ph_str items);            /* with a comma where one is due */
 /* The object without the members of these names, wherever they stand; all other bytes as they are. */
 void ph_item_without(struct ph_buf *out, struct ph_str object, const struct ph_str *names, size_t count);
@@ -80,32 +86,80 @@ void ph_map_deinit(struct ph_map *m);
 uint64_t *ph_map_at(struct ph_map *m, uint64_t key);
 uint64_t ph_map_get(const struct ph_map *m, uint64_t key); /* 0 if the key is not there */
 
-/* ---- pairs.c: which calls were answered. Looks only once it is asked. Owner: one replay. ---- */
+/* ---- clean.c: what is taken out of the inside of an item ---- */
+enum {
+	PH_CLEAN_GIVEN =
+		1, /* what upstreams and SDKs add to an item and no upstream takes back (protocol, 7.1) */
+	PH_CLEAN_FILES = 2, /* annotations that name files of an account; the text stays */
+};
+/* Writes the item without it; false, and nothing is written, where the item has no place for such a thing. */
+bool ph_item_clean(struct ph_buf *out, const struct ph_item *it, int what);
+/* An item that may not be sent back at all (7.1). */
+bool ph_item_omitted(const struct ph_item *it);
+/* Whether 7.1 may concern any of these items, by their bytes. */
+bool ph_items_suspect(struct ph_str items);
+bool ph_items_suspect_omitted(struct ph_str items); /* an output among them may be omitted */
+
+/* ---- pairs.c: calls and their answers. Looks only once it is asked. Owner: one replay. ---- */
 struct ph_pairs {
-	const struct ph_chain *chain;
+	const struct ph_chain *chain; /* or NULL */
 	struct ph_str new_items;
-	struct ph_map answers;
+	struct ph_map answers; /* call_id or approval -> how it was answered */
+	struct ph_map makers;  /* call_id or approval -> the account that made it, in the chain */
 	bool looked;
 };
 void ph_pairs_init(struct ph_pairs *p, const struct ph_chain *chain, struct ph_str new_items);
 void ph_pairs_deinit(struct ph_pairs *p);
-bool ph_pairs_answered(struct ph_pairs *p, struct ph_str call_id); /* by the chain or by the new items */
-bool ph_pairs_settled(struct ph_pairs *p, struct ph_str approval_request_id); /* by the chain */
+bool ph_pairs_answered(struct ph_pairs *p, const struct ph_item *call); /* by an output that is sent */
+bool ph_pairs_omitted(struct ph_pairs *p, const struct ph_item *call);  /* only by outputs that are not */
+bool ph_pairs_settled(struct ph_pairs *p, const struct ph_item *approval_request);
+/* The account that made the call or request which the item answers, 0: none of the chain. */
+int64_t ph_pairs_maker(struct ph_pairs *p, const struct ph_item *answer);
+uint64_t ph_call_hash(const struct ph_item *it); /* of the call that it is, or answers; approvals too */
+
+/* ---- known.c: what a list's ids stand for ---- */
+struct ph_known {
+	const struct ph_found *found; /* may be NULL */
+	struct ph_map places;         /* hash of an id -> place in found + 1 */
+};
+void ph_known_init(struct ph_known *k, const struct ph_found *found);
+void ph_known_deinit(struct ph_known *k);
+const struct ph_found_item *ph_known_item(const struct ph_known *k, const struct ph_item *it);
 
 /* ---- neutralise.c ---- */
 
+/* Whether another account gets anything of it, or it only says how its account came by the rest. */
+bool ph_item_stays(const struct ph_item *it);
+
+#define PH_EXPANSIONS_MAX 16 /* compaction items that are replaced in one body */
+
 /* Items on their way to an account. */
 struct ph_transfer {
-	const struct ph_target *target;
+	const struct ph_target *target; /* NULL: for no account, only references are replaced */
 	struct ph_buf *out;
 	struct ph_bound *bound;
-	struct ph_pairs *pairs; /* of the chain that the items stand in; NULL: they come alone */
-	bool orphaned;          /* reasoning was left out: the id of the item behind it goes too */
+	struct ph_pairs *pairs;       /* of the list that is being written */
+	const struct ph_known *known; /* what its ids stand for */
+	struct ph_map dropped;        /* calls that were left out: their answers go as well */
+	int expansions;
+	bool whole;    /* the list is a chain: it holds all that its accounts' compaction items replaced */
+	bool omits;    /* some output in it is omitted (7.1) */
+	bool resolve;  /* no reference stays that can be replaced */
+	bool orphaned; /* reasoning was left out: the id of the item behind it goes too */
 };
 /* Of another account: made neutral. 0, -PH_E_ACCOUNT_BOUND, -PH_E_CHAIN_TOO_LARGE. */
 int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run) PH_WARN_UNUSED;
-/* Minted by the target: as they are, but for what it gives and does not take back. */
+/* Minted by the target, or sent to it before: as they are, but for what it gives and does not take back. */
 int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run) PH_WARN_UNUSED;
+bool ph_transfer_call_dropped(const struct ph_transfer *t, const struct ph_item *answer);
+
+/* ---- prepare.c ---- */
+/* A request's own items: those that nobody here made go out as they came. Also -PH_E_ITEM_UNKNOWN. */
+int ph_transfer_request(struct ph_transfer *t, struct ph_str items) PH_WARN_UNUSED;
+
+/* ---- replay.c ---- */
+/* In place of a compaction item. */
+int ph_transfer_expand(struct ph_transfer *t, const struct ph_chain *before) PH_WARN_UNUSED;
 
 /* ---- overlap.c: the items so far, to compare what a client sends with. Owner: one replay. ---- */
 struct ph_context;
@@ -125,15 +179,34 @@ int ph_runs_write(const struct ph_chain *chain, struct ph_buf *out) PH_WARN_UNUS
 int ph_runs_read(
 	struct ph_str context, struct ph_arena *a, struct ph_chain_run **ret, size_t *ret_n) PH_WARN_UNUSED;
 
+/* ---- chain.c and found.c: what compaction items stand for, and what those in it stand for ---- */
+#define PH_EXPANSION_DEPTH 8
+
+/* What may still be read: one for all that a call reads. */
+struct ph_allowance {
+	uint64_t bytes;
+	int expansions;
+};
+/* Where in it a read stands. */
+struct ph_inside {
+	int depth; /* compaction items that it is inside of */
+	struct ph_allowance *left;
+};
+/* The items before place `position` of that response's output, as a chain. */
+struct ph_chain_read *ph_chain_read_before(struct ph_continuity *c, int64_t scope, struct ph_str id,
+	int64_t position, struct ph_inside inside, ph_chain_cb cb, void *arg);
+struct ph_items_read *ph_items_read_inside(struct ph_continuity *c, int64_t scope,
+	const struct ph_item_id *ids, size_t n, struct ph_inside inside, ph_items_cb cb, void *arg);
+
 /* ---- snapshot_store.c: the SQL ---- */
 struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t scope, struct ph_str id,
-	const int64_t *forward, size_t forward_count, ph_pg_cb cb, void *arg);
+	const int64_t *forward, size_t forward_count, uint64_t max_bytes, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_snapshot_store_read(
 	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_snapshot_store_hide(
 	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
-struct ph_pg_call *ph_snapshot_store_items(
-	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scope, const struct ph_str *ids,
+	size_t n, const struct ph_str *bodies, size_t bodies_n, ph_pg_cb cb, void *arg);
 enum {
 	PH_COMMIT_PARAMS = 39
 };

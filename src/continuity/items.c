@@ -70,11 +70,57 @@ bool ph_item_look(struct ph_str bytes, struct ph_item *ret)
 	return ph_json_kind(bytes) == PH_JSON_OBJECT;
 }
 
+bool ph_item_is_call(const struct ph_item *it)
+{
+	return ph_str_ends(it->m[PH_ITEM_TYPE], PH_STR("_call\""));
+}
+
+bool ph_item_is_output(const struct ph_item *it)
+{
+	return ph_str_ends(it->m[PH_ITEM_TYPE], PH_STR("_output\""));
+}
+
+bool ph_item_is_compaction(const struct ph_item *it)
+{
+	return ph_item_is(it, PH_STR("compaction")) || ph_item_is(it, PH_STR("compaction_summary")) ||
+	       ph_item_is(it, PH_STR("context_compaction"));
+}
+
+bool ph_item_has_ciphertext(const struct ph_item *it)
+{
+	return ph_item_kind(it, PH_ITEM_ENCRYPTED) == PH_JSON_STRING && it->m[PH_ITEM_ENCRYPTED].n > 2;
+}
+
 bool ph_item_output_like(const struct ph_item *it)
 {
-	return ph_str_ends(it->m[PH_ITEM_TYPE], PH_STR("_call\"")) || ph_item_is(it, PH_STR("reasoning")) ||
-	       ph_item_is(it, PH_STR("compaction")) ||
+	return ph_item_is_call(it) || ph_item_is(it, PH_STR("reasoning")) || ph_item_is_compaction(it) ||
 	       ph_json_text_is(it->m[PH_ITEM_ROLE], PH_STR("assistant"));
+}
+
+/* Looking for an id that nobody here made opens every partition, so what only clients make is not looked for:
+ * their words, and the outputs of their functions. */
+bool ph_item_carried(const struct ph_item *it)
+{
+	static const struct ph_str clients[] = {
+		PH_STR_INIT("function_call_output"),
+		PH_STR_INIT("custom_tool_call_output"),
+		PH_STR_INIT("local_shell_call_output"),
+		PH_STR_INIT("apply_patch_call_output"),
+		PH_STR_INIT("computer_call_output"),
+		PH_STR_INIT("mcp_approval_response"),
+		PH_STR_INIT("additional_tools"),
+		PH_STR_INIT("configuration_update"),
+		PH_STR_INIT("compaction_trigger"),
+	};
+
+	if (it->reference || ph_item_kind(it, PH_ITEM_ID) != PH_JSON_STRING)
+		return false;
+	if (ph_item_output_like(it) || ph_item_has_ciphertext(it))
+		return true;
+	for (size_t i = 0; i < sizeof clients / sizeof *clients; i++)
+		if (ph_item_is(it, clients[i]))
+			return false;
+	return ph_item_kind(it, PH_ITEM_TYPE) == PH_JSON_STRING && !ph_item_is(it, PH_STR("message"));
 }
 
 void ph_item_without(struct ph_buf *out, struct ph_str object, const struct ph_str *drop, size_t count)
@@ -107,6 +153,16 @@ bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret)
 	return ph_json_next_bare(items, at, ret);
 }
 
+struct ph_str ph_items_first(struct ph_str items, int64_t count)
+{
+	struct ph_str item;
+	size_t at = 0, end = 0;
+
+	for (int64_t i = 0; i < count && ph_items_next(items, &at, &item); i++)
+		end = (size_t)(item.p + item.n - items.p);
+	return ph_str(items.p, end);
+}
+
 int ph_items_append(struct ph_buf *out, struct ph_str items)
 {
 	if (items.n == 0)
@@ -128,28 +184,49 @@ void ph_items_look(struct ph_str items, struct ph_items_facts *ret)
 			continue;
 		ret->output_like |= ph_item_output_like(&it);
 		ret->references |= it.reference;
+		ret->carried |= ph_item_carried(&it) || ph_item_has_ciphertext(&it);
 	}
 }
 
-int ph_items_strip_reasoning(struct ph_str items, struct ph_buf *out)
+/* How many of each kind there are, or -PH_E_PARAM_BAD. */
+static int count_ids(struct ph_str items, size_t max, size_t *ret_references, size_t *ret_carried)
 {
-	struct ph_str item;
+	struct ph_str bytes;
 	struct ph_item it;
-	bool orphaned = false;
-	int rc = 0;
 
-	for (size_t at = 0; rc == 0 && ph_items_next(items, &at, &item);) {
-		bool object = ph_item_look(item, &it);
+	*ret_references = *ret_carried = 0;
+	for (size_t at = 0; ph_items_next(items, &at, &bytes);) {
+		if (!ph_item_look(bytes, &it))
+			continue;
+		if (it.reference && (it.twice || ph_item_kind(&it, PH_ITEM_ID) != PH_JSON_STRING))
+			return -PH_E_PARAM_BAD;
+		*ret_references += it.reference;
+		*ret_carried += ph_item_carried(&it);
+	}
+	return *ret_references > max ? -PH_E_PARAM_BAD : 0;
+}
 
-		if (object && ph_item_is(&it, PH_STR("reasoning"))) {
-			orphaned = true;
+int ph_items_ids(struct ph_str items, struct ph_arena *a, struct ph_item_id *ret, size_t max)
+{
+	size_t references, carried, skip, n = 0;
+	struct ph_str bytes;
+	struct ph_item it;
+	int rc = count_ids(items, max, &references, &carried);
+
+	if (rc)
+		return rc;
+	skip = references + carried > max ? references + carried - max : 0;
+	for (size_t at = 0; ph_items_next(items, &at, &bytes);) {
+		if (!ph_item_look(bytes, &it) || !(it.reference || ph_item_carried(&it)))
+			continue;
+		if (!it.reference && skip) {
+			skip--;
 			continue;
 		}
-		if (out->n)
-			ph_buf_putc(out, ',');
-		ph_item_without(out, item, &names[PH_ITEM_ID], orphaned && object);
-		rc = out->failed ? -PH_E_CHAIN_TOO_LARGE : 0;
-		orphaned = false;
+		ret[n].reference = it.reference;
+		ret[n].compaction = ph_item_is_compaction(&it);
+		if (!ph_json_text(it.m[PH_ITEM_ID], a, &ret[n++].id))
+			return -PH_E_PARAM_BAD;
 	}
-	return rc;
+	return (int)n;
 }

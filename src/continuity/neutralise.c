@@ -7,93 +7,164 @@
  * the account, its id leads nowhere. Ids that an account minted go, because another would look them up.
  */
 #include "continuity_priv.h"
+#include "posthouse/metrics.h"
 
 enum treatment {
 	UNKNOWN,  /* kept, without ciphertext */
 	KEEP,     /* as it is, without an id that the account minted */
 	KEEP_ID,  /* the type demands its id */
 	DROP,     /* of no use elsewhere */
-	EXPAND,   /* stands for what is before it: dropped where that is sent as well */
+	FOLLOW,   /* an answer that a client may have given: goes where its call goes */
+	EXPAND,   /* stands for what is before it: dropped where that is sent as well, else replaced by it */
 	APPROVAL, /* dropped with its answer; an open one binds */
 	BOUND,    /* cannot be left out, and only its account can read it */
 };
 
-static const struct {
-	struct ph_str type;
-	enum treatment treatment;
-} types[] = {
-	{PH_STR_INIT("message"), KEEP},
-	{PH_STR_INIT("function_call"), KEEP},
-	{PH_STR_INIT("function_call_output"), KEEP},
-	{PH_STR_INIT("custom_tool_call"), KEEP},
-	{PH_STR_INIT("custom_tool_call_output"), KEEP},
-	{PH_STR_INIT("local_shell_call"), KEEP_ID},
-	{PH_STR_INIT("local_shell_call_output"), KEEP_ID},
-	{PH_STR_INIT("shell_call"), KEEP},
-	{PH_STR_INIT("shell_call_output"), KEEP},
-	{PH_STR_INIT("apply_patch_call"), KEEP},
-	{PH_STR_INIT("apply_patch_call_output"), KEEP},
-	{PH_STR_INIT("computer_call"), KEEP},
-	{PH_STR_INIT("computer_call_output"), KEEP},
-	{PH_STR_INIT("additional_tools"), KEEP},
-	{PH_STR_INIT("configuration_update"), KEEP},
-	{PH_STR_INIT("reasoning"), DROP},
-	{PH_STR_INIT("web_search_call"), DROP},
-	{PH_STR_INIT("file_search_call"), DROP},
-	{PH_STR_INIT("code_interpreter_call"), DROP},
-	{PH_STR_INIT("image_generation_call"), DROP},
-	{PH_STR_INIT("tool_search_call"), DROP},
-	{PH_STR_INIT("tool_search_output"), DROP},
-	{PH_STR_INIT("mcp_list_tools"), DROP},
-	{PH_STR_INIT("mcp_call"), DROP},
-	{PH_STR_INIT("mcp_approval_request"), APPROVAL},
-	{PH_STR_INIT("mcp_approval_response"), DROP},
-	{PH_STR_INIT("program"), DROP},
-	{PH_STR_INIT("program_output"), DROP},
-	{PH_STR_INIT("compaction"), EXPAND},
-	{PH_STR_INIT("compaction_summary"), EXPAND},
-	{PH_STR_INIT("context_compaction"), EXPAND},
-	{PH_STR_INIT("item_reference"), BOUND},
+/* Labels of the metric of what was dropped. */
+enum label {
+	REASONING,
+	WEB_SEARCH,
+	FILE_SEARCH,
+	CODE_INTERPRETER,
+	IMAGE_GENERATION,
+	TOOL_SEARCH,
+	MCP,
+	PROGRAM,
+	COMPACTION,
+	OTHER,
 };
 
-static enum treatment by_type(const struct ph_item *it)
+static const struct row {
+	struct ph_str type;
+	enum treatment treatment;
+	enum label label;
+} types[] = {
+	{PH_STR_INIT("message"), KEEP, OTHER},
+	{PH_STR_INIT("function_call"), KEEP, OTHER},
+	{PH_STR_INIT("function_call_output"), KEEP, OTHER},
+	{PH_STR_INIT("custom_tool_call"), KEEP, OTHER},
+	{PH_STR_INIT("custom_tool_call_output"), KEEP, OTHER},
+	{PH_STR_INIT("local_shell_call"), KEEP_ID, OTHER},
+	{PH_STR_INIT("local_shell_call_output"), KEEP_ID, OTHER},
+	{PH_STR_INIT("shell_call"), KEEP, OTHER},
+	{PH_STR_INIT("shell_call_output"), KEEP, OTHER},
+	{PH_STR_INIT("apply_patch_call"), KEEP, OTHER},
+	{PH_STR_INIT("apply_patch_call_output"), KEEP, OTHER},
+	{PH_STR_INIT("computer_call"), KEEP, OTHER},
+	{PH_STR_INIT("computer_call_output"), KEEP, OTHER},
+	{PH_STR_INIT("additional_tools"), KEEP, OTHER},
+	{PH_STR_INIT("configuration_update"), KEEP, OTHER},
+	{PH_STR_INIT("compaction_trigger"), KEEP, OTHER},
+	{PH_STR_INIT("reasoning"), DROP, REASONING},
+	{PH_STR_INIT("web_search_call"), DROP, WEB_SEARCH},
+	{PH_STR_INIT("file_search_call"), DROP, FILE_SEARCH},
+	{PH_STR_INIT("code_interpreter_call"), DROP, CODE_INTERPRETER},
+	{PH_STR_INIT("image_generation_call"), DROP, IMAGE_GENERATION},
+	{PH_STR_INIT("tool_search_output"), FOLLOW, TOOL_SEARCH},
+	{PH_STR_INIT("mcp_approval_request"), APPROVAL, MCP},
+	{PH_STR_INIT("mcp_approval_response"), FOLLOW, MCP},
+	{PH_STR_INIT("program_output"), FOLLOW, PROGRAM},
+	{PH_STR_INIT("compaction"), EXPAND, COMPACTION},
+	{PH_STR_INIT("compaction_summary"), EXPAND, COMPACTION},
+	{PH_STR_INIT("context_compaction"), EXPAND, COMPACTION},
+	{PH_STR_INIT("item_reference"), BOUND, OTHER},
+};
+
+/* Families of hosted tools, whatever else they come to be called. */
+static const struct row families[] = {
+	{PH_STR_INIT("\"tool_search_"), DROP, TOOL_SEARCH},
+	{PH_STR_INIT("\"mcp_"), DROP, MCP},
+	{PH_STR_INIT("\"program"), DROP, PROGRAM},
+};
+
+static const struct row *row_of(const struct ph_item *it)
 {
+	static const struct row reference = {.treatment = BOUND, .label = OTHER};
+	static const struct row easy_message = {.treatment = KEEP, .label = OTHER};
+	static const struct row unknown = {.treatment = UNKNOWN, .label = OTHER};
+
 	if (it->reference)
-		return BOUND;
+		return &reference;
 	if (ph_item_kind(it, PH_ITEM_TYPE) != PH_JSON_STRING)
-		return KEEP; /* the easy message */
+		return &easy_message;
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
 		if (ph_item_is(it, types[i].type))
-			return types[i].treatment;
-	return UNKNOWN;
+			return &types[i];
+	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+		if (ph_str_starts(it->m[PH_ITEM_TYPE], families[i].type))
+			return &families[i];
+	return &unknown;
+}
+
+bool ph_item_stays(const struct ph_item *it)
+{
+	enum treatment treatment = row_of(it)->treatment;
+
+	return treatment == KEEP || treatment == KEEP_ID || treatment == BOUND || treatment == UNKNOWN;
 }
 
 /* A call that was cut short, and that no output was sent for. */
 static bool is_unfinished(const struct ph_transfer *t, const struct ph_item *it)
 {
-	return t->pairs && ph_str_ends(it->m[PH_ITEM_TYPE], PH_STR("_call\"")) &&
-	       ph_item_kind(it, PH_ITEM_STATUS) == PH_JSON_STRING &&
+	return ph_item_is_call(it) && ph_item_kind(it, PH_ITEM_STATUS) == PH_JSON_STRING &&
 	       !ph_json_text_is(it->m[PH_ITEM_STATUS], PH_STR("completed")) &&
-	       !ph_pairs_answered(t->pairs, it->m[PH_ITEM_CALL_ID]);
+	       !ph_pairs_answered(t->pairs, it);
 }
 
+/* What becomes of the item: UNKNOWN, KEEP, KEEP_ID, DROP, EXPAND or BOUND. */
 static enum treatment treatment_of(
 	const struct ph_transfer *t, const struct ph_chain_run *run, const struct ph_item *it, int bonds)
 {
-	enum treatment treatment = by_type(it);
+	enum treatment treatment = row_of(it)->treatment;
 
 	switch (treatment) {
 	case UNKNOWN:
 		return bonds & PH_NAMES_CIPHERTEXT ? DROP : UNKNOWN;
 	case KEEP:
-		return is_unfinished(t, it) ? DROP : KEEP;
+	case KEEP_ID:
+		return is_unfinished(t, it) ? DROP : treatment;
+	case FOLLOW:
+		return !run->minted && ph_pairs_maker(t->pairs, it) == t->target->account ? KEEP : DROP;
 	case EXPAND:
-		return run->minted && t->pairs ? DROP : BOUND;
+		return run->minted && t->whole ? DROP : EXPAND;
 	case APPROVAL:
-		return t->pairs && ph_pairs_settled(t->pairs, it->m[PH_ITEM_ID]) ? DROP : BOUND;
+		return ph_pairs_settled(t->pairs, it) ? DROP : BOUND;
 	default:
 		return treatment;
 	}
+}
+
+/* ---- what is left out ---- */
+
+bool ph_transfer_call_dropped(const struct ph_transfer *t, const struct ph_item *answer)
+{
+	if (t->dropped.n == 0)
+		return false;
+	if (!ph_item_is_output(answer) && !ph_item_is(answer, PH_STR("mcp_approval_response")))
+		return false;
+	return ph_map_get(&t->dropped, ph_call_hash(answer)) != 0;
+}
+
+/* Whoever gets it. Neither half of a pair goes without the other. */
+static bool is_left_out(const struct ph_transfer *t, const struct ph_chain_run *run, const struct ph_item *it)
+{
+	if (ph_item_omitted(it) || ph_transfer_call_dropped(t, it))
+		return true;
+	if (t->omits && ph_item_is_call(it) && ph_pairs_omitted(t->pairs, it))
+		return true;
+	return t->whole && !run->minted && ph_item_is(it, PH_STR("compaction_trigger"));
+}
+
+static int drop(struct ph_transfer *t, const struct ph_item *it)
+{
+	bool asks = ph_item_kind(it, PH_ITEM_CALL_ID) == PH_JSON_STRING ||
+		    ph_item_is(it, PH_STR("mcp_approval_request"));
+
+	t->orphaned |= ph_item_is(it, PH_STR("reasoning"));
+	if (asks && !ph_item_is_output(it))
+		*ph_map_at(&t->dropped, ph_call_hash(it)) = 1;
+	ph_metric_add(PH_M_ITEMS_DROPPED, row_of(it)->label, 0, 1);
+	return 0;
 }
 
 /* ---- what is cut out of an item ---- */
@@ -103,6 +174,7 @@ enum {
 	CUT_STATUS = 2,
 	CUT_AUTHOR = 4,
 	CUT_METADATA = 8,
+	CUT_PARSED = 16,
 };
 
 static const struct {
@@ -112,6 +184,8 @@ static const struct {
 	{PH_STR_INIT("id"), CUT_ID},
 	{PH_STR_INIT("status"), CUT_STATUS},
 	{PH_STR_INIT("created_by"), CUT_AUTHOR},
+	{PH_STR_INIT("parsed"), CUT_PARSED},
+	{PH_STR_INIT("parsed_arguments"), CUT_PARSED},
 	{PH_STR_INIT("client_metadata"), CUT_METADATA},
 	{PH_STR_INIT("internal_chat_message_metadata_passthrough"), CUT_METADATA},
 };
@@ -131,54 +205,16 @@ static int put_cut(struct ph_transfer *t, struct ph_str item, int cut)
 	return t->out->failed ? -PH_E_CHAIN_TOO_LARGE : 0;
 }
 
-/* The annotations that name nothing of the account; the text stays. */
-static void put_annotations(struct ph_buf *out, struct ph_str annotations)
+/* What upstream gives and does not take back (protocol, 7.1). */
+static int given(const struct ph_item *it)
 {
-	struct ph_str one;
-	bool first = true;
+	int cut = CUT_AUTHOR;
 
-	ph_buf_putc(out, '[');
-	for (size_t at = 0; ph_json_next(annotations, &at, &one);) {
-		if (ph_item_names(one) & PH_NAMES_FILE)
-			continue;
-		if (!first)
-			ph_buf_putc(out, ',');
-		ph_buf_puts(out, one);
-		first = false;
-	}
-	ph_buf_putc(out, ']');
-}
-
-static void put_part(struct ph_buf *out, struct ph_str part)
-{
-	static const struct ph_str name = PH_STR_INIT("annotations");
-	struct ph_json_member m;
-
-	if (!ph_json_find(part, &name, 1, &m) || m.kind != PH_JSON_ARRAY) {
-		ph_buf_puts(out, part);
-		return;
-	}
-	ph_buf_puts(out, ph_str(part.p, (size_t)(m.value.p - part.p)));
-	put_annotations(out, m.value);
-	ph_buf_puts(out, ph_str_from(part, m.end));
-}
-
-/* The item with each part of its content cleaned. */
-static void put_clean(struct ph_buf *out, const struct ph_item *it)
-{
-	struct ph_str content = it->m[PH_ITEM_CONTENT], part;
-	size_t start = (size_t)(content.p - it->bytes.p);
-	bool first = true;
-
-	ph_buf_puts(out, ph_str(it->bytes.p, start));
-	ph_buf_putc(out, '[');
-	for (size_t at = 0; ph_json_next(content, &at, &part); first = false) {
-		if (!first)
-			ph_buf_putc(out, ',');
-		put_part(out, part);
-	}
-	ph_buf_putc(out, ']');
-	ph_buf_puts(out, ph_str_from(it->bytes, start + content.n));
+	if (ph_item_is(it, PH_STR("function_call")))
+		cut |= CUT_PARSED;
+	if (ph_item_is(it, PH_STR("custom_tool_call_output")))
+		cut |= CUT_STATUS;
+	return cut;
 }
 
 /* ---- one item ---- */
@@ -198,44 +234,55 @@ static int refuse(struct ph_transfer *t, const struct ph_item *it, int64_t accou
 
 /* Files of an answer's annotations can be left out; files of a question cannot, nor can ciphertext in an item
  * that belongs to a pair. */
-static int put_unbound(struct ph_transfer *t, const struct ph_item *it, int64_t account, int bonds, int cut)
+static int put_clean(struct ph_transfer *t, const struct ph_item *it, int64_t account, int bonds, int cut)
 {
+	struct ph_str bytes = it->bytes;
 	struct ph_buf clean;
 	int rc;
 
-	if (bonds == 0)
-		return put_cut(t, it->bytes, cut);
 	ph_buf_init(&clean, SIZE_MAX);
-	if (ph_item_kind(it, PH_ITEM_CONTENT) == PH_JSON_ARRAY)
-		put_clean(&clean, it);
-	if (clean.n && ph_item_names(ph_buf_str(&clean)) == 0)
-		rc = put_cut(t, ph_buf_str(&clean), cut);
-	else
+	if (ph_item_clean(&clean, it, PH_CLEAN_GIVEN | (bonds ? PH_CLEAN_FILES : 0)))
+		bytes = ph_buf_str(&clean);
+	if (bonds && ph_item_names(bytes))
 		rc = refuse(t, it, account);
+	else
+		rc = put_cut(t, bytes, cut);
 	ph_buf_deinit(&clean);
 	return rc;
+}
+
+/* The items that it replaced, where they are known. */
+static const struct ph_chain *before(const struct ph_transfer *t, const struct ph_item *it)
+{
+	const struct ph_found_item *f = ph_known_item(t->known, it);
+
+	return f ? f->before : NULL;
 }
 
 static int put_neutral(struct ph_transfer *t, const struct ph_chain_run *run, struct ph_str bytes)
 {
 	struct ph_item it;
-	bool keeps_id, object = ph_item_look(bytes, &it);
-	int bonds = ph_item_names(bytes), cut = CUT_AUTHOR;
-	enum treatment treatment = treatment_of(t, run, &it, bonds);
+	bool keeps_id;
+	int bonds, cut;
+	enum treatment treatment;
 
-	if (!object)
+	if (!ph_item_look(bytes, &it))
 		return put_cut(t, bytes, 0);
-	if (treatment == BOUND)
-		return refuse(t, &it, run->account);
-	if (treatment == DROP) {
-		t->orphaned |= ph_item_is(&it, PH_STR("reasoning"));
+	if (is_left_out(t, run, &it))
 		return 0;
-	}
+	bonds = ph_item_names(bytes);
+	treatment = treatment_of(t, run, &it, bonds);
+	if (treatment == DROP)
+		return drop(t, &it);
+	if (treatment == EXPAND && before(t, &it))
+		return ph_transfer_expand(t, before(t, &it));
+	if (treatment == BOUND || treatment == EXPAND)
+		return refuse(t, &it, run->account);
 	keeps_id = treatment == KEEP_ID || (!run->minted && t->target->client_ids && !t->orphaned);
-	cut |= keeps_id ? 0 : CUT_ID;
+	cut = given(&it) | (keeps_id ? 0 : CUT_ID);
 	cut |= treatment == UNKNOWN ? CUT_STATUS : 0;
 	cut |= t->target->client_ids ? 0 : CUT_METADATA;
-	return put_unbound(t, &it, run->account, bonds, cut);
+	return put_clean(t, &it, run->account, bonds, cut);
 }
 
 int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run)
@@ -250,24 +297,44 @@ int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run)
 
 /* ---- the owner's own ---- */
 
-static bool has_ciphertext(const struct ph_item *it)
+/* Reasoning that would lead its account to "not found", as it has neither the ciphertext nor kept it. */
+static bool is_lost(const struct ph_chain_run *run, const struct ph_item *it)
 {
-	return ph_item_kind(it, PH_ITEM_ENCRYPTED) == PH_JSON_STRING && it->m[PH_ITEM_ENCRYPTED].n > 2;
+	return run->minted && !run->stored && !ph_item_has_ciphertext(it);
 }
 
-/* Reasoning without ciphertext, that its account did not keep, would lead it to "not found"; a reasoning
- * item's status and an item's author are members that it gives and refuses. */
+/* A reasoning item's status is a member that some accounts give and refuse. */
 static int put_own(struct ph_transfer *t, const struct ph_chain_run *run, struct ph_str bytes)
 {
+	bool plain = t->target->plain, reasoning, compaction;
 	struct ph_item it;
-	bool reasoning = ph_item_look(bytes, &it) && ph_item_is(&it, PH_STR("reasoning"));
-	int cut = CUT_AUTHOR | (t->orphaned ? CUT_ID : 0) | (reasoning ? CUT_STATUS : 0);
+	int cut;
 
-	if (reasoning && !run->stored && !has_ciphertext(&it)) {
-		t->orphaned = true;
+	if (!ph_item_look(bytes, &it))
+		return put_cut(t, bytes, 0);
+	if (is_left_out(t, run, &it))
 		return 0;
-	}
-	return put_cut(t, bytes, cut);
+	reasoning = ph_item_is(&it, PH_STR("reasoning"));
+	compaction = ph_item_is_compaction(&it);
+	if (reasoning && (plain || is_lost(run, &it)))
+		return drop(t, &it);
+	if (compaction && plain && run->minted && t->whole)
+		return drop(t, &it);
+	if (compaction && plain && before(t, &it))
+		return ph_transfer_expand(t, before(t, &it));
+	cut = given(&it);
+	cut |= t->orphaned && !compaction ? CUT_ID : 0;
+	cut |= reasoning && run->minted ? CUT_STATUS : 0;
+	return put_clean(t, &it, run->account, 0, cut);
+}
+
+/* Whether some of its items cannot go out as they are. */
+static bool needs_a_look(const struct ph_transfer *t, const struct ph_chain_run *run)
+{
+	struct ph_str special = run->minted ? PH_STR("\"reasoning\"") : PH_STR("\"compaction_trigger\"");
+
+	return t->orphaned || t->omits || t->dropped.n || t->target->plain ||
+	       ph_str_find(run->items, special) >= 0 || ph_items_suspect(run->items);
 }
 
 int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run)
@@ -275,8 +342,7 @@ int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run)
 	struct ph_str item;
 	int rc = 0;
 
-	if (!t->orphaned && ph_str_find(run->items, PH_STR("\"reasoning\"")) < 0 &&
-		ph_str_find(run->items, PH_STR("\"created_by\"")) < 0)
+	if (!needs_a_look(t, run))
 		return ph_items_append(t->out, run->items);
 	for (size_t at = 0; rc == 0 && ph_items_next(run->items, &at, &item);)
 		rc = put_own(t, run, item);

@@ -26,7 +26,8 @@ struct item {
 	struct ph_str bytes;
 	uint64_t substance;
 	uint64_t id, call; /* hashes; 0: none */
-	bool output_like, developer, reasoning, is_call, is_output;
+	bool output_like, developer, is_call, is_output, reference;
+	bool silent; /* it does not count in the comparison */
 	bool cut;
 	const struct ph_chain_run *maker; /* the run in which an account made an item of that id, or NULL */
 };
@@ -46,11 +47,12 @@ struct line {
 /* An id that an account made in this chain. */
 struct known {
 	uint64_t substance;
+	bool silent;
 	struct ph_chain_run maker; /* its items are not used */
 };
 
 struct ph_context {
-	struct line all;    /* but for reasoning */
+	struct line all;    /* but for silent items */
 	struct line spoken; /* but for developer items as well */
 	size_t tail;        /* all[tail..] are developer items behind the last spoken one */
 	struct ph_map ids;  /* -> place in known, + 1 */
@@ -114,15 +116,17 @@ static struct item item_of(struct ph_str bytes)
 	i.id = hash_or_none(it.m[PH_ITEM_ID], SEED_ID);
 	i.call = hash_or_none(it.m[PH_ITEM_CALL_ID], SEED_CALL);
 	i.output_like = ph_item_output_like(&it);
-	i.reasoning = ph_item_is(&it, PH_STR("reasoning"));
+	i.silent = !ph_item_stays(&it);
+	i.reference = it.reference;
 	i.developer = ph_json_text_is(it.m[PH_ITEM_ROLE], PH_STR("developer")) ||
 		      ph_json_text_is(it.m[PH_ITEM_ROLE], PH_STR("system"));
-	i.is_call = i.call && ph_str_ends(it.m[PH_ITEM_TYPE], PH_STR("_call\""));
-	i.is_output = i.call && ph_str_ends(it.m[PH_ITEM_TYPE], PH_STR("_output\""));
+	i.is_call = i.call && ph_item_is_call(&it);
+	i.is_output = i.call && ph_item_is_output(&it);
 	return i;
 }
 
-/* The same id is the same item, whatever became of the rest. Clients' own ids may be anything. */
+/* The same id is the same item, whatever became of the rest. Clients' own ids may be anything. What becomes
+ * of a reference that is not cut is for the request's own rules. */
 static void recognise(const struct ph_context *c, struct item *i)
 {
 	uint64_t place = i->id ? ph_map_get(&c->ids, i->id) : 0;
@@ -130,7 +134,9 @@ static void recognise(const struct ph_context *c, struct item *i)
 	if (!place)
 		return;
 	i->substance = c->known[place - 1].substance;
-	i->maker = &c->known[place - 1].maker;
+	i->silent = c->known[place - 1].silent;
+	if (!i->reference || i->silent)
+		i->maker = &c->known[place - 1].maker;
 }
 
 static void read_fresh(struct ph_context *c, const struct ph_chain_run *run)
@@ -182,7 +188,7 @@ static size_t taken(const struct ph_context *c, size_t spoken)
 	size_t i = 0;
 
 	for (size_t k = 0; k < spoken; i++)
-		k += !f->v[i].developer && !f->v[i].reasoning;
+		k += !f->v[i].developer && !f->v[i].silent;
 	for (size_t k = c->tail; k < c->all.n && i < f->n && f->v[i].developer; k++)
 		i += f->v[i].substance == c->all.substance[k];
 	return i;
@@ -197,7 +203,7 @@ static size_t match_end(const struct ph_context *c)
 	bool output = false;
 
 	for (size_t i = 0; i < f->n; i++)
-		if (!f->v[i].developer && !f->v[i].reasoning)
+		if (!f->v[i].developer && !f->v[i].silent)
 			p[n++] = f->v[i].substance;
 	k = common(p, n, c->spoken.substance, c->spoken.n);
 	free(p);
@@ -216,7 +222,7 @@ static size_t match_whole(const struct ph_context *c)
 		return 0;
 	for (size_t k = 0; k < c->all.n; k++, i++) {
 		while (i < f->n && f->v[i].substance != c->all.substance[k] &&
-			(f->v[i].developer || f->v[i].reasoning))
+			(f->v[i].developer || f->v[i].silent))
 			i++;
 		if (i == f->n || f->v[i].substance != c->all.substance[k])
 			return 0;
@@ -236,7 +242,7 @@ static void cut(struct ph_context *c)
 
 		if (i < covered)
 			it->cut = !it->developer || ph_map_get(&c->developers, it->substance);
-		else if (it->reasoning)
+		else if (it->silent)
 			it->cut = it->maker != NULL;
 		else
 			it->cut = it->is_call && ph_map_get(&c->calls, it->call) == it->substance;
@@ -262,7 +268,7 @@ static void learn_id(struct ph_context *c, const struct item *it, const struct p
 	if (*place)
 		return;
 	c->known = room(c->known, c->known_n, &c->known_cap, sizeof *c->known);
-	c->known[c->known_n] = (struct known){it->substance, *run};
+	c->known[c->known_n] = (struct known){it->substance, it->silent, *run};
 	*place = ++c->known_n;
 }
 
@@ -274,7 +280,7 @@ static void learn(struct ph_context *c, const struct item *it, const struct ph_c
 		*ph_map_at(&c->calls, it->call) = it->substance;
 	if (it->is_output)
 		*ph_map_at(&c->calls, it->call) = 0;
-	if (it->reasoning)
+	if (it->silent)
 		return;
 	push(&c->all, it);
 	if (it->developer) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading what is stored: one response by its id, and items by theirs. */
+/* Reading what is stored: one response by its id. */
 #include <stdlib.h>
 
 #include "continuity_priv.h"
@@ -13,14 +13,6 @@ struct ph_response_read {
 	ph_response_cb cb;
 	void *arg;
 };
-
-struct ph_items_read {
-	struct ph_pg_call *call;
-	ph_items_cb cb;
-	void *arg;
-};
-
-/* ---- one response ---- */
 
 static int fill_response(struct ph_response *ret, const struct ph_pg_result *r, struct ph_arena *a)
 {
@@ -103,94 +95,6 @@ struct ph_response_read *ph_response_hide(
 }
 
 void ph_response_cancel(struct ph_response_read *read)
-{
-	ph_pg_abandon(read->call);
-	free(read);
-}
-
-/* ---- items ---- */
-
-static struct ph_str item_at(struct ph_str items, int64_t position)
-{
-	struct ph_str item;
-	size_t at = 0;
-
-	for (int64_t i = 0; ph_items_next(items, &at, &item); i++)
-		if (i == position)
-			return item;
-	return PH_STR_NONE;
-}
-
-/* A row without output is one that only has an owner: the account that minted the item keeps it. */
-static int fill_item(struct ph_found_item *ret, const struct ph_pg_result *r, int row, struct ph_arena *a)
-{
-	enum {
-		ITEM_ID,
-		ACCOUNT,
-		FLAGS,
-		POSITION,
-		CODEC,
-		OUTPUT
-	};
-	struct ph_str output;
-	int rc;
-
-	ret->id = ph_pg_str(r, row, ITEM_ID);
-	ret->account = ph_pg_int(r, row, ACCOUNT);
-	ret->stored = (ph_pg_int(r, row, FLAGS) & PH_TURN_STORED) != 0;
-	if (ph_pg_is_null(r, row, OUTPUT))
-		return 0;
-	rc = ph_body_decode(a, ph_pg_int(r, row, CODEC), ph_pg_str(r, row, OUTPUT), &output);
-	if (rc)
-		return rc;
-	ret->item = item_at(output, ph_pg_int(r, row, POSITION));
-	return ret->item.n ? 0 : -PH_E_INTERNAL;
-}
-
-static void on_items(void *arg, struct ph_pg_result *r, const struct ph_err *err)
-{
-	struct ph_items_read *read = arg;
-	struct ph_found_item *table = NULL;
-	struct ph_err unreadable = {.code = PH_E_DATABASE_ERROR, .detail = "a stored item cannot be read"};
-	struct ph_arena arena;
-	size_t n = err ? 0 : (size_t)ph_pg_rows(r);
-
-	ph_arena_init(&arena, DECODED_MAX);
-	table = ph_alloc((n + 1) * sizeof *table);
-	for (size_t i = 0; !err && i < n; i++)
-		if (fill_item(&table[i], r, (int)i, &arena))
-			err = &unreadable;
-	read->cb(read->arg, err ? NULL : table, err ? 0 : n, err);
-	free(table);
-	ph_arena_deinit(&arena);
-	free(read);
-}
-
-/* Ids that may be in the index: see put_ids() in snapshot.c. */
-static size_t askable(const struct ph_str *ids, size_t n, struct ph_str *ret)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (ids[i].n && ids[i].n <= PH_ITEM_ID_MAX && !memchr(ids[i].p, '\0', ids[i].n))
-			ret[count++] = ids[i];
-	return count;
-}
-
-struct ph_items_read *ph_items_read(
-	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_items_cb cb, void *arg)
-{
-	struct ph_items_read *read = ph_alloc(sizeof *read);
-	struct ph_str *asked = ph_alloc((n + 1) * sizeof *asked);
-
-	read->cb = cb;
-	read->arg = arg;
-	read->call = ph_snapshot_store_items(c, scope, asked, askable(ids, n, asked), on_items, read);
-	free(asked);
-	return read;
-}
-
-void ph_items_cancel(struct ph_items_read *read)
 {
 	ph_pg_abandon(read->call);
 	free(read);

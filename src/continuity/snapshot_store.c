@@ -5,7 +5,7 @@
 #define CHAIN_TIMEOUT_MS 5000 /* a chain of thousands of turns may take longer than a look-up */
 
 struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t scope, struct ph_str id,
-	const int64_t *forward, size_t forward_count, ph_pg_cb cb, void *arg)
+	const int64_t *forward, size_t forward_count, uint64_t max_bytes, ph_pg_cb cb, void *arg)
 {
 	struct ph_pg_call *call;
 	struct ph_buf accounts;
@@ -16,7 +16,7 @@ struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t sc
 		ph_buf_printf(&accounts, "%s%lld", i ? "," : "", (long long)forward[i]);
 	ph_buf_putc(&accounts, '}');
 	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id), PH_P_STR(ph_buf_str(&accounts)),
-		PH_P_INT(c->max_bytes), PH_P_INT(PH_HOPS_MAX)};
+		PH_P_INT(max_bytes), PH_P_INT(PH_HOPS_MAX)};
 	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.resolve($1, $2, $3, $4, $5)", p, 5,
 		CHAIN_TIMEOUT_MS, cb, arg);
 	ph_buf_deinit(&accounts);
@@ -39,17 +39,20 @@ struct ph_pg_call *ph_snapshot_store_hide(
 	return ph_pg_query(c->pg, "SELECT * FROM posthouse.hide_response($1, $2)", p, 2, 0, cb, arg);
 }
 
-struct ph_pg_call *ph_snapshot_store_items(
-	struct ph_continuity *c, int64_t scope, const struct ph_str *ids, size_t n, ph_pg_cb cb, void *arg)
+struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scope, const struct ph_str *ids,
+	size_t n, const struct ph_str *bodies, size_t bodies_n, ph_pg_cb cb, void *arg)
 {
 	struct ph_pg_call *call;
-	struct ph_buf list;
+	struct ph_buf all, read;
 
-	ph_buf_init(&list, 4 * 1024 * 1024);
-	ph_pg_text_array(&list, ids, n);
-	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(ph_buf_str(&list))};
-	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.find_items($1, $2)", p, 2, 0, cb, arg);
-	ph_buf_deinit(&list);
+	ph_buf_init(&all, 4 * 1024 * 1024);
+	ph_buf_init(&read, 4 * 1024 * 1024);
+	ph_pg_text_array(&all, ids, n);
+	ph_pg_text_array(&read, bodies, bodies_n);
+	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(ph_buf_str(&all)), PH_P_STR(ph_buf_str(&read))};
+	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.read_items($1, $2, $3)", p, 3, 0, cb, arg);
+	ph_buf_deinit(&all);
+	ph_buf_deinit(&read);
 	return call;
 }
 

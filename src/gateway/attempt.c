@@ -26,68 +26,68 @@ static void count(struct ph_request *r, unsigned outcome)
 
 /* ---- what is sent ---- */
 
+/* Only one account can read an item. It is waited for if it will have a slot; else the turn ends here. */
 static void bound_error(struct ph_request *r, const struct ph_bound *bound)
 {
-	struct ph_account *owner = ph_accounts_find(r->g->accounts, bound->account);
+	const struct ph_account *owner = ph_accounts_find(r->g->accounts, bound->account);
 
-	if (owner && owner->state != PH_ACCOUNT_DISABLED)
+	if (owner && !r->bound_to && ph_lease_eligible(r, owner)) {
+		r->bound_to = owner->id;
+		ph_fail_param(&r->fault, PH_E_OWNER_BUSY, "input", "%s", "");
+	} else if (owner && owner->state != PH_ACCOUNT_DISABLED) {
+		r->after_ms = ph_lease_returns_ms(r, owner);
 		ph_fail_param(&r->fault, PH_E_ACCOUNT_AWAY, "input", "%s", "");
-	else
+	} else {
 		ph_fail_param(
 			&r->fault, PH_E_ACCOUNT_BOUND, "input", "The item is of type '%s'.", bound->type);
+	}
 }
 
-static int with_reasoning(struct ph_request *r, struct ph_buf *items)
+/* Whether anything is known of the ids that the input holds. */
+static bool has_found(const struct ph_request *r)
 {
-	struct ph_buf stripped;
-	int rc;
-
-	if (!r->strip)
-		return 0;
-	ph_buf_init(&stripped, items->max);
-	rc = ph_items_strip_reasoning(ph_buf_str(items), &stripped);
-	ph_buf_deinit(items);
-	*items = stripped;
-	return rc;
+	return r->found && r->found->n;
 }
 
 /* The items to send in place of the client's input. */
 static int put_items(struct ph_request *r, struct ph_buf *items, struct ph_bound *bound)
 {
-	struct ph_target target = {r->account->id, r->account->kind == PH_CODEX};
-	struct ph_str own = r->body.items;
-	struct ph_buf resolved;
-	int rc = 0;
+	struct ph_target target = {r->account->id, r->account->kind == PH_CODEX, r->strip};
 
-	ph_buf_init(&resolved, items->max);
-	if (r->found_count) {
-		rc = ph_items_dereference(own, r->found, r->found_count, &target, &resolved, bound);
-		own = ph_buf_str(&resolved);
-	}
-	if (rc == 0 && r->mode == PH_MODE_REPLAYED)
-		rc = ph_chain_replay(r->chain, &target, own, items, bound);
-	else if (rc == 0 && ph_buf_puts(items, own))
-		rc = -PH_E_CHAIN_TOO_LARGE;
-	ph_buf_deinit(&resolved);
-	return rc ? rc : with_reasoning(r, items);
+	if (r->mode == PH_MODE_REPLAYED)
+		return ph_chain_replay(r->chain, &target, r->body.items, r->found, items, bound);
+	return ph_items_prepare(r->body.items, r->found, &target, items, bound);
+}
+
+/* Whether the client's own input is what the account gets. */
+static bool input_as_it_is(const struct ph_request *r)
+{
+	bool list_wanted = r->account->kind == PH_CODEX && r->body.m[PH_B_INPUT].kind != PH_JSON_ARRAY;
+
+	return r->mode != PH_MODE_REPLAYED && !has_found(r) && !r->strip && !list_wanted;
 }
 
 static int build_body(struct ph_request *r, struct ph_buf *out)
 {
 	uint64_t max = r->g->config->max_body;
-	bool anchor = r->mode == PH_MODE_FORWARDED;
+	struct ph_body_plan plan = {.account = r->account->id,
+		.codex = r->account->kind == PH_CODEX,
+		.anchor = r->mode == PH_MODE_FORWARDED,
+		.omit = r->omit,
+		.omit_count = r->omit_count};
 	struct ph_bound bound = {.account = 0};
 	struct ph_buf items;
 	int rc;
 
-	r->attempt.had_anchor = anchor;
+	r->attempt.had_anchor = plan.anchor;
 	r->attempt.had_reasoning = !r->strip;
-	if (r->mode != PH_MODE_REPLAYED && !r->found_count && !r->strip)
-		return ph_turn_body_write(&r->body, anchor, PH_STR_NONE, out);
+	if (input_as_it_is(r))
+		return ph_turn_body_write(&r->body, &plan, out);
 	ph_buf_init(&items, max);
 	rc = put_items(r, &items, &bound);
+	plan.items = items.p ? ph_buf_str(&items) : PH_STR("");
 	if (rc == 0)
-		rc = ph_turn_body_write(&r->body, anchor, items.p ? ph_buf_str(&items) : PH_STR(""), out);
+		rc = ph_turn_body_write(&r->body, &plan, out);
 	ph_buf_deinit(&items);
 	if (rc == -PH_E_ACCOUNT_BOUND)
 		bound_error(r, &bound);
@@ -112,6 +112,23 @@ static void keep_words(struct ph_request *r, struct ph_str body, int status, con
 		ph_reply_quote(&r->words, f->message, f->param, f->word);
 }
 
+/* A parameter that the Codex backend refuses is left out, once; elsewhere the client asked for something that
+ * the API does not have, and is told. */
+static bool omit_parameter(struct ph_request *r, const struct ph_failure *f)
+{
+	struct ph_str name = ph_str_c(f->param);
+	struct ph_json_member m;
+
+	if (r->account->kind != PH_CODEX || r->omit_count == PH_OMIT_MAX ||
+		!ph_json_find(ph_buf_str(&r->body.buf), &name, 1, &m) || m.kind == PH_JSON_ABSENT)
+		return false;
+	for (size_t i = 0; i < r->omit_count; i++)
+		if (ph_str_eq(r->omit[i], name))
+			return false;
+	r->omit[r->omit_count++] = ph_arena_dup(&r->arena, name);
+	return true;
+}
+
 int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 {
 	struct ph_failed_answer answer = {
@@ -120,13 +137,17 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 		.head_after_ms = r->attempt.after_ms,
 		.had_anchor = r->attempt.had_anchor,
 		.had_reasoning = r->attempt.had_reasoning,
-		.unix_ms = ph_clock_unix_ms(),
+		.renewable = r->account->kind == PH_CODEX,
 	};
+	struct ph_asked asked = {r->body.model, r->choice.client, r->attempt.health_version};
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);
-	r->attempt.after_ms = failure.after_ms;
-	ph_fail(&r->fault, failure.code, "account %s: HTTP status %d", r->account->name, status);
+	if (failure.code == PH_E_UPSTREAM_PARAMETER && !omit_parameter(r, &failure))
+		failure.code = PH_E_UPSTREAM_REFUSED;
+	ph_health_failure(r->g, r->account, &failure, &asked);
+	ph_fail(&r->fault, failure.code, "account %s: HTTP status %d, %s", r->account->name, status,
+		failure.word[0] ? failure.word : ph_signal_name(failure.signal));
 	keep_words(r, body, status, &failure);
 	return -failure.code;
 }
@@ -169,6 +190,24 @@ static void catch_up(struct ph_request *r)
 		ph_request_event(r, 1);
 }
 
+/* The Codex backend knows no other answer: for a client that wants one object the events are collected. */
+static bool streams_always(const struct ph_account *a)
+{
+	return a->kind == PH_CODEX;
+}
+
+static void put_client_headers(struct ph_request *r, const struct ph_head *head)
+{
+	struct ph_buf *headers = &r->attempt.headers;
+
+	if (r->attempt.collected && r->attempt.sse)
+		ph_http_put_header(headers, PH_STR("content-type"), PH_STR("application/json"));
+	else
+		ph_reply_pass_headers(head, headers);
+	if (r->account->kind == PH_CODEX && r->x && ph_is_codex_client(r->x))
+		ph_turn_state_put(headers, head, r->account->id);
+}
+
 static void on_head(void *owner, const struct ph_head *head)
 {
 	struct ph_request *r = owner;
@@ -176,10 +215,12 @@ static void on_head(void *owner, const struct ph_head *head)
 
 	catch_up(r);
 	a->status = head->status;
-	a->sse = head->status / 100 == 2 && r->body.stream && is_sse(head);
+	a->collected = !r->body.stream && streams_always(r->account);
+	a->sse = head->status / 100 == 2 && (r->body.stream || a->collected) && is_sse(head);
 	a->refused = head->status / 100 != 2 || (r->body.stream && !a->sse);
 	a->after_ms = ph_retry_after_ms(head);
-	ph_reply_pass_headers(head, &a->headers);
+	ph_health_head(r->g, r->account, head);
+	put_client_headers(r, head);
 	ph_buf_init(&a->body, a->refused ? REFUSE_MAX : r->g->config->max_body + REFUSE_MAX);
 	if (a->sse)
 		ph_relay_open(r);
@@ -289,6 +330,15 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 
 static const struct ph_call_events events = {on_connected, on_sent, on_head, on_body, on_end};
 
+/* The conversation comes from another account, as far as is known here. */
+static bool moved(const struct ph_request *r)
+{
+	int64_t before =
+		r->chain && r->chain->status == PH_CHAIN_OK ? r->chain->account : r->choice.preferred;
+
+	return before != 0 && before != r->account->id;
+}
+
 int ph_attempt_start(struct ph_request *r)
 {
 	struct ph_buf head, body;
@@ -312,8 +362,11 @@ int ph_attempt_start(struct ph_request *r)
 	if (rc == 0) {
 		ph_buf_init(&head, HEAD_MAX);
 		ph_account_headers(&head, r->account, r->x,
-			r->body.stream ? PH_STR("text/event-stream") : PH_STR("application/json"), true);
+			r->body.stream || streams_always(r->account) ? PH_STR("text/event-stream")
+								     : PH_STR("application/json"),
+			true, moved(r));
 		r->attempt.open = true;
+		r->attempt.health_version = r->account->health.version;
 		r->attempt.call = ph_call_start(r->g->upstream, &request, &events, r);
 		ph_buf_deinit(&head);
 	}

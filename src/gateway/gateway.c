@@ -27,7 +27,7 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->node = o->node;
 	g->upstream = upstream;
 	g->auth = ph_auth_new(o->loop, o->pg, c->auth_off);
-	g->accounts = ph_accounts_new(o->loop, o->pg, o->keys);
+	g->accounts = ph_accounts_new(o->loop, o->pg, o->keys, o->node);
 	g->continuity = ph_continuity_new(o->loop, o->pg, &store);
 	ph_list_init(&g->requests);
 	ph_list_init(&g->others);

@@ -80,8 +80,32 @@ void ph_pass_open(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
 
 /* ---- headers.c: the request head for an account ---- */
+/* moved: the conversation comes from another account, whose marks of it stay behind. */
 void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
-	struct ph_str accept, bool json_body);
+	struct ph_str accept, bool json_body, bool moved);
+bool ph_is_codex_client(const struct ph_exchange *x);
+/*
+ * x-codex-turn-state is one account's routing mark: clients see it with its issuer in front ("42.value"), so
+ * that any node can tell whom it may go back to (handbook, protocol 6.3). True: ret is what that account
+ * issued.
+ */
+bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret);
+/* The header for the client, where the account sent one. */
+void ph_turn_state_put(struct ph_buf *headers, const struct ph_head *head, int64_t account);
+
+/* ---- health.c: what an upstream said of an account, for the registry ---- */
+/* The request that failed. */
+struct ph_asked {
+	struct ph_str model;
+	struct ph_str family; /* of the client; may be empty */
+	int64_t version;      /* of the account's health when it began */
+};
+void ph_health_failure(
+	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked);
+/* No answer at all: nobody's fault, but others are asked first for a while. */
+void ph_health_unreached(struct ph_gateway *g, struct ph_account *a);
+void ph_health_head(struct ph_gateway *g, struct ph_account *a, const struct ph_head *head);
+void ph_health_event(struct ph_gateway *g, struct ph_account *a, struct ph_str json);
 
 /* ---- follow_store.c: the SQL of following and upkeep ---- */
 extern const char *const ph_follow_store_poll; /* rows: topic, version */

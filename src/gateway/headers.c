@@ -3,27 +3,87 @@
 #include "gateway_priv.h"
 
 #define SECRET_LINE_MAX (80 * 1024)
+#define CODEX_PREFIX    PH_STR("x-codex-")
+
+enum {
+	ALL = 1 << PH_PLATFORM | 1 << PH_CODEX | 1 << PH_STATELESS,
+	BUT_CODEX = 1 << PH_PLATFORM | 1 << PH_STATELESS,
+};
 
 /* The client's identity and its marks of the conversation are passed on; Posthouse never pretends to be
  * another. */
-static const struct ph_str passed[] = {
-	PH_STR_INIT("user-agent"),
-	PH_STR_INIT("originator"),
-	PH_STR_INIT("version"),
-	PH_STR_INIT("session-id"),
-	PH_STR_INIT("thread-id"),
-	PH_STR_INIT("x-client-request-id"),
-	PH_STR_INIT("openai-beta"),
-	PH_STR_INIT("idempotency-key"),
-	PH_STR_INIT("traceparent"),
+static const struct {
+	struct ph_str name;
+	int kinds;
+	bool marks; /* the conversation: stays behind where the account changes */
+} passed[] = {
+	{PH_STR_INIT("user-agent"), ALL, false},
+	{PH_STR_INIT("originator"), ALL, false},
+	{PH_STR_INIT("version"), ALL, false},
+	{PH_STR_INIT("session-id"), ALL, true},
+	{PH_STR_INIT("thread-id"), ALL, true},
+	{PH_STR_INIT("x-client-request-id"), ALL, true}, /* Codex: the thread's id */
+	{PH_STR_INIT("openai-beta"), BUT_CODEX, false},
+	{PH_STR_INIT("idempotency-key"), BUT_CODEX, false},
+	{PH_STR_INIT("traceparent"), ALL, false},
 };
 
-static bool is_passed(struct ph_str name)
+/* Of x-codex-* those that are one account's, or one login's, or ours to translate. */
+static const struct ph_str codex_own[] = {
+	PH_STR_INIT("x-codex-turn-state"),
+	PH_STR_INIT("x-codex-routing-hint"),
+	PH_STR_INIT("x-codex-conversation-id"),
+	PH_STR_INIT("x-codex-session-id"),
+};
+
+static bool is_codex_header(struct ph_str name)
+{
+	if (name.n < CODEX_PREFIX.n || !ph_str_eq_nocase(ph_str(name.p, CODEX_PREFIX.n), CODEX_PREFIX))
+		return false;
+	for (size_t i = 0; i < sizeof codex_own / sizeof *codex_own; i++)
+		if (ph_str_eq_nocase(name, codex_own[i]))
+			return false;
+	return true;
+}
+
+static bool is_passed(struct ph_str name, enum ph_account_kind kind, bool moved)
 {
 	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
-		if (ph_str_eq_nocase(name, passed[i]))
-			return true;
-	return false;
+		if (ph_str_eq_nocase(name, passed[i].name))
+			return passed[i].kinds & 1 << kind && !(moved && passed[i].marks);
+	return kind == PH_CODEX && is_codex_header(name);
+}
+
+bool ph_is_codex_client(const struct ph_exchange *x)
+{
+	return ph_head_get(x->head, PH_STR("originator")).n > 0;
+}
+
+/* ---- the routing mark ---- */
+
+bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret)
+{
+	struct ph_str rest = seen, issuer = ph_str_split(&rest, '.');
+	uint64_t id;
+
+	if (!ph_str_u64(issuer, INT64_MAX, &id) || (int64_t)id != account || rest.n == 0)
+		return false;
+	*ret = rest;
+	return true;
+}
+
+void ph_turn_state_put(struct ph_buf *headers, const struct ph_head *head, int64_t account)
+{
+	struct ph_str state = ph_head_get(head, PH_STR("x-codex-turn-state"));
+	struct ph_buf value;
+
+	if (state.n == 0)
+		return;
+	ph_buf_init(&value, SECRET_LINE_MAX);
+	ph_buf_printf(&value, "%lld.", (long long)account);
+	ph_buf_puts(&value, state);
+	ph_http_put_header(headers, PH_STR("x-codex-turn-state"), ph_buf_str(&value));
+	ph_buf_deinit(&value);
 }
 
 /* What is set for the account counts, also over the client's: a second line would make the head ambiguous. */
@@ -54,16 +114,29 @@ static void put_secret(struct ph_buf *out, const struct ph_account *a)
 	ph_buf_deinit(&line);
 }
 
+/* What only the Codex backend knows. */
+static void put_codex(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x)
+{
+	struct ph_str state = ph_head_get(x->head, PH_STR("x-codex-turn-state")), own;
+
+	if (a->upstream_id.n)
+		put(out, a, PH_STR("chatgpt-account-id"), a->upstream_id);
+	if (ph_turn_state_of(state, a->id, &own))
+		put(out, a, PH_STR("x-codex-turn-state"), own);
+}
+
 void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
-	struct ph_str accept, bool json_body)
+	struct ph_str accept, bool json_body, bool moved)
 {
 	put_secret(out, a);
 	put(out, a, PH_STR("accept"), accept);
 	if (json_body)
 		put(out, a, PH_STR("content-type"), PH_STR("application/json"));
 	put(out, a, PH_STR("x-request-id"), ph_str_c(x->request_id));
+	if (a->kind == PH_CODEX)
+		put_codex(out, a, x);
 	for (size_t i = 0; i < x->head->header_count; i++)
-		if (is_passed(x->head->headers[i].name))
+		if (is_passed(x->head->headers[i].name, a->kind, moved))
 			put(out, a, x->head->headers[i].name, x->head->headers[i].value);
 	for (size_t i = 0; i < a->header_count; i++)
 		ph_http_put_header(out, a->headers[2 * i], a->headers[2 * i + 1]);

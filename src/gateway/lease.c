@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LEASE: an account for the turn. A turn tries at most three accounts; where the pool is smaller than that
- * and what went wrong may pass, it goes round once more after a short rest.
+ * LEASE: an account for the turn, or the pool's own answer if none can serve. A turn tries at most three
+ * accounts; where the pool is smaller than that and what went wrong may pass, it goes round once more after a
+ * short rest.
  */
 #include "posthouse/clock.h"
 #include "request_priv.h"
@@ -19,53 +20,61 @@ void ph_lease_release(struct ph_request *r)
 	r->account = NULL;
 }
 
+bool ph_lease_eligible(const struct ph_request *r, const struct ph_account *a)
+{
+	for (size_t i = 0; i < r->choice.tried_count; i++)
+		if (r->choice.tried[i] == a->id)
+			return false;
+	return ph_account_usable(a) && ph_key_allows_account(r->door.key, a->id) &&
+	       ph_account_serves(a, r->body.model);
+}
+
+uint64_t ph_lease_returns_ms(const struct ph_request *r, const struct ph_account *a)
+{
+	uint64_t now = ph_loop_now_ms(r->g->loop);
+
+	return ph_account_blocked(a) && a->health.until_ms > now ? a->health.until_ms - now : 0;
+}
+
+/* No answer, or none that could be read: nobody's fault, and not counted as one. */
+static bool is_unreached(int code)
+{
+	return code == PH_E_UPSTREAM_CONNECT || code == PH_E_UPSTREAM_DROPPED ||
+	       code == PH_E_UPSTREAM_SILENT || code == PH_E_UPSTREAM_BAD;
+}
+
 void ph_lease_failed(struct ph_request *r)
 {
 	struct ph_choice *c = &r->choice;
 
+	r->stay = 0;
 	if (!r->account) { /* an owner that could go on alone, but cannot now: the turn is replayed */
 		r->owner_away = true;
 		return;
 	}
 	if (c->tried_count < PH_TRIED_MAX)
 		c->tried[c->tried_count++] = r->account->id;
-	r->failed++;
-	if (r->err == -PH_E_UPSTREAM_LIMITED) {
-		r->limited++;
-		if (r->attempt.after_ms && (!r->after_ms || r->attempt.after_ms < r->after_ms))
-			r->after_ms = r->attempt.after_ms;
-	}
-	ph_account_failed(r->g->accounts, r->account, r->attempt.after_ms);
+	r->failed |= r->err != -PH_E_UPSTREAM_LIMITED;
+	if (is_unreached(-r->err))
+		ph_health_unreached(r->g, r->account);
 }
 
-/* The answer is computed over the pool, never the last account's own words. */
-static int exhausted(struct ph_request *r)
-{
-	int code = r->limited == r->failed ? PH_E_UPSTREAM_LIMITED : PH_E_UPSTREAM_FAILED;
+/* ---- the pool's own answers ---- */
 
-	if (r->fault.code == PH_E_UPSTREAM_CANNOT)
-		code = PH_E_UPSTREAM_CANNOT;
+/* Computed over the pool, never the last account's own words; but what a model or a client cannot have is
+ * told as upstream told it. */
+static int all_failed(struct ph_request *r)
+{
+	int code = r->fault.code == PH_E_UPSTREAM_CANNOT ? PH_E_UPSTREAM_CANNOT : PH_E_UPSTREAM_FAILED;
+
 	r->left[PH_OTHER_ACCOUNT] = 0;
 	return ph_fail(&r->fault, code, "%u attempts failed", r->attempts);
 }
 
-static void on_rested(struct ph_request *r)
+/* The turn depends on one account, and nothing else can stand in for it. */
+static bool is_tied(const struct ph_request *r)
 {
-	r->resting = false;
-	r->choice.tried_count = 0;
-}
-
-/* The whole pool was tried. */
-static int next_round(struct ph_request *r)
-{
-	bool may_pass = r->limited == 0 && r->fault.code != PH_E_UPSTREAM_DENIED &&
-			r->fault.code != PH_E_UPSTREAM_CANNOT;
-
-	if (!may_pass || r->rounds >= ROUNDS || r->choice.tried_count >= ACCOUNTS_PER_TURN)
-		return exhausted(r);
-	r->resting = true;
-	ph_timer_start(&r->timer, (uint64_t)REST_MS << r->rounds++);
-	return 0;
+	return r->bound_to || (r->mode == PH_MODE_FORWARDED && r->choice.required);
 }
 
 /* An owner that a whole chain could also do without. */
@@ -74,16 +83,62 @@ static bool replaceable(const struct ph_request *r)
 	return r->mode == PH_MODE_FORWARDED && !r->unknown && !(r->chain->flags & PH_TURN_PARTIAL);
 }
 
+static int blocked(struct ph_request *r, enum ph_choice_verdict verdict, uint64_t after_ms)
+{
+	r->after_ms = after_ms;
+	if (replaceable(r))
+		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is blocked");
+	if (is_tied(r))
+		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY, "the account that the turn needs is blocked");
+	if (r->failed)
+		return all_failed(r);
+	r->left[PH_OTHER_ACCOUNT] = 0;
+	return ph_fail(&r->fault,
+		verdict == PH_CHOICE_EXHAUSTED ? PH_E_ACCOUNTS_EXHAUSTED : PH_E_ACCOUNTS_BUSY,
+		"every account is blocked");
+}
+
 static int none(struct ph_request *r, enum ph_choice_verdict verdict)
 {
-	if (verdict == PH_CHOICE_MODEL)
-		return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account serves the model");
 	if (replaceable(r))
 		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner went away meanwhile");
-	if (r->choice.required && r->mode == PH_MODE_FORWARDED)
-		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY,
-			"the account that holds the conversation is not usable");
+	if (is_tied(r))
+		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY, "the account that the turn needs is not usable");
+	if (verdict == PH_CHOICE_MODEL)
+		return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account serves the model");
 	return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account is usable");
+}
+
+/* ---- waiting ---- */
+
+static void on_rested(struct ph_request *r)
+{
+	r->resting = false;
+	r->choice.tried_count = 0;
+}
+
+/* All that could serve were tried. */
+static int next_round(struct ph_request *r)
+{
+	bool may_pass = r->fault.code != PH_E_UPSTREAM_LIMITED && r->fault.code != PH_E_UPSTREAM_DENIED &&
+			r->fault.code != PH_E_UPSTREAM_CANNOT;
+
+	if (!may_pass || r->rounds >= ROUNDS || r->choice.tried_count >= ACCOUNTS_PER_TURN)
+		return all_failed(r);
+	r->resting = true;
+	ph_timer_start(&r->timer, (uint64_t)REST_MS << r->rounds++);
+	return 0;
+}
+
+/* A busy owner does not make the turn wait while another account may have a slot. */
+static int wait_for_slot(struct ph_request *r)
+{
+	if (replaceable(r))
+		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is busy");
+	ph_account_wait(r->g->accounts, &r->wait);
+	if (!ph_timer_active(&r->timer))
+		ph_timer_start(&r->timer, r->g->config->queue_timeout_ms);
+	return 0;
 }
 
 static int take(struct ph_request *r, struct ph_account *a)
@@ -96,31 +151,24 @@ static int take(struct ph_request *r, struct ph_account *a)
 
 int ph_lease_start(struct ph_request *r)
 {
-	struct ph_account *a;
 	enum ph_choice_verdict verdict;
+	struct ph_chosen chosen;
 
 	if (r->resting)
 		on_rested(r);
-	if (ph_clock_ns() - r->body_ns > ATTEMPTS_NS)
-		return exhausted(r);
-	if (r->choice.tried_count >= ACCOUNTS_PER_TURN)
-		return exhausted(r);
-	r->choice.allowed = r->door.key->accounts;
-	r->choice.allowed_count = r->door.key->account_count;
-	r->choice.model = r->body.model;
-	verdict = ph_account_choose(r->g->accounts, &r->choice, &a);
+	if (ph_clock_ns() - r->body_ns > ATTEMPTS_NS || r->choice.tried_count >= ACCOUNTS_PER_TURN)
+		return all_failed(r);
+	verdict = ph_account_choose(r->g->accounts, &r->choice, &chosen);
 	switch (verdict) {
 	case PH_CHOSEN:
-		return take(r, a);
+		return take(r, chosen.account);
 	case PH_CHOICE_BUSY:
-		if (replaceable(r))
-			return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is busy");
-		ph_account_wait(r->g->accounts, &r->wait);
-		if (!ph_timer_active(&r->timer))
-			ph_timer_start(&r->timer, r->g->config->queue_timeout_ms);
-		return 0;
+		return wait_for_slot(r);
 	case PH_CHOICE_TRIED:
 		return next_round(r);
+	case PH_CHOICE_COOLING:
+	case PH_CHOICE_EXHAUSTED:
+		return blocked(r, verdict, chosen.after_ms);
 	default:
 		return none(r, verdict);
 	}

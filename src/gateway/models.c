@@ -65,15 +65,6 @@ static void list_clear(struct ph_list *l)
 		model_free(PH_CONTAINER(l->next, struct model, node));
 }
 
-static struct ph_str dup(struct ph_str s)
-{
-	char *p = ph_alloc(s.n + 1);
-
-	if (s.n)
-		memcpy(p, s.p, s.n);
-	return ph_str(p, s.n);
-}
-
 static void add(struct ph_models *ms, int64_t account, struct ph_str id, struct ph_str object)
 {
 	struct model *m;
@@ -82,8 +73,8 @@ static void add(struct ph_models *ms, int64_t account, struct ph_str id, struct 
 		return;
 	m = ph_alloc(sizeof *m);
 	m->account = account;
-	m->id = dup(id);
-	m->object = dup(object);
+	m->id = ph_str_dup(id);
+	m->object = ph_str_dup(object);
 	ms->count++;
 	ph_list_push_back(&ms->fresh, &m->node);
 }
@@ -170,7 +161,7 @@ static void ask(struct ph_models *ms, const struct ph_account *a, const struct p
 	ph_buf_init(&k->body, LIST_MAX);
 	ph_list_push_back(&ms->asks, &k->node);
 	ph_buf_init(&head, PH_HEAD_MAX);
-	ph_account_headers(&head, a, x, PH_STR("application/json"), false);
+	ph_account_headers(&head, a, x, PH_STR("application/json"), false, false);
 	struct ph_call_request r = {&a->base, PH_STR("GET"), PH_STR("/models"), &head, NULL, false};
 	k->call = ph_call_start(ms->g->upstream, &r, &events, k);
 	ph_buf_deinit(&head);

@@ -21,7 +21,8 @@ struct pass {
 	int tries;
 	/* An answer that speaks of the account rather than of the request: kept back until it is understood.
 	 */
-	int withheld; /* its status, or 0 */
+	int withheld;           /* its status, or 0 */
+	int64_t health_version; /* of the account, when it was asked */
 	uint64_t after_ms;
 	struct ph_buf headers, words;
 	int last; /* what went wrong with the last account */
@@ -105,7 +106,7 @@ static void give_up(struct ph_side *s, int code, const struct ph_err *err)
 
 	release(s);
 	if (!p->head_sent) {
-		ph_side_error(s, code, err, code == -PH_E_UPSTREAM_LIMITED ? p->after_ms : 0);
+		ph_side_error(s, code, err, p->after_ms);
 		return;
 	}
 	x->ops->abort(x->end);
@@ -148,18 +149,18 @@ static void on_withheld(struct ph_side *s)
 	struct ph_failed_answer a = {.status = p->withheld,
 		.body = ph_buf_str(&p->words),
 		.head_after_ms = p->after_ms,
-		.unix_ms = ph_clock_unix_ms()};
+		.renewable = p->account->kind == PH_CODEX};
+	struct ph_asked asked = {p->choice.model, PH_STR_NONE, p->health_version};
 	struct ph_failure f;
 
 	ph_classify(&a, &f);
+	ph_health_failure(s->g, p->account, &f, &asked);
 	if (f.code == PH_E_UPSTREAM_CANNOT || f.code == PH_E_UPSTREAM_REFUSED) {
 		tell_withheld(s);
 		return;
 	}
 	p->withheld = 0;
 	p->last = f.code;
-	p->after_ms = f.after_ms;
-	ph_account_failed(s->g->accounts, p->account, f.after_ms);
 	next_account(s);
 }
 
@@ -177,14 +178,14 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 		return;
 	}
 	if (status == 0) {
-		ph_account_worked(p->account);
+		ph_account_worked(s->g->accounts, p->account);
 		release(s);
 		x->ops->finish(x->end);
 		ph_side_close(s);
 		return;
 	}
 	p->last = PH_E_UPSTREAM_CONNECT;
-	ph_account_failed(s->g->accounts, p->account, 0);
+	ph_health_unreached(s->g, p->account);
 	if (status != -PH_E_UPSTREAM_CONNECT && status != -PH_E_UPSTREAM_STALE) {
 		give_up(s, status, err);
 		return;
@@ -220,7 +221,7 @@ static void start_call(struct ph_side *s, bool fresh)
 
 	ph_buf_init(&head, PH_HEAD_MAX * 2);
 	ph_buf_init(&body, x->body.max);
-	ph_account_headers(&head, p->account, x, accept.n ? accept : PH_STR("*/*"), false);
+	ph_account_headers(&head, p->account, x, accept.n ? accept : PH_STR("*/*"), false, false);
 	if (type.n)
 		ph_http_put_header(&head, PH_STR("content-type"), type);
 	ph_buf_puts(&body, ph_buf_str(&x->body));
@@ -235,19 +236,29 @@ static void start_call(struct ph_side *s, bool fresh)
 static int try_account(struct ph_side *s, struct ph_err *err)
 {
 	struct pass *p = s->data;
-	struct ph_account *a;
-	enum ph_choice_verdict verdict = PH_CHOICE_NONE;
+	enum ph_choice_verdict verdict = PH_CHOICE_TRIED;
+	struct ph_chosen chosen;
 
+	p->after_ms = 0;
 	if (p->tries++ < TRIES)
-		verdict = ph_account_choose(s->g->accounts, &p->choice, &a);
-	if (verdict == PH_CHOSEN) {
-		p->account = ph_account_take(a);
+		verdict = ph_account_choose(s->g->accounts, &p->choice, &chosen);
+	switch (verdict) {
+	case PH_CHOSEN:
+		p->account = ph_account_take(chosen.account);
+		p->health_version = p->account->health.version;
 		start_call(s, p->tries > 1);
 		return 0;
-	}
-	if (verdict == PH_CHOICE_BUSY)
+	case PH_CHOICE_BUSY:
 		return ph_fail(err, PH_E_ACCOUNTS_BUSY, "%s", "");
-	return ph_fail(err, p->last, "%s", "");
+	case PH_CHOICE_COOLING:
+	case PH_CHOICE_EXHAUSTED:
+		p->after_ms = chosen.after_ms;
+		return ph_fail(err,
+			verdict == PH_CHOICE_EXHAUSTED ? PH_E_ACCOUNTS_EXHAUSTED : PH_E_ACCOUNTS_BUSY, "%s",
+			"");
+	default:
+		return ph_fail(err, p->last, "%s", "");
+	}
 }
 
 /* The model that a JSON body names decides among the accounts; other bodies go to any. */
@@ -279,7 +290,7 @@ static void serve(struct ph_side *s)
 	}
 	rc = try_account(s, &err);
 	if (rc)
-		ph_side_error(s, rc, &err, 0);
+		ph_side_error(s, rc, &err, p->after_ms);
 }
 
 static void cancel(struct ph_side *s)

@@ -34,13 +34,15 @@ static uint64_t since_us(uint64_t from_ns, uint64_t to_ns)
  * served the turn, because a replay will send it these items as they are. */
 static struct ph_str stored_items(struct ph_request *r)
 {
-	struct ph_target served = {r->account_id, r->account->kind == PH_CODEX};
+	struct ph_target served = {.account = r->account_id, .client_ids = true};
 	struct ph_bound bound;
 
-	if (!r->found_count)
+	if (!r->found || !r->found->n)
 		return r->body.items;
+	if (r->account)
+		served.client_ids = r->account->kind == PH_CODEX;
 	ph_buf_reset(&r->stored_items);
-	if (ph_items_resolve(r->body.items, r->found, r->found_count, &served, &r->stored_items, &bound))
+	if (ph_items_resolve(r->body.items, r->found, &served, &r->stored_items, &bound))
 		return r->body.items;
 	return ph_buf_str(&r->stored_items);
 }
@@ -84,7 +86,7 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 	bool known = chain_known(r);
 
 	t->response_id = c->id;
-	t->stored_upstream = r->account->kind == PH_PLATFORM && r->body.store;
+	t->stored_upstream = r->account && r->account->kind == PH_PLATFORM && r->body.store;
 	t->class = r->body.store ? 0 : 1;
 	/* The event says it; some upstreams leave it out of the response. */
 	t->turn_status =
@@ -100,8 +102,9 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
 {
 	struct ph_turn_record t = {.account = 0};
-	bool answered = r->account && r->collect.id.n && r->collect.id.n <= PH_RESPONSE_ID_MAX &&
-			r->relay.ended != PH_TERMINAL_FAILED && r->sm.state == REQ_COMMIT;
+	bool answered = (r->account || !r->body.generate) && r->collect.id.n &&
+			r->collect.id.n <= PH_RESPONSE_ID_MAX && r->relay.ended != PH_TERMINAL_FAILED &&
+			r->sm.state == REQ_COMMIT;
 
 	fill_log(r, &t);
 	if (answered)

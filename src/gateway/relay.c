@@ -12,6 +12,9 @@
  *   - an empty `output` in the terminal event is filled with the items that came;
  *   - a failure that would tell one account's limit says server_error;
  *   - a broken stream ends in response.failed with the id that was shown and the next number.
+ *
+ * For a client that wants one object from an account that only streams, nothing is shown: the terminal
+ * event's response becomes the answer.
  */
 #include <stdio.h>
 
@@ -144,7 +147,7 @@ static void show(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
 
-	if (y->phase != PH_RELAY_HELD)
+	if (y->phase != PH_RELAY_HELD || r->attempt.collected)
 		return;
 	y->phase = PH_RELAY_SHOWN;
 	if (y->held.n)
@@ -164,6 +167,8 @@ static void pass(struct ph_request *r, struct ph_str raw)
 {
 	struct ph_relay *y = &r->relay;
 
+	if (r->attempt.collected)
+		return;
 	if (y->phase == PH_RELAY_HELD) {
 		ph_buf_puts(&y->held, raw);
 		return;
@@ -183,49 +188,6 @@ static void pass(struct ph_request *r, struct ph_str raw)
 
 /* ---- changed events ---- */
 
-/* A span of an event's JSON, and what stands there instead. */
-struct patch {
-	size_t from, to;
-	struct ph_str with;
-};
-
-static struct patch patch_of(const struct ph_sse_unit *u, const struct ph_json_member *m, struct ph_str with)
-{
-	size_t from = (size_t)(m->value.p - u->data.p);
-
-	return (struct patch){from, from + m->value.n, with};
-}
-
-/* The unit with spans of its JSON replaced, in their order. Data of several lines is joined into one: a line
- * end inside JSON is only white space. */
-static void put_patched(struct ph_buf *out, const struct ph_sse_unit *u, const struct patch *p, size_t n)
-{
-	bool one_line = u->data_offset != SIZE_MAX;
-	size_t start, at = 0;
-
-	if (one_line)
-		ph_buf_puts(out, ph_str(u->raw.p, u->data_offset));
-	else if (u->event.n)
-		ph_buf_printf(out, "event: %.*s\n", PH_STR_ARG(u->event));
-	if (!one_line)
-		ph_buf_puts(out, PH_STR("data: "));
-	start = out->n;
-	for (size_t i = 0; i < n; i++) {
-		ph_buf_puts(out, ph_str(u->data.p + at, p[i].from - at));
-		ph_buf_puts(out, p[i].with);
-		at = p[i].to;
-	}
-	ph_buf_puts(out, ph_str_from(u->data, at));
-	if (one_line) {
-		ph_buf_puts(out, ph_str_from(u->raw, u->data_offset + u->data.n));
-		return;
-	}
-	for (size_t i = start; i < out->n; i++)
-		if (out->p[i] == '\n' || out->p[i] == '\r')
-			out->p[i] = ' ';
-	ph_buf_puts(out, PH_STR("\n\n"));
-}
-
 /* The number as the client may see it, where events of ours came before. False: it stays. */
 static bool shifted(const struct ph_relay *y, const struct ph_json_member *number, char text[24])
 {
@@ -241,22 +203,22 @@ static bool shifted(const struct ph_relay *y, const struct ph_json_member *numbe
 static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u,
 	const struct ph_json_member *m, struct ph_str response)
 {
-	struct patch p[2];
+	struct ph_patch p[2];
 	char number[24];
 	size_t n = 0;
 
 	if (shifted(&r->relay, &m[U_NUMBER], number))
-		p[n++] = patch_of(u, &m[U_NUMBER], ph_str_c(number));
+		p[n++] = ph_patch_of(u, &m[U_NUMBER], ph_str_c(number));
 	if (response.p)
-		p[n++] = patch_of(u, &m[U_RESPONSE], response);
+		p[n++] = ph_patch_of(u, &m[U_RESPONSE], response);
 	if (n == 2 && p[0].from > p[1].from) {
-		struct patch swap = p[0];
+		struct ph_patch swap = p[0];
 
 		p[0] = p[1];
 		p[1] = swap;
 	}
 	if (n)
-		put_patched(out, u, p, n);
+		ph_patch_put(out, u, p, n);
 	else
 		ph_buf_puts(out, u->raw);
 }
@@ -344,7 +306,10 @@ static void on_finished(struct ph_request *r, enum ph_terminal terminal, const s
 		break_off(r, "a terminal event without a response");
 		return;
 	}
-	hold_terminal(r, u, m);
+	if (r->attempt.collected)
+		ph_buf_puts(&r->attempt.body, m[U_RESPONSE].value);
+	else
+		hold_terminal(r, u, m);
 	end_with(r, terminal);
 }
 
@@ -355,7 +320,7 @@ static void on_failed(struct ph_request *r, enum ph_terminal terminal, const str
 {
 	int code = ph_attempt_failure(r, u->data, 0);
 	bool told = ph_err_info(code)->remedy == PH_GIVE_UP && terminal == PH_TERMINAL_FAILED &&
-		    r->relay.saw_created;
+		    r->relay.saw_created && !r->attempt.collected;
 
 	if (told) {
 		if (m[U_RESPONSE].kind == PH_JSON_OBJECT)
@@ -384,7 +349,7 @@ static void note_created(struct ph_request *r, const struct ph_json_member *resp
 static void hold_or_pass(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
 {
 	pass_unit(r, u, m);
-	if (r->relay.phase == PH_RELAY_HELD && !ph_timer_active(&r->hold))
+	if (r->relay.phase == PH_RELAY_HELD && !r->attempt.collected && !ph_timer_active(&r->hold))
 		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
 }
 
@@ -460,6 +425,8 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 	class = class_of(&m[U_TYPE], u);
 	if (is_rest(r, class))
 		return;
+	if (class == EVENT_TELEMETRY)
+		ph_health_event(r->g, r->account, u->data);
 	if (class == EVENT_TELEMETRY || (class == EVENT_KEEPALIVE && r->relay.phase == PH_RELAY_HELD)) {
 		drop_unit(r, &m[U_NUMBER]);
 		return;
@@ -576,67 +543,18 @@ void ph_relay_release(struct ph_request *r)
 	finish(r);
 }
 
-#define FAILED_ERROR                                                                                         \
-	PH_STR("{\"code\":\"server_error\",\"message\":\"The upstream failed while it answered. Retry the "  \
-	       "request.\"}")
-
-/* The response object that was shown in `created`, with status failed and an error. */
-static void put_failed_response(struct ph_buf *out, struct ph_str created)
-{
-	static const struct ph_str names[2] = {PH_STR_INIT("status"), PH_STR_INIT("error")};
-	const struct ph_str values[2] = {PH_STR("\"failed\""), FAILED_ERROR};
-	struct ph_json_member m[2];
-	size_t at = 0;
-
-	if (!ph_json_find(created, names, 2, m)) {
-		ph_buf_puts(out, PH_STR("{\"object\":\"response\",\"status\":\"failed\",\"error\":"));
-		ph_buf_puts(out, values[1]);
-		ph_buf_putc(out, '}');
-		return;
-	}
-	ph_buf_putc(out, '{');
-	for (size_t i = 0; i < 2; i++) {
-		if (m[i].kind != PH_JSON_ABSENT)
-			continue;
-		ph_buf_printf(out, "\"%.*s\":%.*s,", PH_STR_ARG(names[i]), PH_STR_ARG(values[i]));
-	}
-	at = 1;
-	for (size_t i = 0; i < 2; i++) {
-		size_t k =
-			m[0].kind != PH_JSON_ABSENT && m[1].kind != PH_JSON_ABSENT && m[0].start > m[1].start
-				? 1 - i
-				: i;
-
-		if (m[k].kind == PH_JSON_ABSENT)
-			continue;
-		ph_buf_puts(out, ph_str(created.p + at, (size_t)(m[k].value.p - created.p) - at));
-		ph_buf_puts(out, values[k]);
-		at = (size_t)(m[k].value.p - created.p) + m[k].value.n;
-	}
-	ph_buf_puts(out, ph_str_from(created, at));
-}
-
 void ph_relay_fail(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
-	struct ph_buf json, event;
+	struct ph_buf event;
 
 	if (!r->x)
 		return;
 	flush_run(r);
-	ph_buf_init(&json, 2 * CREATED_MAX);
 	ph_buf_init(&event, 3 * CREATED_MAX);
-	ph_buf_puts(&json, PH_STR("{\"type\":\"response.failed\",\"sequence_number\":"));
-	ph_buf_printf(&json, "%lld,\"response\":", (long long)y->next_number);
-	put_failed_response(&json, ph_buf_str(&y->created));
-	ph_buf_putc(&json, '}');
-	for (size_t i = 0; i < json.n; i++)
-		if (json.p[i] == '\n' || json.p[i] == '\r')
-			json.p[i] = ' ';
-	ph_sse_put(&event, PH_STR("response.failed"), ph_buf_str(&json));
+	ph_put_failed_event(&event, ph_buf_str(&y->created), y->next_number);
 	push(r, ph_buf_str(&event));
 	push(r, PH_SSE_DONE);
-	ph_buf_deinit(&json);
 	ph_buf_deinit(&event);
 	finish(r);
 }

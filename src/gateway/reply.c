@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "gateway_priv.h"
+#include "posthouse/clock.h"
 
 #define HEADERS_MAX (64 * 1024)
 #define ANSWER_MAX  (64 * 1024)
@@ -59,7 +60,18 @@ static bool is_bare(int code)
 	return code == PH_E_ANCHOR_UNKNOWN || code == PH_E_RESPONSE_UNKNOWN || code == PH_E_ITEM_UNKNOWN;
 }
 
-static void envelope(struct ph_buf *out, int code, const struct ph_err *err, const char *request_id)
+/* When a usage limit ends, as clients read it of upstreams. */
+static void put_reset(struct ph_buf *out, int code, uint64_t after_ms)
+{
+	if (ph_err_info(code) != ph_err_info(PH_E_ACCOUNTS_EXHAUSTED) || !after_ms)
+		return;
+	ph_buf_printf(out, ",\"resets_at\":%llu,\"resets_in_seconds\":%llu",
+		(unsigned long long)((ph_clock_unix_ms() + after_ms + 999) / 1000),
+		(unsigned long long)((after_ms + 999) / 1000));
+}
+
+static void envelope(
+	struct ph_buf *out, int code, const struct ph_err *err, uint64_t after_ms, const char *request_id)
 {
 	const struct ph_err_info *info = ph_err_info(code);
 	/* These answers must not tell one request from another (a foreign id from an unknown one), beyond the
@@ -83,6 +95,7 @@ static void envelope(struct ph_buf *out, int code, const struct ph_err *err, con
 	put_string_or_null(out, "type", info->type);
 	put_string_or_null(out, "param", err ? err->param : NULL);
 	put_string_or_null(out, "code", info->ocode);
+	put_reset(out, code, after_ms);
 	ph_buf_puts(out, PH_STR("}}"));
 }
 
@@ -129,7 +142,7 @@ void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const
 	put_error_headers(&headers, code, after_ms);
 	ph_reply_common(g, x, &headers);
 	ph_reply_continuity(&headers, continuity);
-	envelope(&body, code, err, x->request_id);
+	envelope(&body, code, err, after_ms, x->request_id);
 	send_whole(x, ph_err_info(code)->http, &headers, ph_buf_str(&body));
 	ph_buf_deinit(&headers);
 	ph_buf_deinit(&body);
@@ -148,7 +161,7 @@ void ph_gateway_refusal(struct ph_gateway *g, int code, const struct ph_err *err
 	ph_buf_init(&body, ANSWER_MAX);
 	memcpy(request_id, "req_", 4);
 	ph_rand_id(request_id + 4, sizeof request_id - 5);
-	envelope(&body, code, err, request_id);
+	envelope(&body, code, err, 0, request_id);
 	ph_http_put_status(out, ph_err_info(code)->http);
 	put_error_headers(out, code, 0);
 	ph_http_put_header(out, PH_STR("x-request-id"), ph_str_c(request_id));

@@ -6,7 +6,7 @@
  *                        ^         |         ^          |       |       |
  *                        +---------+ other account, replay -------+-------+   (while nothing was shown)
  *                                            +--- redial, strip reasoning
- *     every state before COMMIT -> REJECT -> SETTLE
+ *     every state before COMMIT -> REJECT -> SETTLE;  a warm-up: RESOLVE -> COMMIT
  *
  * Where it may be suspended, and what wakes it:
  *     AUTH     one read of an unknown key              BODY     the client's bytes
@@ -36,7 +36,7 @@
 static const struct ph_sm_state request_states[REQ_NR] = {
 	S(AUTH, B(BODY) | B(REJECT)),
 	S(BODY, B(RESOLVE) | B(REJECT)),
-	S(RESOLVE, B(LEASE) | B(REJECT)),
+	S(RESOLVE, B(LEASE) | B(COMMIT) | B(REJECT)),
 	S(LEASE, B(CONNECT) | B(RESOLVE) | B(REJECT)),
 	S(CONNECT, B(SEND) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
 	S(SEND, B(AWAIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
@@ -52,12 +52,14 @@ static const struct ph_sm_state request_states[REQ_NR] = {
 static const int way_back[PH_REMEDY_NR] = {
 	[PH_OTHER_ACCOUNT] = REQ_RESOLVE,
 	[PH_REPLAY] = REQ_RESOLVE,
+	[PH_STRIP] = REQ_RESOLVE, /* what a compaction item stands for may have to be read */
+	[PH_WAIT_FOR] = REQ_RESOLVE,
 	[PH_REDIAL] = REQ_CONNECT,
-	[PH_STRIP] = REQ_CONNECT,
+	[PH_OMIT] = REQ_CONNECT,
 };
 
-/* Aloud: done goes on; a client that left settles; once something was shown, or nothing is left to try, we
- * say so; else the error names the way back. */
+/* Aloud: done goes on, a warm-up to its commit at once; a client that left settles; once something was shown,
+ * or nothing is left to try, we say so; else the error names the way back. */
 static int request_next(const struct ph_request *r)
 {
 	int s = (int)r->sm.state;
@@ -65,6 +67,8 @@ static int request_next(const struct ph_request *r)
 
 	if (s == REQ_COMMIT || s == REQ_REJECT)
 		return REQ_SETTLE;
+	if (s == REQ_RESOLVE && r->err == 0 && !r->body.generate)
+		return REQ_COMMIT;
 	if (s == REQ_SETTLE || r->err == 0)
 		return s == REQ_SETTLE ? REQ_DONE : s + 1;
 	if (r->err == -PH_E_CLIENT_GONE)
@@ -82,8 +86,12 @@ static void turn_back(struct ph_request *r)
 	r->left[remedy]--;
 	ph_metric_add(PH_M_RETRIES, remedy, 0, 1);
 	r->denied |= remedy == PH_REPLAY;
-	r->strip |= remedy == PH_STRIP;
 	r->fresh = remedy == PH_REDIAL;
+	if (remedy == PH_STRIP) {
+		r->strip = true;
+		r->looked_behind = false;
+		r->stay = r->account_id;
+	}
 	if (remedy == PH_OTHER_ACCOUNT) {
 		ph_lease_failed(r);
 		r->left[PH_REDIAL] = 1; /* the next one's pooled connections may be stale as well */
@@ -155,7 +163,7 @@ static int relay_start(struct ph_request *r)
 {
 	if (r->relay.ended)
 		return 1;
-	ph_timer_start(&r->timer, r->attempt.sse ? r->g->config->idle_timeout_ms : answer_left_ms(r));
+	ph_timer_start(&r->timer, r->body.stream ? r->g->config->idle_timeout_ms : answer_left_ms(r));
 	return 0;
 }
 
@@ -195,7 +203,9 @@ static void release(struct ph_request *r)
 	ph_timer_stop(&r->timer);
 	if (!r->x)
 		return;
-	if (r->attempt.sse)
+	if (!r->body.generate)
+		ph_warmup_release(r);
+	else if (r->attempt.sse && !r->attempt.collected)
 		ph_relay_release(r);
 	else
 		release_whole(r);
@@ -230,12 +240,17 @@ static const char *outcome_of(enum ph_terminal ended)
 
 static int commit_start(struct ph_request *r)
 {
-	bool finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
-	bool keep = finished && ph_record_keeps(r);
-	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
-	bool owned = r->relay.ended != PH_TERMINAL_FAILED && r->account->kind == PH_PLATFORM && r->body.store;
+	bool finished, keep, owned;
 
-	ph_account_worked(r->account);
+	if (!r->body.generate)
+		ph_warmup_start(r);
+	finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
+	keep = finished && ph_record_keeps(r);
+	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
+	owned = r->relay.ended != PH_TERMINAL_FAILED && r->account && r->account->kind == PH_PLATFORM &&
+		r->body.store;
+	if (r->account)
+		ph_account_worked(r->g->accounts, r->account);
 	r->outcome = outcome_of(r->relay.ended);
 	if (!keep && !owned) {
 		ph_record_commit(r, false, on_logged);
@@ -314,7 +329,7 @@ static int settle_start(struct ph_request *r)
 	ph_timer_stop(&r->hold);
 	if (r->client_gone && !r->outcome)
 		r->outcome = "client_gone";
-	if (r->sm.state == REQ_SETTLE && r->relay.ended)
+	if (r->account && r->relay.ended)
 		ph_attempt_finish(r);
 	ph_record_log(r);
 	if (!r->released && r->body_ns && r->door.key)
@@ -393,7 +408,8 @@ static void on_timer(void *arg)
 		return;
 	case REQ_SEND:
 	case REQ_RELAY:
-		if ((r->attempt.sse || r->sm.state == REQ_SEND) && (r->paused || idle < c->idle_timeout_ms)) {
+		if (((r->attempt.sse && !r->attempt.collected) || r->sm.state == REQ_SEND) &&
+			(r->paused || idle < c->idle_timeout_ms)) {
 			ph_timer_start(&r->timer, r->paused ? c->idle_timeout_ms : c->idle_timeout_ms - idle);
 			return;
 		}
@@ -477,6 +493,7 @@ static void request_free(void *arg)
 	struct ph_request *r = arg;
 
 	ph_chain_free(r->chain);
+	ph_found_free(r->found);
 	ph_collect_reset(&r->collect);
 	ph_buf_deinit(&r->body.buf);
 	ph_buf_deinit(&r->stored_items);
@@ -517,6 +534,8 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	r->left[PH_REPLAY] = 1;
 	r->left[PH_REDIAL] = 1;
 	r->left[PH_STRIP] = 1;
+	r->left[PH_WAIT_FOR] = 1;
+	r->left[PH_OMIT] = PH_OMIT_MAX;
 	ph_list_push_back(&g->requests, &r->node);
 	g->turns++;
 	ph_metric_add(PH_M_STREAMS, GAUGE_HTTP, 0, 1);

@@ -18,8 +18,20 @@ enum {
 	PH_B_BACKGROUND,
 	PH_B_CACHE_KEY,
 	PH_B_CACHE_OPTIONS,
+	PH_B_GENERATE,
+	PH_B_CLIENT_METADATA,
+	PH_B_SERVICE_TIER,
+	PH_B_MAX_OUTPUT_TOKENS,
+	PH_B_METADATA,
+	PH_B_CACHE_RETENTION,
+	PH_B_SAFETY_IDENTIFIER,
+	PH_B_TEMPERATURE,
+	PH_B_TOP_P,
+	PH_B_TRUNCATION,
+	PH_B_USER,
 	PH_B_NR,
 };
+extern const struct ph_str ph_turn_body_names[PH_B_NR];
 
 struct ph_turn_body {
 	struct ph_buf buf; /* the client's bytes, taken over from the exchange */
@@ -30,14 +42,27 @@ struct ph_turn_body {
 		compared; /* comparison_response_id: another response that the request names; empty = none */
 	struct ph_str items; /* the inside of the input array; a string has become a user message */
 	bool stream, store, background;
+	bool generate;   /* false: a warm-up, which is to be continued but not to be answered */
 	bool references; /* items hold item_references */
+	bool carried;    /* items hold what an account may have made */
 };
 /* Reads and validates. Needs the arena of the turn for decoded text. */
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;
-/* The body for an account: the client's bytes, without the anchor where `anchor` is false, with `items` (the
- * inside of an array) in place of the input where items.p is not NULL. */
+
+/* ---- turn_write.c: the same for an account ---- */
+#define PH_OMIT_MAX 4
+
+struct ph_body_plan {
+	int64_t account;
+	bool codex;          /* the terms of the Codex backend */
+	bool anchor;         /* previous_response_id stays */
+	struct ph_str items; /* the inside of an array, in place of the input; .p NULL: the client's own */
+	const struct ph_str *omit; /* members that the account refused */
+	size_t omit_count;         /* at most PH_OMIT_MAX */
+};
+/* 0 or -PH_E_CHAIN_TOO_LARGE: out is full. */
 int ph_turn_body_write(
-	const struct ph_turn_body *b, bool anchor, struct ph_str items, struct ph_buf *out) PH_WARN_UNUSED;
+	const struct ph_turn_body *b, const struct ph_body_plan *plan, struct ph_buf *out) PH_WARN_UNUSED;
 
 /* ---- relay.c: upstream's events to the client ---- */
 enum ph_relay_phase {
@@ -71,6 +96,18 @@ struct ph_relay {
 	bool finishing; /* upstream ended: what comes is the last unit, without its blank line */
 	enum ph_terminal ended;
 };
+
+/* ---- relay_put.c: events that the relay writes ---- */
+/* A span of an event's JSON, and what stands there instead. */
+struct ph_patch {
+	size_t from, to;
+	struct ph_str with;
+};
+struct ph_patch ph_patch_of(const struct ph_sse_unit *u, const struct ph_json_member *m, struct ph_str with);
+/* The unit with spans of its JSON replaced, in their order. */
+void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_patch *p, size_t n);
+/* response.failed with the response object that was shown in `created`. */
+void ph_put_failed_event(struct ph_buf *out, struct ph_str created, int64_t number);
 
 /* ---- collect.c: what the turn produced ---- */
 /* Owner: the turn. One per attempt. */
@@ -121,14 +158,16 @@ enum ph_continuity_mode {
 /* What one attempt learned; zeroed before the next (a successful retry must not report an old error). */
 struct ph_attempt {
 	struct ph_call *call;
-	int status;   /* HTTP, once the head came */
-	bool sse;     /* the answer is a stream of events */
-	bool refused; /* the answer is an error: its body is collected */
-	bool open;    /* sent, and its outcome not counted yet */
+	int status;     /* HTTP, once the head came */
+	bool sse;       /* the answer is a stream of events */
+	bool collected; /* which the client gets as one object */
+	bool refused;   /* the answer is an error: its body is collected */
+	bool open;      /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
-	uint64_t after_ms;
-	struct ph_buf headers; /* of the answer, as the client may see them */
-	struct ph_buf body;    /* an error's body, or a whole answer */
+	int64_t health_version; /* of the account, when the attempt began */
+	uint64_t after_ms;      /* that the head told */
+	struct ph_buf headers;  /* of the answer, as the client may see them */
+	struct ph_buf body;     /* an error's body, or a whole answer */
 	uint64_t sent_ns;
 };
 
@@ -153,26 +192,31 @@ struct ph_request {
 	struct ph_chain_read *reading;
 	struct ph_chain *chain;
 	struct ph_items_read *finding;
-	struct ph_found_item *found; /* what the item_references name; in the arena */
-	size_t found_count;
-	bool references_known, compared_known;
+	struct ph_item_id *ids; /* that the input names or carries; in the arena */
+	size_t id_count;
+	struct ph_found *found; /* what is known of them, or NULL */
+	bool ids_known;
+	bool looked_behind; /* compaction items: once */
+	bool compared_known;
 	enum ph_continuity_mode mode;
-	bool denied;     /* an account denied its own id: never ask it again */
-	bool owner_away; /* the owner became busy or unusable: replay */
-	bool unknown;    /* the anchor is known upstream at best: forwarded once, never replayed */
-	bool fold;       /* the snapshot must hold the whole context */
-	bool fold_read;  /* the chain was read whole although its account could go on by itself */
+	bool denied;      /* an account denied its own id: never ask it again */
+	bool owner_away;  /* the owner became busy or unusable: replay */
+	bool unknown;     /* the anchor is known upstream at best: forwarded once, never replayed */
+	bool fold;        /* the snapshot must hold the whole context */
+	bool fold_read;   /* the chain was read whole although its account could go on by itself */
+	int64_t bound_to; /* the one account that can read an item of this turn; 0 = none */
+	int64_t stay;     /* the account that a repaired request goes back to; 0 = any */
 
 	/* LEASE */
 	struct ph_choice choice;
 	struct ph_account *account; /* taken: a running turn of it */
 	int64_t account_id;         /* the last one taken, for the log */
 	struct ph_account_wait wait;
-	unsigned rounds;          /* times the whole pool was tried */
-	bool paused;              /* the client is slower than upstream: reading stopped */
-	bool resting;             /* waits before the next round */
-	unsigned failed, limited; /* accounts that failed, and of them those at a limit */
-	uint64_t after_ms;        /* the earliest end of a limit */
+	unsigned rounds;   /* times the whole pool was tried */
+	bool paused;       /* the client is slower than upstream: reading stopped */
+	bool resting;      /* waits before the next round */
+	bool failed;       /* an account failed, and not for a limit */
+	uint64_t after_ms; /* the earliest end of a block */
 
 	/* CONNECT to RELAY */
 	struct ph_buf words; /* what upstream last refused the request with, and its status */
@@ -181,7 +225,9 @@ struct ph_request {
 	struct ph_relay relay;
 	struct ph_collect collect;
 	unsigned attempts;
-	bool strip; /* send without reasoning */
+	bool strip;                      /* send without ciphertext */
+	struct ph_str omit[PH_OMIT_MAX]; /* members that the account refused; in the arena */
+	size_t omit_count;
 	bool fresh; /* on a new connection */
 	bool shown; /* something of the answer was handed to the client */
 	bool head_sent;
@@ -206,8 +252,16 @@ bool ph_request_cut(struct ph_request *r); /* ends it now; false: it was ending 
 int ph_resolve_start_turn(struct ph_request *r);
 void ph_resolve_cancel_turn(struct ph_request *r);
 
+/* warmup.c: a turn that asks for no answer; its end, as upstream would have told it */
+void ph_warmup_start(struct ph_request *r);
+void ph_warmup_release(struct ph_request *r);
+
 /* lease.c */
 int ph_lease_start(struct ph_request *r);
+/* Whether the account could serve this turn, if it has a slot. */
+bool ph_lease_eligible(const struct ph_request *r, const struct ph_account *a);
+uint64_t ph_lease_returns_ms(
+	const struct ph_request *r, const struct ph_account *a); /* end of its block, or 0 */
 void ph_lease_cancel(struct ph_request *r);
 void ph_lease_release(struct ph_request *r);
 void ph_lease_failed(
@@ -217,7 +271,8 @@ void ph_lease_failed(
 int ph_attempt_start(struct ph_request *r);
 void ph_attempt_end(struct ph_request *r);    /* drops what is left of the attempt; may be repeated */
 void ph_attempt_finish(struct ph_request *r); /* the answer is whole: the connection may live on */
-int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status); /* classified, negated */
+/* Classified, negated; what it says of the account is told to the registry. */
+int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status);
 
 /* relay.c */
 void ph_relay_open(struct ph_request *r);

@@ -8,8 +8,9 @@
 
 #include "request_priv.h"
 
-#define REFERENCES_MAX 1024
-#define FORWARD_MAX    256
+#define IDS_MAX     1024
+#define FORWARD_MAX 256
+#define ABLE_MAX    256
 
 static int anchor_unknown(struct ph_request *r)
 {
@@ -32,60 +33,118 @@ static void go_on(struct ph_request *r)
 		ph_request_event(r, rc);
 }
 
-/* ---- references ---- */
+/* ---- the ids that the input names or carries ---- */
 
-static void on_found(void *arg, const struct ph_found_item *items, size_t n, const struct ph_err *err)
+static const struct ph_found_item *found_of(const struct ph_request *r, struct ph_str id)
+{
+	for (size_t i = 0; r->found && i < r->found->n; i++)
+		if (ph_str_eq(r->found->items[i].id, id))
+			return &r->found->items[i];
+	return NULL;
+}
+
+static void on_found(void *arg, struct ph_found *found, const struct ph_err *err)
 {
 	struct ph_request *r = arg;
 
 	r->finding = NULL;
-	if (err) {
+	if (err && r->body.references) {
 		ph_request_event(r, away(r, err));
 		return;
 	}
-	r->found = ph_arena_alloc(&r->arena, (n + 1) * sizeof *r->found);
-	for (size_t i = 0; r->found && i < n; i++) {
-		r->found[i] = items[i];
-		r->found[i].id = ph_arena_dup(&r->arena, items[i].id);
-		r->found[i].item = ph_arena_dup(&r->arena, items[i].item);
-	}
-	r->found_count = r->found ? n : 0;
-	r->references_known = true;
+	/* Without the store a history goes out as it was sent; what upstream refuses of it is repaired. */
+	r->ids_known = true;
+	r->found = ph_found_free(r->found);
+	r->found = found;
 	go_on(r);
 }
 
-/* Every id must be known, before any of them goes anywhere. */
-static int check_references(struct ph_request *r, const struct ph_str *ids, size_t n)
+/* Compaction items of accounts that can take them need not be looked behind; none can once one refused. */
+static int find(struct ph_request *r)
 {
-	for (size_t i = 0; i < n; i++) {
-		size_t k = 0;
+	int64_t able[ABLE_MAX];
+	size_t n = 0;
 
-		while (k < r->found_count && !ph_str_eq(ids[i], r->found[k].id))
-			k++;
-		if (k == r->found_count)
-			return ph_fail_param(&r->fault, PH_E_ITEM_UNKNOWN, "input",
-				"Item with id '%.*s' not found.",
-				PH_STR_ARG(ids[i].n > 128 ? ph_str(ids[i].p, 128) : ids[i]));
+	PH_LIST_EACH (it, ph_accounts_list(r->g->accounts)) {
+		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (n < ABLE_MAX && !r->strip && ph_lease_eligible(r, a))
+			able[n++] = a->id;
 	}
+	r->finding =
+		ph_items_read(r->g->continuity, r->door.key->id, r->ids, r->id_count, able, n, on_found, r);
 	return 0;
 }
 
-static int references(struct ph_request *r)
+/* Whether a compaction item's account dropped out, and what it stands for was not read. */
+static bool must_look_behind(const struct ph_request *r)
 {
-	struct ph_str *ids = ph_arena_alloc(&r->arena, REFERENCES_MAX * sizeof *ids);
-	int n = ids ? ph_items_references(r->body.items, &r->arena, ids, REFERENCES_MAX) : -PH_E_PARAM_BAD;
+	for (size_t i = 0; i < r->id_count; i++) {
+		const struct ph_found_item *f = r->ids[i].compaction ? found_of(r, r->ids[i].id) : NULL;
+		const struct ph_account *a = f ? ph_accounts_find(r->g->accounts, f->account) : NULL;
 
+		if (f && !f->before && (r->strip || !a || !ph_lease_eligible(r, a)))
+			return !r->looked_behind;
+	}
+	return false;
+}
+
+/* Every reference must be known, before any of them goes anywhere. */
+static int check_references(struct ph_request *r)
+{
+	for (size_t i = 0; i < r->id_count; i++) {
+		struct ph_str id = r->ids[i].id;
+
+		if (r->ids[i].reference && !found_of(r, id))
+			return ph_fail_param(&r->fault, PH_E_ITEM_UNKNOWN, "input",
+				"Item with id '%.*s' not found.",
+				PH_STR_ARG(id.n > 128 ? ph_str(id.p, 128) : id));
+	}
+	return 1;
+}
+
+/* Whoever made the newest of them can read its own, and has the rest in its prompt cache. */
+static void prefer_maker(struct ph_request *r)
+{
+	for (size_t i = r->id_count; i > 0; i--) {
+		const struct ph_found_item *f = found_of(r, r->ids[i - 1].id);
+
+		if (f) {
+			r->choice.preferred = f->account;
+			return;
+		}
+	}
+}
+
+static int read_ids(struct ph_request *r)
+{
+	int n;
+
+	r->ids = ph_arena_alloc(&r->arena, IDS_MAX * sizeof *r->ids);
+	n = r->ids ? ph_items_ids(r->body.items, &r->arena, r->ids, IDS_MAX) : -PH_E_PARAM_BAD;
 	if (n < 0)
 		return ph_fail_param(&r->fault, PH_E_PARAM_BAD, "input",
-			"An item_reference needs one string 'id'; at most %d are accepted.", REFERENCES_MAX);
-	if (r->references_known) {
-		/* Items that only their account can read decide who serves an un-anchored turn, if it can. */
-		if (r->found_count && !r->body.previous.n)
-			r->choice.preferred = r->found[0].account;
-		return check_references(r, ids, (size_t)n);
+			"An item_reference needs one string 'id'; at most %d are accepted.", IDS_MAX);
+	r->id_count = (size_t)n;
+	return 1;
+}
+
+/* 1: known; 0: waits. */
+static int ids(struct ph_request *r)
+{
+	int rc = r->ids ? 1 : read_ids(r);
+
+	if (rc < 0 || r->id_count == 0)
+		return rc;
+	if (!r->ids_known)
+		return find(r);
+	if (must_look_behind(r)) {
+		r->looked_behind = true;
+		return find(r);
 	}
-	r->finding = ph_items_read(r->g->continuity, r->door.key->id, ids, (size_t)n, on_found, r);
-	return 1; /* waits */
+	if (r->body.previous.n == 0)
+		prefer_maker(r);
+	return check_references(r);
 }
 
 /* ---- the decision ---- */
@@ -100,13 +159,7 @@ static bool may_return(struct ph_request *r, int64_t account)
 /* Could go on with an id of its own, if it has a slot. */
 static bool able(const struct ph_request *r, const struct ph_account *a)
 {
-	if (a->kind != PH_PLATFORM || !ph_account_usable(a) || !ph_key_allows_account(r->door.key, a->id) ||
-		!ph_account_serves(a, r->body.model))
-		return false;
-	for (size_t i = 0; i < r->choice.tried_count; i++)
-		if (r->choice.tried[i] == a->id)
-			return false;
-	return true;
+	return a->kind == PH_PLATFORM && ph_lease_eligible(r, a);
 }
 
 /* A busy owner does not make the turn wait while another account may have a slot: then it is replayed. */
@@ -126,9 +179,9 @@ static int forward_to(struct ph_request *r, int64_t account)
 static int replay(struct ph_request *r)
 {
 	r->mode = PH_MODE_REPLAYED;
-	r->choice.required = 0;
+	r->choice.required = r->bound_to;
 	r->choice.kinds = 0;
-	r->choice.preferred = r->chain->account;
+	r->choice.preferred = r->stay ? r->stay : r->chain->account;
 	return 1;
 }
 
@@ -141,6 +194,7 @@ static int tied(struct ph_request *r, int64_t account, bool stored)
 		return anchor_unknown(r);
 	if (a && stored && able(r, a))
 		return forward_to(r, account);
+	r->after_ms = a ? ph_lease_returns_ms(r, a) : 0;
 	return ph_fail_param(&r->fault, PH_E_ACCOUNT_AWAY, "previous_response_id", "%s", "");
 }
 
@@ -153,25 +207,27 @@ static int owned(struct ph_request *r)
 /* Nobody knows the id here: a platform account may. Once, to one of them; its "not found" becomes ours. */
 static int nobody(struct ph_request *r)
 {
-	struct ph_account *a;
 	enum ph_choice_verdict verdict;
+	struct ph_chosen chosen;
 
 	if (r->unknown && (r->denied || r->fault.code == PH_E_UPSTREAM_SILENT))
 		return anchor_unknown(r);
 	if (r->unknown)
-		return ph_fail(
-			&r->fault, r->limited ? PH_E_UPSTREAM_LIMITED : PH_E_UPSTREAM_FAILED, "%s", "");
+		return ph_fail(&r->fault, r->failed ? PH_E_UPSTREAM_FAILED : PH_E_ACCOUNTS_BUSY, "%s", "");
 	r->unknown = true;
 	r->choice.kinds = 1 << PH_PLATFORM;
-	r->choice.allowed = r->door.key->accounts;
-	r->choice.allowed_count = r->door.key->account_count;
-	r->choice.model = r->body.model;
-	verdict = ph_account_choose(r->g->accounts, &r->choice, &a);
-	if (verdict == PH_CHOICE_BUSY) /* no miss: whoever may know it could not be asked */
+	verdict = ph_account_choose(r->g->accounts, &r->choice, &chosen);
+	switch (verdict) {
+	case PH_CHOSEN:
+		return forward_to(r, chosen.account->id);
+	case PH_CHOICE_BUSY: /* no miss: whoever may know it could not be asked */
+	case PH_CHOICE_COOLING:
+	case PH_CHOICE_EXHAUSTED:
+		r->after_ms = chosen.after_ms;
 		return ph_fail(&r->fault, PH_E_ACCOUNTS_BUSY, "%s", "");
-	if (verdict != PH_CHOSEN)
+	default:
 		return anchor_unknown(r);
-	return forward_to(r, a->id);
+	}
 }
 
 static int start_reading(struct ph_request *r);
@@ -276,15 +332,35 @@ static void on_compared(void *arg, struct ph_chain *chain, const struct ph_err *
 		go_on(r);
 }
 
+static void prepare_choice(struct ph_request *r)
+{
+	r->choice.allowed = r->door.key->accounts;
+	r->choice.allowed_count = r->door.key->account_count;
+	r->choice.model = r->body.model;
+	if (r->x && !r->choice.client.p)
+		r->choice.client = ph_arena_dup(&r->arena, ph_head_get(r->x->head, PH_STR("originator")));
+}
+
+/* No anchor: any account will do, but for what the input itself binds. */
+static int unanchored(struct ph_request *r)
+{
+	r->choice.required = r->bound_to;
+	if (r->stay)
+		r->choice.preferred = r->stay;
+	r->choice.fresh = r->choice.preferred == 0;
+	return 1;
+}
+
 /* Coming back here after a failed attempt: what was read whole need not be read again. */
 int ph_resolve_start_turn(struct ph_request *r)
 {
 	int rc;
 
-	if (r->body.references) {
-		rc = references(r);
-		if (rc)
-			return rc < 0 ? rc : 0;
+	prepare_choice(r);
+	if (r->body.references || r->body.carried) {
+		rc = ids(r);
+		if (rc <= 0)
+			return rc;
 	}
 	if (r->body.compared.n && !r->compared_known) {
 		r->reading = ph_chain_read(
@@ -292,7 +368,7 @@ int ph_resolve_start_turn(struct ph_request *r)
 		return 0;
 	}
 	if (r->body.previous.n == 0)
-		return 1;
+		return unanchored(r);
 	if (r->chain && r->chain->status == PH_CHAIN_OK)
 		return decide(r);
 	if (r->chain && (r->chain->status == PH_CHAIN_NONE || r->chain->status == PH_CHAIN_OWNED))

@@ -125,7 +125,7 @@ static void delete_upstream(struct ph_side *s, const struct ph_response *respons
 		return;
 	ph_buf_init(&head, ANSWER_MAX);
 	ph_buf_init(&path, ANSWER_MAX);
-	ph_account_headers(&head, a, s->x, PH_STR("application/json"), false);
+	ph_account_headers(&head, a, s->x, PH_STR("application/json"), false, false);
 	ph_buf_puts(&path, PH_STR("/responses/"));
 	ph_percent_encode(&path, d->id);
 	struct ph_call_request r = {&a->base, PH_STR("DELETE"), ph_buf_str(&path), &head, NULL, false};

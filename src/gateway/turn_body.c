@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A turn's body: scanned once for the members that the gateway acts on, never parsed as a whole. What goes
- * upstream is the client's bytes with spans replaced.
+ * A turn's body: scanned once for the members that the gateway acts on, never parsed as a whole. What becomes
+ * of them on the way to an account is turn_write.c's.
  */
 #include "request_priv.h"
 
 #define MODEL_MAX 512
 
-static const struct ph_str names[PH_B_NR] = {
+const struct ph_str ph_turn_body_names[PH_B_NR] = {
 	[PH_B_MODEL] = PH_STR_INIT("model"),
 	[PH_B_INPUT] = PH_STR_INIT("input"),
 	[PH_B_STREAM] = PH_STR_INIT("stream"),
@@ -17,12 +17,23 @@ static const struct ph_str names[PH_B_NR] = {
 	[PH_B_BACKGROUND] = PH_STR_INIT("background"),
 	[PH_B_CACHE_KEY] = PH_STR_INIT("prompt_cache_key"),
 	[PH_B_CACHE_OPTIONS] = PH_STR_INIT("prompt_cache_options"),
+	[PH_B_GENERATE] = PH_STR_INIT("generate"),
+	[PH_B_CLIENT_METADATA] = PH_STR_INIT("client_metadata"),
+	[PH_B_SERVICE_TIER] = PH_STR_INIT("service_tier"),
+	[PH_B_MAX_OUTPUT_TOKENS] = PH_STR_INIT("max_output_tokens"),
+	[PH_B_METADATA] = PH_STR_INIT("metadata"),
+	[PH_B_CACHE_RETENTION] = PH_STR_INIT("prompt_cache_retention"),
+	[PH_B_SAFETY_IDENTIFIER] = PH_STR_INIT("safety_identifier"),
+	[PH_B_TEMPERATURE] = PH_STR_INIT("temperature"),
+	[PH_B_TOP_P] = PH_STR_INIT("top_p"),
+	[PH_B_TRUNCATION] = PH_STR_INIT("truncation"),
+	[PH_B_USER] = PH_STR_INIT("user"),
 };
 
 static int wrong_type(struct ph_err *err, int member, const char *expected)
 {
-	return ph_fail_param(
-		err, PH_E_PARAM_BAD, names[member].p, "'%s' must be %s.", names[member].p, expected);
+	return ph_fail_param(err, PH_E_PARAM_BAD, ph_turn_body_names[member].p, "'%s' must be %s.",
+		ph_turn_body_names[member].p, expected);
 }
 
 static int read_flag(const struct ph_turn_body *b, int member, bool absent, bool *ret, struct ph_err *err)
@@ -55,7 +66,7 @@ static int read_model(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 /* Null or blank is no anchor at all. */
 static int read_anchor(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
-	const char *name = names[PH_B_PREVIOUS].p;
+	const char *name = ph_turn_body_names[PH_B_PREVIOUS].p;
 
 	if (b->m[PH_B_PREVIOUS].kind <= PH_JSON_NULL)
 		return 0;
@@ -77,10 +88,10 @@ static int read_conversation(struct ph_turn_body *b, struct ph_err *err)
 	if (b->m[PH_B_CONVERSATION].kind <= PH_JSON_NULL)
 		return 0;
 	if (b->previous.n)
-		return ph_fail_param(err, PH_E_ANCHOR_BAD, names[PH_B_PREVIOUS].p,
+		return ph_fail_param(err, PH_E_ANCHOR_BAD, ph_turn_body_names[PH_B_PREVIOUS].p,
 			"Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Provide "
 			"one of them.");
-	return ph_fail_param(err, PH_E_PARAM_BAD, names[PH_B_CONVERSATION].p,
+	return ph_fail_param(err, PH_E_PARAM_BAD, ph_turn_body_names[PH_B_CONVERSATION].p,
 		"Conversation not found. Continue with 'previous_response_id' instead.");
 }
 
@@ -122,6 +133,7 @@ static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 		b->items = ph_str_trim(ph_str(value.p + 1, value.n - 2));
 		ph_items_look(b->items, &facts);
 		b->references = facts.references;
+		b->carried = facts.carried;
 		return 0;
 	default:
 		return wrong_type(err, PH_B_INPUT, "a string or an array of items");
@@ -130,7 +142,7 @@ static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
-	int rc = ph_json_scan(ph_buf_str(&b->buf), names, PH_B_NR, b->m, err);
+	int rc = ph_json_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, b->m, err);
 
 	if (rc == 0)
 		rc = read_model(b, a, err);
@@ -141,6 +153,8 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_flag(b, PH_B_BACKGROUND, false, &b->background, err);
 	if (rc == 0)
+		rc = read_flag(b, PH_B_GENERATE, true, &b->generate, err);
+	if (rc == 0)
 		rc = read_anchor(b, a, err);
 	if (rc == 0)
 		rc = read_conversation(b, err);
@@ -149,77 +163,4 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_items(b, a, err);
 	return rc;
-}
-
-/* ---- the body for an account ---- */
-
-struct edit {
-	size_t from, to;
-	struct ph_str put; /* items of an input array: brackets and, if named, the member's name are added */
-	bool items, named;
-};
-
-static void put_edit(struct ph_buf *out, const struct edit *e)
-{
-	if (!e->items)
-		return;
-	if (e->named)
-		ph_buf_puts(out, PH_STR("\"input\":"));
-	ph_buf_putc(out, '[');
-	ph_buf_puts(out, e->put);
-	ph_buf_putc(out, ']');
-}
-
-static struct edit cut(const struct ph_json_member *m)
-{
-	struct edit e = {m->start, m->end, PH_STR_NONE, false, false};
-
-	if (m->comma_before != SIZE_MAX)
-		e.from = m->comma_before;
-	else if (m->comma_after != SIZE_MAX)
-		e.to = m->comma_after + 1;
-	return e;
-}
-
-/* At most two edits: the anchor goes, the input is replaced. Where there is no input its place is the
- * anchor's. */
-static size_t plan(const struct ph_turn_body *b, bool anchor, struct ph_str items, struct edit e[2])
-{
-	const struct ph_json_member *input = &b->m[PH_B_INPUT], *previous = &b->m[PH_B_PREVIOUS];
-	bool drop = !anchor && previous->kind != PH_JSON_ABSENT;
-	size_t n = 0;
-
-	if (items.p && input->kind == PH_JSON_ABSENT && drop) {
-		e[n++] = (struct edit){previous->start, previous->end, items, true, true};
-		return n;
-	}
-	if (drop)
-		e[n++] = cut(previous);
-	if (items.p && input->kind != PH_JSON_ABSENT) {
-		size_t from = (size_t)(input->value.p - b->buf.p);
-
-		e[n++] = (struct edit){from, from + input->value.n, items, true, false};
-	}
-	if (n == 2 && e[0].from > e[1].from) {
-		struct edit swap = e[0];
-
-		e[0] = e[1];
-		e[1] = swap;
-	}
-	return n;
-}
-
-int ph_turn_body_write(const struct ph_turn_body *b, bool anchor, struct ph_str items, struct ph_buf *out)
-{
-	struct ph_str text = ph_buf_str(&b->buf);
-	struct edit e[2];
-	size_t n = plan(b, anchor, items, e), at = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		ph_buf_puts(out, ph_str(text.p + at, e[i].from - at));
-		put_edit(out, &e[i]);
-		at = e[i].to;
-	}
-	ph_buf_puts(out, ph_str_from(text, at));
-	return out->failed ? -PH_E_CHAIN_TOO_LARGE : 0;
 }

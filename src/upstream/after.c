@@ -17,8 +17,7 @@ uint64_t ph_after_cap(uint64_t ms)
 	return ms < most ? ms : most;
 }
 
-/* "1.25" as 1250. False on anything that is no decimal number, or has no digit before the point. */
-static bool thousandths(struct ph_str text, uint64_t *ret)
+bool ph_after_thousandths(struct ph_str text, uint64_t *ret)
 {
 	struct ph_str rest = text, whole = ph_str_split(&rest, '.');
 	uint64_t n = 0;
@@ -64,7 +63,7 @@ uint64_t ph_after_duration(const char *text)
 		if (digits && text[digits - 1] == '.')
 			digits--; /* the end of a sentence */
 		ms = unit_of(unit, &n);
-		if (digits == 0 || ms == 0 || !thousandths(ph_str(text, digits), &value))
+		if (digits == 0 || ms == 0 || !ph_after_thousandths(ph_str(text, digits), &value))
 			return ph_after_cap(sum);
 		sum += ph_after_cap(value / 1000) * ms + value % 1000 * ms / 1000;
 		if (unit != text + digits)
@@ -93,7 +92,7 @@ static uint64_t retry_after(const struct ph_head *head)
 
 	if (value.n == 0)
 		return 0;
-	if (thousandths(value, &ms))
+	if (ph_after_thousandths(value, &ms))
 		return ph_after_cap(ms);
 	if (date_of(value, &then) && date_of(ph_head_get(head, PH_STR("date")), &now) && then > now)
 		return ph_after_cap((uint64_t)(then - now) * 1000);
@@ -133,7 +132,7 @@ uint64_t ph_retry_after_ms(const struct ph_head *head)
 {
 	uint64_t ms;
 
-	if (thousandths(ph_head_get(head, PH_STR("retry-after-ms")), &ms) && ms >= 1000)
+	if (ph_after_thousandths(ph_head_get(head, PH_STR("retry-after-ms")), &ms) && ms >= 1000)
 		return ph_after_cap(ms / 1000);
 	ms = retry_after(head);
 	return ms ? ms : rate_limit_reset(head);

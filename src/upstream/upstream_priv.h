@@ -51,6 +51,17 @@ void ph_call_on_eof(struct ph_call *c, int status);
 /* after.c: times to come back, in milliseconds */
 uint64_t ph_after_cap(uint64_t ms);           /* at most 366 days: more is a mistake of the sender */
 uint64_t ph_after_duration(const char *text); /* at the front of text; 0 = none */
+/* "1.25" as 1250. False on anything that is no decimal number, or has no digit before the point. */
+bool ph_after_thousandths(struct ph_str text, uint64_t *ret);
+
+/* classify_words.c: what is known of words and phrases */
+struct ph_verdict {
+	int code; /* PH_E_x, not negated */
+	enum ph_health_signal signal;
+	bool renews; /* of an account whose token is renewed it says no more than PH_SIGNAL_EXPIRED */
+};
+const struct ph_verdict *ph_words_of(const char *word);                      /* NULL = not known */
+const struct ph_verdict *ph_words_in(int status, const char *lower_message); /* NULL = nothing known */
 
 extern const struct ph_http_events ph_call_http_events; /* owner: the struct ph_upconn */
 

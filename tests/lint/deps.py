@@ -23,7 +23,7 @@ LAYERS = [
 
 # Public headers that are not named after their module.
 HEADERS = {
-    'base': ['err', 'str', 'buf', 'arena', 'list', 'sm', 'clock', 'crypt', 'log', 'metrics', 'json'],
+    'base': ['err', 'str', 'buf', 'arena', 'list', 'sm', 'clock', 'crypt', 'log', 'metrics', 'json', 'usage'],
     'loop': ['stream'],
     'codec': ['http1', 'sse', 'url', 'ws', 'zip'],
     'pg': ['migrate', 'embedded'],

@@ -16,6 +16,36 @@ static void table_answers_for_both_signs(void **state)
 	assert_null(ph_err_info(PH_E_ANCHOR_BAD)->ocode);
 }
 
+/* Which way back a turn takes, and whether an account is to blame for it. */
+static void remedies_of_failover(void **state)
+{
+	static const struct {
+		int code;
+		int http;
+		enum ph_remedy remedy;
+	} rows[] = {
+		{PH_E_OWNER_BUSY, 503, PH_WAIT_FOR},
+		{PH_E_OWNER_AWAY, 503, PH_OTHER_ACCOUNT},
+		{PH_E_ACCOUNTS_EXHAUSTED, 429, PH_GIVE_UP},
+		{PH_E_UPSTREAM_BUSY, 503, PH_OTHER_ACCOUNT},
+		{PH_E_UPSTREAM_PARAMETER, 400, PH_OMIT},
+		{PH_E_REASONING_REFUSED, 400, PH_STRIP},
+		{PH_E_UPSTREAM_STALE, 503, PH_REDIAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(rows); i++) {
+		const struct ph_err_info *info = ph_err_info(rows[i].code);
+
+		assert_int_equal(info->http, rows[i].http);
+		assert_int_equal(info->remedy, rows[i].remedy);
+		assert_int_not_equal(info->blames, PH_ACCOUNT);
+	}
+	assert_string_equal(ph_err_info(PH_E_ACCOUNTS_EXHAUSTED)->type, "usage_limit_reached");
+	assert_string_equal(ph_err_info(PH_E_ACCOUNTS_EXHAUSTED)->ocode, "usage_limit_reached");
+	assert_string_equal(ph_err_info(PH_E_UPSTREAM_PARAMETER)->ocode, "unsupported_parameter");
+}
+
 static void outside_the_table_is_internal(void **state)
 {
 	const int codes[] = {0, PH_E_NR, -PH_E_NR, 100000, -100000, INT32_MIN, INT32_MAX};
@@ -120,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table_answers_for_both_signs),
+		cmocka_unit_test(remedies_of_failover),
 		cmocka_unit_test(outside_the_table_is_internal),
 		cmocka_unit_test(every_row_is_whole),
 		cmocka_unit_test(fail_fills_and_negates),

@@ -4,6 +4,7 @@
 
 #include "posthouse/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -114,6 +115,28 @@ static void labels_and_types_are_printed(void **state)
 	assert_true(printed("# TYPE posthouse_replay_chain_depth histogram"));
 }
 
+/* The labels stand in the order of the enumeration that chooses them, and there is one for each value. */
+static void every_remedy_has_its_label(void **state)
+{
+	static const char *const names[PH_REMEDY_NR] = {[PH_GIVE_UP] = "none",
+		[PH_OTHER_ACCOUNT] = "other_account",
+		[PH_REDIAL] = "redial",
+		[PH_REPLAY] = "replay",
+		[PH_STRIP] = "strip",
+		[PH_OMIT] = "omit",
+		[PH_WAIT_FOR] = "wait_for"};
+	char line[80];
+
+	(void)state;
+	for (unsigned i = 0; i < PH_REMEDY_NR; i++)
+		ph_metric_add(PH_M_RETRIES, i, 0, 100 + i);
+	print();
+	for (unsigned i = 0; i < PH_REMEDY_NR; i++) {
+		snprintf(line, sizeof(line), "posthouse_retries_total{remedy=\"%s\"} %u", names[i], 100 + i);
+		assert_true(printed(line));
+	}
+}
+
 static void histograms(void **state)
 {
 	(void)state;
@@ -182,6 +205,7 @@ int main(void)
 		cmocka_unit_test(any_process_sees_the_sum),
 		cmocka_unit_test(a_restarted_worker_keeps_counters_and_zeroes_gauges),
 		cmocka_unit_test(labels_and_types_are_printed),
+		cmocka_unit_test(every_remedy_has_its_label),
 		cmocka_unit_test(histograms),
 		cmocka_unit_test(the_text_is_well_formed),
 	};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ph_test.h"
 
+#include <stdlib.h>
+
 static void equality(void **state)
 {
 	(void)state;
@@ -93,6 +95,22 @@ static void copying(void **state)
 	assert_string_equal(dst, "");
 }
 
+static void copies_on_the_heap(void **state)
+{
+	const struct ph_str from[] = {PH_STR("a\0b"), PH_STR(""), PH_STR_NONE};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(from); i++) {
+		struct ph_str s = ph_str_dup(from[i]);
+
+		ph_assert_str(s, from[i]);
+		assert_non_null(s.p);
+		assert_ptr_not_equal(s.p, from[i].p);
+		assert_int_equal(s.p[s.n], 0);
+		free((void *)(uintptr_t)s.p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +121,7 @@ int main(void)
 		cmocka_unit_test(searching),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(copying),
+		cmocka_unit_test(copies_on_the_heap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

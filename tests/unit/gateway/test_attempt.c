@@ -21,6 +21,8 @@ static struct {
 	struct ph_buf sent;
 	const struct ph_call_events *events;
 	int calls, cancelled, abandoned;
+	int heads; /* shown to the registry */
+	enum ph_health_signal signal;
 } w;
 
 /* ---- the machine and the other organs ---- */
@@ -94,6 +96,37 @@ void ph_call_abandon(struct ph_call *c)
 	w.abandoned++;
 }
 
+/* ---- what is told to the registry of accounts ---- */
+
+void ph_health_failure(
+	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked)
+{
+	(void)g;
+	assert_ptr_equal(a, &w.account);
+	ph_assert_str(asked->model, PH_STR("m"));
+	w.signal = f->signal;
+}
+
+void ph_health_head(struct ph_gateway *g, struct ph_account *a, const struct ph_head *h)
+{
+	(void)g;
+	assert_ptr_equal(a, &w.account);
+	w.heads += h != NULL;
+}
+
+bool ph_lease_eligible(const struct ph_request *r, const struct ph_account *a)
+{
+	(void)r;
+	return a->state == PH_ACCOUNT_ACTIVE;
+}
+
+uint64_t ph_lease_returns_ms(const struct ph_request *r, const struct ph_account *a)
+{
+	(void)r;
+	(void)a;
+	return 0;
+}
+
 /* ---- one turn ---- */
 
 static struct ph_header client_fields[] = {
@@ -106,13 +139,14 @@ static struct ph_header client_fields[] = {
 static struct ph_head client_head = {.headers = client_fields, .header_count = PH_COUNT(client_fields)};
 static char account_name[] = "acme-account";
 
-static void begin(const char *body)
+static void begin_at(enum ph_account_kind kind, const char *body)
 {
 	memset(&w, 0, sizeof w);
 	w.loop = ph_loop_new();
 	w.config.max_body = 1 << 20;
 	w.g = (struct ph_gateway){.loop = w.loop, .config = &w.config, .node = "n"};
-	w.account = (struct ph_account){.refs = 1, .id = 7, .name = account_name, .secret = PH_STR("sk-up")};
+	w.account = (struct ph_account){
+		.refs = 1, .id = 7, .name = account_name, .kind = kind, .secret = PH_STR("sk-up")};
 	w.x.head = &client_head;
 	snprintf(w.x.request_id, sizeof w.x.request_id, "req_1");
 	ph_buf_init(&w.sent, 1 << 20);
@@ -127,6 +161,11 @@ static void begin(const char *body)
 	w.r.sm.state = REQ_CONNECT;
 	assert_int_equal(ph_attempt_start(&w.r), 0);
 	assert_int_equal(w.calls, 1);
+}
+
+static void begin(const char *body)
+{
+	begin_at(PH_PLATFORM, body);
 }
 
 static void finish(void)
@@ -276,6 +315,7 @@ static void refusals(void **state)
 		const char *type, *body;
 		int code;
 		const char *words;
+		enum ph_health_signal signal;
 	} cases[] = {
 		{400, "application/json", "{\"error\":{\"message\":\"No\",\"param\":\"tools\"}}",
 			PH_E_UPSTREAM_REFUSED, "{\"error\":{\"message\":\"No\",\"param\":\"tools\"}}"},
@@ -283,20 +323,20 @@ static void refusals(void **state)
 			PH_E_UPSTREAM_REFUSED,
 			"{\"error\":{\"message\":\"Unsupported parameter: "
 			"top_p\",\"type\":\"invalid_request_error\","
-			"\"param\":null,\"code\":null}}"},
+			"\"param\":\"top_p\",\"code\":null}}"},
 		{400, "application/json", "{\"message\":\"flat\",\"code\":\"c\",\"param\":\"p\"}",
 			PH_E_UPSTREAM_REFUSED,
 			"{\"error\":{\"message\":\"flat\",\"type\":\"invalid_request_error\",\"param\":\"p\","
 			"\"code\":\"c\"}}"},
 		{400, "text/html", "<html>host-7.internal</html>", PH_E_UPSTREAM_REFUSED, ""},
-		{429, "application/json", "", PH_E_UPSTREAM_LIMITED, ""},
-		{500, "text/html", "<html>", PH_E_UPSTREAM_FAILED, ""},
-		{302, "text/html", "", PH_E_UPSTREAM_FAILED, ""},
-		{204, "text/html", "", PH_E_UPSTREAM_FAILED, ""},
+		{429, "application/json", "", PH_E_UPSTREAM_LIMITED, "", PH_SIGNAL_LIMIT},
+		{500, "text/html", "<html>", PH_E_UPSTREAM_FAILED, "", PH_SIGNAL_FAULT},
+		{302, "text/html", "", PH_E_UPSTREAM_FAILED, "", PH_SIGNAL_FAULT},
+		{204, "text/html", "", PH_E_UPSTREAM_FAILED, "", PH_SIGNAL_FAULT},
 		{200, "application/json", "{\"error\":{\"code\":\"rate_limit_exceeded\"}}",
-			PH_E_UPSTREAM_LIMITED, ""},
+			PH_E_UPSTREAM_LIMITED, "", PH_SIGNAL_LIMIT},
 		{200, "text/html", "<html>a page where events were asked for</html>", PH_E_UPSTREAM_FAILED,
-			""},
+			"", PH_SIGNAL_FAULT},
 	};
 
 	(void)state;
@@ -308,12 +348,70 @@ static void refusals(void **state)
 			body(cases[i].body);
 			end(cut ? PH_E_UPSTREAM_DROPPED : 0);
 			assert_int_equal(w.result, -cases[i].code);
+			assert_int_equal(w.signal, cases[i].signal);
+			assert_int_equal(w.heads, 1);
 			if (cases[i].words[0] || cases[i].code == PH_E_UPSTREAM_REFUSED)
 				ph_assert_str(ph_buf_str(&w.r.words), ph_str_c(cases[i].words));
 			assert_false(holds(&w.r.words, account_name));
 			assert_int_equal(w.opened, 0);
 			finish();
 		}
+}
+
+/* The Codex backend streams only: a client that wants one object gets the terminal event's. */
+static void collected(void **state)
+{
+	(void)state;
+	begin_at(PH_CODEX, WHOLE);
+	assert_true(holds(&w.sent, "accept: text/event-stream\r\n"));
+	assert_true(holds(&w.sent, "\"store\":false"));
+	assert_true(holds(&w.sent, "\"stream\":true"));
+	assert_true(holds(&w.sent, "\"input\":[{\"role\":\"user\",\"content\":\"x\"}]"));
+	head(200, "text/event-stream");
+	assert_int_equal(w.opened, 1);
+	assert_int_equal(w.r.sm.state, REQ_AWAIT); /* until the first event */
+	assert_true(w.r.attempt.collected);
+	assert_true(holds(&w.r.attempt.headers, "content-type: application/json\r\n"));
+	assert_false(holds(&w.r.attempt.headers, "event-stream"));
+	body("data");
+	assert_int_equal(w.fed, 1);
+	end(0);
+	assert_int_equal(w.result, -PH_E_UPSTREAM_DROPPED);
+	finish();
+	begin_at(PH_CODEX, STREAM);
+	head(200, "text/event-stream");
+	assert_false(w.r.attempt.collected);
+	finish();
+}
+
+/* What that backend refuses is left out, once for each name; what the client did not send cannot be. */
+static void omitted(void **state)
+{
+	static const char *const refusal = "{\"detail\":\"Unsupported parameter: verbosity\"}";
+
+	(void)state;
+	begin_at(PH_CODEX, "{\"model\":\"m\",\"input\":[],\"verbosity\":1}");
+	assert_true(holds(&w.sent, "verbosity"));
+	head(400, "application/json");
+	body(refusal);
+	end(0);
+	assert_int_equal(w.result, -PH_E_UPSTREAM_PARAMETER);
+	w.result = 0;
+	w.r.sm.state = REQ_CONNECT;
+	assert_int_equal(ph_attempt_start(&w.r), 0);
+	assert_false(holds(&w.sent, "verbosity"));
+	head(400, "application/json");
+	body(refusal);
+	end(0);
+	assert_int_equal(w.result, -PH_E_UPSTREAM_REFUSED);
+	assert_true(holds(&w.r.words, "\"param\":\"verbosity\""));
+	finish();
+	begin_at(PH_CODEX, "{\"model\":\"m\",\"input\":[]}");
+	head(400, "application/json");
+	body(refusal);
+	end(0);
+	assert_int_equal(w.result, -PH_E_UPSTREAM_REFUSED);
+	finish();
 }
 
 static void an_endless_refusal(void **state)
@@ -387,6 +485,8 @@ int main(void)
 		cmocka_unit_test(overtaken),
 		cmocka_unit_test(a_whole_answer),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(collected),
+		cmocka_unit_test(omitted),
 		cmocka_unit_test(an_endless_refusal),
 		cmocka_unit_test(failures_of_the_call),
 		cmocka_unit_test(the_end_of_an_attempt),

@@ -62,6 +62,13 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 	return ph_fail(&r->fault, f.code, "account secret-name");
 }
 
+void ph_health_event(struct ph_gateway *g, struct ph_account *a, struct ph_str json)
+{
+	(void)g;
+	(void)a;
+	assert_true(ph_str_find(json, PH_STR("codex.")) >= 0 || ph_str_find(json, PH_STR("metadata")) >= 0);
+}
+
 const char *ph_request_mode(const struct ph_request *r)
 {
 	(void)r;

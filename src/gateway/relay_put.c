@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events that the relay writes: upstream's with spans of their JSON replaced, and the end of a broken answer.
+ */
+#include "request_priv.h"
+
+#define FAILED_MAX (16 * 1024 * 1024)
+
+struct ph_patch ph_patch_of(const struct ph_sse_unit *u, const struct ph_json_member *m, struct ph_str with)
+{
+	size_t from = (size_t)(m->value.p - u->data.p);
+
+	return (struct ph_patch){from, from + m->value.n, with};
+}
+
+/* The unit with spans of its JSON replaced, in their order. Data of several lines is joined into one: a line
+ * end inside JSON is only white space. */
+void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_patch *p, size_t n)
+{
+	bool one_line = u->data_offset != SIZE_MAX;
+	size_t start, at = 0;
+
+	if (one_line)
+		ph_buf_puts(out, ph_str(u->raw.p, u->data_offset));
+	else if (u->event.n)
+		ph_buf_printf(out, "event: %.*s\n", PH_STR_ARG(u->event));
+	if (!one_line)
+		ph_buf_puts(out, PH_STR("data: "));
+	start = out->n;
+	for (size_t i = 0; i < n; i++) {
+		ph_buf_puts(out, ph_str(u->data.p + at, p[i].from - at));
+		ph_buf_puts(out, p[i].with);
+		at = p[i].to;
+	}
+	ph_buf_puts(out, ph_str_from(u->data, at));
+	if (one_line) {
+		ph_buf_puts(out, ph_str_from(u->raw, u->data_offset + u->data.n));
+		return;
+	}
+	for (size_t i = start; i < out->n; i++)
+		if (out->p[i] == '\n' || out->p[i] == '\r')
+			out->p[i] = ' ';
+	ph_buf_puts(out, PH_STR("\n\n"));
+}
+
+#define FAILED_ERROR                                                                                         \
+	PH_STR("{\"code\":\"server_error\",\"message\":\"The upstream failed while it answered. Retry the "  \
+	       "request.\"}")
+
+/* The response object that was shown in `created`, with status failed and an error. */
+static void put_failed_response(struct ph_buf *out, struct ph_str created)
+{
+	static const struct ph_str names[2] = {PH_STR_INIT("status"), PH_STR_INIT("error")};
+	const struct ph_str values[2] = {PH_STR("\"failed\""), FAILED_ERROR};
+	struct ph_json_member m[2];
+	size_t at = 0;
+
+	if (!ph_json_find(created, names, 2, m)) {
+		ph_buf_puts(out, PH_STR("{\"object\":\"response\",\"status\":\"failed\",\"error\":"));
+		ph_buf_puts(out, values[1]);
+		ph_buf_putc(out, '}');
+		return;
+	}
+	ph_buf_putc(out, '{');
+	for (size_t i = 0; i < 2; i++) {
+		if (m[i].kind != PH_JSON_ABSENT)
+			continue;
+		ph_buf_printf(out, "\"%.*s\":%.*s,", PH_STR_ARG(names[i]), PH_STR_ARG(values[i]));
+	}
+	at = 1;
+	for (size_t i = 0; i < 2; i++) {
+		size_t k =
+			m[0].kind != PH_JSON_ABSENT && m[1].kind != PH_JSON_ABSENT && m[0].start > m[1].start
+				? 1 - i
+				: i;
+
+		if (m[k].kind == PH_JSON_ABSENT)
+			continue;
+		ph_buf_puts(out, ph_str(created.p + at, (size_t)(m[k].value.p - created.p) - at));
+		ph_buf_puts(out, values[k]);
+		at = (size_t)(m[k].value.p - created.p) + m[k].value.n;
+	}
+	ph_buf_puts(out, ph_str_from(created, at));
+}
+
+void ph_put_failed_event(struct ph_buf *out, struct ph_str created, int64_t number)
+{
+	struct ph_buf json;
+
+	ph_buf_init(&json, FAILED_MAX);
+	ph_buf_printf(&json,
+		"{\"type\":\"response.failed\",\"sequence_number\":%lld,\"response\":", (long long)number);
+	put_failed_response(&json, created);
+	ph_buf_putc(&json, '}');
+	for (size_t i = 0; i < json.n; i++)
+		if (json.p[i] == '\n' || json.p[i] == '\r')
+			json.p[i] = ' ';
+	ph_sse_put(out, PH_STR("response.failed"), ph_buf_str(&json));
+	ph_buf_deinit(&json);
+}
