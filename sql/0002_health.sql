@@ -2,7 +2,9 @@
 /* Health that is known to all nodes: why an account is blocked and for how long, how much it has left, who it is. */
 ALTER TABLE posthouse.account_health
 	ADD evidence text, -- what upstream said
-	ADD strikes int NOT NULL DEFAULT 0; -- blocks in a row for which upstream gave no time: each doubles the next
+	ADD strikes int NOT NULL DEFAULT 0, -- blocks in a row for which upstream gave no time: each doubles the next
+	ADD CHECK ((state IN ('cooling', 'exhausted')) = (until IS NOT NULL));
+DROP FUNCTION IF EXISTS posthouse.load_accounts(); -- it returns more now
 
 CREATE TABLE posthouse.account_usage (
 	account_id bigint NOT NULL REFERENCES posthouse.accounts ON DELETE CASCADE,

@@ -18,8 +18,8 @@ BEGIN
 	IF to_regrole('posthouse_node') IS NOT NULL THEN
 		GRANT USAGE ON SCHEMA posthouse TO posthouse_node;
 		GRANT SELECT ON posthouse.schema_migrations, posthouse.schema_files, posthouse.settings, posthouse.topics,
-			posthouse.accounts, posthouse.account_secrets, posthouse.account_health, posthouse.api_keys
-			TO posthouse_node;
+			posthouse.accounts, posthouse.account_secrets, posthouse.account_health, posthouse.account_usage,
+			posthouse.api_keys TO posthouse_node;
 		GRANT SELECT, INSERT ON posthouse.snapshot_items TO posthouse_node;
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
@@ -28,6 +28,7 @@ BEGIN
 		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn,
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,
 			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
+			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;

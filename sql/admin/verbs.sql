@@ -13,7 +13,7 @@ BEGIN
 		RAISE EXCEPTION 'there is no account named "%"', p_name;
 	END IF;
 	IF p_state = 'active' THEN
-		DELETE FROM posthouse.account_health h WHERE h.account_id = v_id;
+		PERFORM posthouse.clear_health(v_id, p_verb);
 	END IF;
 	PERFORM posthouse.note(p_verb, p_name, p_reason);
 	PERFORM posthouse.bump('accounts');

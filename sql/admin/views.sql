@@ -6,10 +6,13 @@
 CREATE OR REPLACE VIEW posthouse_admin.accounts WITH (security_barrier) AS
 SELECT a.name, a.kind, a.state,
 	CASE WHEN h.until <= now() THEN 'active' ELSE coalesce(h.state, 'active') END AS health,
-	CASE WHEN h.until > now() THEN h.until END AS health_until, h.reason AS health_reason,
+	CASE WHEN h.until > now() THEN h.until END AS health_until,
+	CASE WHEN h.state <> 'active' AND (h.until IS NULL OR h.until > now()) THEN h.reason END AS health_reason,
 	a.base_url, a.max_streams, a.weight, a.priority, a.models,
 	encode(s.key_id, 'hex') AS secret_key, s.updated AS secret_updated, a.created, a.updated, a.account_id,
-	a.identity, a.plan
+	a.identity, a.plan,
+	(SELECT max(u.used_percent) FROM posthouse.account_usage u
+		WHERE u.account_id = a.account_id AND (u.resets IS NULL OR u.resets > now())) AS used_percent
 FROM posthouse.accounts a
 LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
 LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
@@ -20,7 +23,7 @@ COMMENT ON COLUMN posthouse_admin.accounts.kind IS 'platform, codex or stateless
 COMMENT ON COLUMN posthouse_admin.accounts.state IS 'What the operator wants: active, paused or draining';
 COMMENT ON COLUMN posthouse_admin.accounts.health IS 'What nodes found: active, cooling, exhausted, reauth or disabled';
 COMMENT ON COLUMN posthouse_admin.accounts.health_until IS 'When a cooling or exhausted account is used again';
-COMMENT ON COLUMN posthouse_admin.accounts.health_reason IS 'The signal behind its health';
+COMMENT ON COLUMN posthouse_admin.accounts.health_reason IS 'The signal behind its health; NULL: it is active';
 COMMENT ON COLUMN posthouse_admin.accounts.base_url IS 'What stands before /responses';
 COMMENT ON COLUMN posthouse_admin.accounts.max_streams IS 'Concurrent turns in the whole cluster; NULL: no limit';
 COMMENT ON COLUMN posthouse_admin.accounts.weight IS 'Share of the turns, relative to other accounts';
@@ -33,7 +36,41 @@ COMMENT ON COLUMN posthouse_admin.accounts.updated IS 'When its settings or stat
 COMMENT ON COLUMN posthouse_admin.accounts.account_id IS 'Its number in the log and in metrics';
 COMMENT ON COLUMN posthouse_admin.accounts.identity IS
 	'Whose login it is, as its tokens say: account, workspace, person; NULL: not a login, or not told';
-COMMENT ON COLUMN posthouse_admin.accounts.plan IS 'Plan of that login, as its tokens say; NULL: not told';
+COMMENT ON COLUMN posthouse_admin.accounts.plan IS 'The plan, as its tokens or its upstream said last; NULL: not told';
+COMMENT ON COLUMN posthouse_admin.accounts.used_percent IS 'How full its fullest usage window is; NULL: unknown';
+
+CREATE OR REPLACE VIEW posthouse_admin.account_health WITH (security_barrier) AS
+SELECT a.name, CASE WHEN h.until <= now() THEN 'active' ELSE coalesce(h.state, 'active') END AS state, h.until,
+	CASE WHEN h.until > now() THEN date_trunc('milliseconds', h.until - now()) END AS remaining,
+	h.reason, h.evidence, h.node, coalesce(h.version, 0) AS version, h.changed, coalesce(h.strikes, 0) AS strikes,
+	p.used_percent AS primary_used_percent, p.minutes * interval '1 minute' AS primary_length,
+	p.resets AS primary_resets, p.observed AS primary_observed,
+	s.used_percent AS secondary_used_percent, s.minutes * interval '1 minute' AS secondary_length,
+	s.resets AS secondary_resets, s.observed AS secondary_observed
+FROM posthouse.accounts a
+LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
+LEFT JOIN posthouse.account_usage p ON p.account_id = a.account_id AND p."window" = 'primary'
+LEFT JOIN posthouse.account_usage s ON s.account_id = a.account_id AND s."window" = 'secondary'
+WHERE a.state <> 'removed' ORDER BY a.name;
+COMMENT ON VIEW posthouse_admin.account_health IS 'What nodes found out: why an account is blocked, until when, what it has left';
+COMMENT ON COLUMN posthouse_admin.account_health.name IS 'The account';
+COMMENT ON COLUMN posthouse_admin.account_health.state IS 'active, cooling, exhausted, reauth or disabled: as it is now';
+COMMENT ON COLUMN posthouse_admin.account_health.until IS 'When the last block ends or ended; NULL: it has no end';
+COMMENT ON COLUMN posthouse_admin.account_health.remaining IS 'How long that is from now; NULL: it has passed, or there is no end';
+COMMENT ON COLUMN posthouse_admin.account_health.reason IS 'The signal, or the verb, behind the last change';
+COMMENT ON COLUMN posthouse_admin.account_health.evidence IS 'What upstream said, without secrets';
+COMMENT ON COLUMN posthouse_admin.account_health.node IS 'The node that found it; NULL: an operator';
+COMMENT ON COLUMN posthouse_admin.account_health.version IS 'Rises with every change';
+COMMENT ON COLUMN posthouse_admin.account_health.changed IS 'When the last change was made';
+COMMENT ON COLUMN posthouse_admin.account_health.strikes IS 'Blocks in a row without a time from upstream: each doubles the next';
+COMMENT ON COLUMN posthouse_admin.account_health.primary_used_percent IS 'How full the primary usage window was';
+COMMENT ON COLUMN posthouse_admin.account_health.primary_length IS 'How long that window is';
+COMMENT ON COLUMN posthouse_admin.account_health.primary_resets IS 'When it begins anew';
+COMMENT ON COLUMN posthouse_admin.account_health.primary_observed IS 'When that was seen';
+COMMENT ON COLUMN posthouse_admin.account_health.secondary_used_percent IS 'How full the secondary usage window was';
+COMMENT ON COLUMN posthouse_admin.account_health.secondary_length IS 'How long that window is';
+COMMENT ON COLUMN posthouse_admin.account_health.secondary_resets IS 'When it begins anew';
+COMMENT ON COLUMN posthouse_admin.account_health.secondary_observed IS 'When that was seen';
 
 CREATE OR REPLACE VIEW posthouse_admin.api_keys WITH (security_barrier) AS
 SELECT k.name, k.prefix,

@@ -1,19 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accounts: what nodes load and what the command line changes. Secrets arrive sealed; no function takes a plain one. */
-CREATE OR REPLACE FUNCTION posthouse.load_accounts()
-RETURNS TABLE (account_id bigint, name text, kind text, base_url text, sealed bytea, max_streams int, weight int,
-	priority int, models text[], state text, headers text)
-LANGUAGE sql STABLE AS $$
-	SELECT a.account_id, a.name, a.kind, a.base_url, s.sealed, a.max_streams, a.weight, a.priority, a.models,
-		CASE WHEN a.state <> 'active' THEN a.state WHEN h.until <= now() THEN 'active'
-			ELSE coalesce(h.state, 'active') END,
-		a.headers::text
-	FROM posthouse.accounts a
-	LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
-	LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
-	WHERE a.state <> 'removed' ORDER BY a.account_id
-$$;
-
+/* Accounts: what the command line changes. Secrets arrive sealed; no function takes a plain one. */
 /* The id comes before the row: a sealed secret is bound to it. */
 CREATE OR REPLACE FUNCTION posthouse.account_id_for(p_name text, p_kind text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
@@ -57,7 +43,7 @@ BEGIN
 		INSERT INTO posthouse.account_secrets (account_id, sealed, key_id) VALUES (p_id, p_sealed, p_key_id)
 		ON CONFLICT (account_id) DO UPDATE SET sealed = excluded.sealed, key_id = excluded.key_id, updated = now();
 	END IF;
-	DELETE FROM posthouse.account_health h WHERE h.account_id = p_id;
+	PERFORM posthouse.clear_health(p_id, 'put_account');
 	PERFORM posthouse.note(CASE v_result WHEN 'added' THEN 'add_account' ELSE 'update_account' END, p_name, NULL);
 	PERFORM posthouse.bump('accounts');
 	RETURN v_result;

@@ -143,8 +143,10 @@ static int fill_secret(
 		rc = fill_tokens(a, ph_buf_str(&plain), err);
 	else if (rc == 0)
 		a->secret = ph_str_dup(ph_buf_str(&plain));
-	if (rc)
+	if (rc) {
+		secret_free(a);
 		a->sealed_badly = true;
+	}
 	cleanse(ph_buf_str(&plain));
 	ph_buf_deinit(&plain);
 	return rc;

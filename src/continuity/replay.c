@@ -21,8 +21,7 @@ static int put_request(struct replay *r, const struct ph_chain_run *run)
 	struct ph_transfer *t = r->t;
 	int rc;
 
-	t->orphaned = false;
-	if (r->plain_copy && t->dropped.n == 0)
+	if (r->plain_copy && t->dropped.n == 0 && !t->orphaned)
 		return ph_items_append(t->out, run->items);
 	t->known = &r->requests;
 	t->whole = false;
@@ -35,7 +34,6 @@ static int put_request(struct replay *r, const struct ph_chain_run *run)
 /* The client's words for the account that they came to, or now come to; else its own, or made neutral. */
 static int put_run(struct replay *r, const struct ph_chain_run *run)
 {
-	r->t->orphaned = false;
 	if (run->account == r->t->target->account)
 		return ph_transfer_own(r->t, run);
 	if (!run->minted && run->account == 0)
@@ -88,8 +86,10 @@ static int put_runs(struct replay *r)
 	struct ph_context *context = may_overlap(r) ? ph_context_new() : NULL;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < run_count(r); i++)
+	for (size_t i = 0; rc == 0 && i < run_count(r); i++) {
+		r->t->orphaned = false;
 		rc = context ? put_compared(r, context, run_at(r, i)) : put_run(r, run_at(r, i));
+	}
 	if (context)
 		ph_context_free(context);
 	return rc;

@@ -99,6 +99,7 @@ struct ph_asked {
 	struct ph_str model;
 	struct ph_str family; /* of the client; may be empty */
 	int64_t version;      /* of the account's health when it began */
+	bool again;           /* the turn was there before: its faults count once */
 };
 void ph_health_failure(
 	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked);

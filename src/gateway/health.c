@@ -82,10 +82,8 @@ void ph_health_failure(
 {
 	const char *reason = f->word[0] ? f->word : ph_signal_name(f->signal);
 
-	if (f->signal == PH_SIGNAL_FAULT) {
+	if (f->signal == PH_SIGNAL_FAULT && !asked->again)
 		ph_account_fault(g->accounts, a, reason, ph_str_c(f->message));
-		return;
-	}
 	if (f->signal == PH_SIGNAL_PLACE)
 		ph_log(PH_LOG_ERROR,
 			"%s refuses this node's address (account %s): is the node behind a proxy, or in a "

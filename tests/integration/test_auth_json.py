@@ -162,8 +162,8 @@ def test_a_key_file_is_nobodys_login(cluster, login):
 def test_health_is_cleared(cluster, login):
     file = login('ann@example.com', 'acc')
     add(cluster, 'main', file)
-    cluster.sql("INSERT INTO posthouse.account_health (account_id, state, reason) SELECT account_id, 'reauth', 'token_expired' "
-                "FROM posthouse.accounts WHERE name = 'main'")
+    cluster.sql("UPDATE posthouse.account_health SET state = 'reauth', reason = 'token_revoked', version = version + 1 "
+                "WHERE account_id = (SELECT account_id FROM posthouse.accounts WHERE name = 'main')")
     assert accounts(cluster)['main']['health'] == 'reauth'
     add(cluster, 'elsewhere', file)
     assert accounts(cluster)['main']['health'] == 'active'

@@ -44,9 +44,10 @@ class World:
     def reset(self):
         """Every account active again, whatever the last test taught the node about it."""
         self.upstream.clear()
-        blocked = self.cluster.sql("SELECT name FROM posthouse_admin.accounts WHERE state <> 'active'")
-        for name, in blocked:
-            self.cluster.cli('account', 'resume', name)
+        resumed = self.cluster.sql("SELECT posthouse_admin.resume_account(name, 'test') FROM posthouse_admin.accounts "
+                                   "WHERE state <> 'active' OR health <> 'active'")
+        if resumed:
+            time.sleep(0.15)  # the node hears of it
 
 
 @pytest.fixture(scope='module', params=['stateless', 'platform'])

@@ -61,8 +61,8 @@ RESET ROLE;
 SET ROLE posthouse_viewer;
 DO $$
 BEGIN
-	ASSERT test.failure('SELECT * FROM posthouse_admin.accounts, posthouse_admin.api_keys, posthouse_admin.requests, '
-		'posthouse_admin.settings, posthouse_admin.audit') = '';
+	ASSERT test.failure('SELECT * FROM posthouse_admin.accounts, posthouse_admin.account_health, posthouse_admin.api_keys, '
+		'posthouse_admin.requests, posthouse_admin.settings, posthouse_admin.audit') = '';
 	ASSERT test.failure('SELECT FROM posthouse.accounts') = '42501';
 	ASSERT test.failure('SELECT FROM posthouse.account_secrets') = '42501';
 	ASSERT test.failure('SELECT posthouse_admin.pause_account(''a'')') = '42501';

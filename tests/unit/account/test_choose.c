@@ -1,47 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which account takes a turn: every reason for and against one, and that load spreads. */
-#include "ph_test.h"
-
-#include <stdlib.h>
-
-#include "account/account_priv.h"
-
-struct world {
-	struct ph_loop *loop;
-	struct ph_accounts *r;
-	struct ph_account *a[8]; /* borrowed; a[i]->id is i + 1 */
-};
-
-static void world_open(struct world *w, size_t n)
-{
-	w->loop = ph_loop_new();
-	w->r = ph_accounts_new(w->loop, NULL, NULL);
-	for (size_t i = 0; i < n; i++) {
-		w->a[i] = ph_account_new();
-		w->a[i]->id = (int64_t)i + 1;
-		w->a[i]->weight = 1;
-		w->a[i]->name = ph_strdup("name");
-		ph_list_push_back(ph_accounts_list(w->r), &w->a[i]->node);
-	}
-}
-
-static void world_close(struct world *w)
-{
-	ph_accounts_free(w->r);
-	assert_int_equal(ph_loop_free(w->loop), 0);
-}
+#include "account_test.h"
 
 /* The id that is chosen, or minus the verdict. */
 static int choose(struct world *w, const struct ph_choice *c)
 {
-	struct ph_account *a = NULL;
-	enum ph_choice_verdict v = ph_account_choose(w->r, c, &a);
+	struct ph_chosen chosen = {.after_ms = 7};
+	enum ph_choice_verdict v = ph_account_choose(w->r, c, &chosen);
 
 	if (v != PH_CHOSEN) {
-		assert_null(a);
+		assert_null(chosen.account);
+		assert_int_equal(chosen.after_ms != 0, v == PH_CHOICE_COOLING || v == PH_CHOICE_EXHAUSTED);
 		return -(int)v;
 	}
-	return (int)a->id;
+	assert_int_equal(chosen.after_ms, 0);
+	return (int)chosen.account->id;
 }
 
 static void models(struct ph_account *a, const char *model)
@@ -64,9 +37,9 @@ static void reasons_against(void **state)
 
 	world_open(&w, 1);
 	assert_int_equal(choose(&w, &c), 1);
-	for (int s = PH_ACCOUNT_ACTIVE; s <= PH_ACCOUNT_GONE; s++) {
+	for (int s = PH_ACCOUNT_REAUTH; s <= PH_ACCOUNT_GONE; s++) {
 		w.a[0]->state = (enum ph_account_state)s;
-		assert_int_equal(choose(&w, &c), s == PH_ACCOUNT_ACTIVE ? 1 : -PH_CHOICE_NONE);
+		assert_int_equal(choose(&w, &c), -PH_CHOICE_NONE);
 	}
 	w.a[0]->state = PH_ACCOUNT_ACTIVE;
 	w.a[0]->sealed_badly = true;
@@ -137,45 +110,162 @@ static void the_best_of_several(void **state)
 	assert_int_equal(choose(&w, &c), 1);
 	w.a[2]->priority = -1; /* before any load */
 	assert_int_equal(choose(&w, &c), 3);
-	ph_account_failed(w.r, w.a[2], 0); /* before any priority */
+	ph_account_rest(w.r, w.a[2], PH_REST_ACCOUNT, PH_STR_NONE, 5000); /* before any priority */
 	assert_int_equal(choose(&w, &c), 1);
 	c.preferred = 2; /* before load */
 	assert_int_equal(choose(&w, &c), 2);
-	ph_account_failed(w.r, w.a[1], 0);
-	assert_int_equal(choose(&w, &c), 1); /* but not while it is demoted */
-	ph_account_failed(w.r, w.a[0], 0);
-	assert_int_equal(choose(&w, &c), 3); /* all are: then they count again */
+	ph_account_rest(w.r, w.a[1], PH_REST_ACCOUNT, PH_STR_NONE, 5000);
+	assert_int_equal(choose(&w, &c), 1); /* but not while it rests */
+	ph_account_rest(w.r, w.a[0], PH_REST_ACCOUNT, PH_STR_NONE, 5000);
+	assert_int_equal(choose(&w, &c), 3); /* all do: then they count again */
 	c.tried[c.tried_count++] = 3;
 	c.tried[c.tried_count++] = 1;
 	assert_int_equal(choose(&w, &c), 2); /* the only one: a rest only demotes */
-	ph_account_worked(w.a[2]);
+	ph_account_worked(w.r, w.a[2]);
 	c.tried_count = 0;
 	c.preferred = 0;
 	assert_int_equal(choose(&w, &c), 3);
 	world_close(&w);
 }
 
-static void demotion_grows_and_ends(void **state)
+static void block(struct world *w, int i, enum ph_account_state state, uint64_t ms)
+{
+	w->a[i]->state = w->a[i]->health.state = state;
+	w->a[i]->health.until_ms = ph_loop_now_ms(w->loop) + ms;
+}
+
+/* Until when all that could are blocked; who could not anyway does not count. */
+static void blocked(void **state)
 {
 	struct world w;
+	struct ph_choice c = {.model = PH_STR("m"), .kinds = 1 << PH_PLATFORM};
+	const int64_t keys[] = {1, 2, 3, 4};
+	struct ph_chosen ret;
 
 	(void)state;
-	world_open(&w, 1);
-	for (int i = 0; i < 10; i++) {
-		uint64_t now = ph_loop_now_ms(w.loop), rest;
+	world_open(&w, 6);
+	c.allowed = keys;
+	c.allowed_count = PH_COUNT(keys);
+	block(&w, 0, PH_ACCOUNT_EXHAUSTED, 60000);
+	block(&w, 1, PH_ACCOUNT_EXHAUSTED, 50000);
+	block(&w, 2, PH_ACCOUNT_COOLING, 1000);
+	models(w.a[2], "other");
+	block(&w, 3, PH_ACCOUNT_COOLING, 1000);
+	w.a[3]->kind = PH_CODEX;
+	block(&w, 4, PH_ACCOUNT_COOLING, 1000); /* not allowed */
+	w.a[5]->state = PH_ACCOUNT_DISABLED;
+	assert_int_equal(ph_account_choose(w.r, &c, &ret), PH_CHOICE_EXHAUSTED);
+	assert_int_equal(ret.after_ms, 50000);
+	c.kinds = 0;
+	assert_int_equal(ph_account_choose(w.r, &c, &ret), PH_CHOICE_COOLING);
+	assert_int_equal(ret.after_ms, 1000);
+	c.required = 1;
+	assert_int_equal(ph_account_choose(w.r, &c, &ret), PH_CHOICE_EXHAUSTED);
+	assert_int_equal(ret.after_ms, 60000);
+	c.tried[c.tried_count++] = 1; /* that it was tried tells less */
+	assert_int_equal(choose(&w, &c), -PH_CHOICE_EXHAUSTED);
+	w.a[0]->sealed_badly = true; /* it will not do when the block ends either */
+	assert_int_equal(choose(&w, &c), -PH_CHOICE_NONE);
+	w.a[0]->sealed_badly = false;
+	c.required = 0;
+	w.a[1]->state = w.a[1]->health.state = PH_ACCOUNT_ACTIVE;
+	assert_int_equal(choose(&w, &c), 2);
+	c.tried[c.tried_count++] = 2;
+	assert_int_equal(choose(&w, &c), -PH_CHOICE_TRIED);
+	c.tried_count = 0;
+	w.a[1]->max_streams = w.a[1]->running = 1;
+	assert_int_equal(choose(&w, &c), -PH_CHOICE_BUSY);
+	w.a[1]->running = 0;
+	world_close(&w);
+}
 
-		ph_account_failed(w.r, w.a[0], 0);
-		rest = w.a[0]->demoted_until_ms - now;
-		assert_true(rest >= 1000 && rest <= 30000);
-		assert_int_equal(rest, i < 5 ? 1000u << i : 30000);
+/* What an account has left breaks ties; near its limit it is left to the conversations that it has. */
+static void quota(void **state)
+{
+	struct world w;
+	struct ph_choice c = {.model = PH_STR("m")};
+
+	(void)state;
+	world_open(&w, 3);
+	w.a[0]->health.used_percent = 50;
+	w.a[1]->health.used_percent = 20;
+	w.a[2]->health.used_percent = 90;
+	assert_int_equal(choose(&w, &c), 2);
+	w.a[1]->running = 1; /* load comes first */
+	assert_int_equal(choose(&w, &c), 1);
+	w.a[0]->health.nearly_exhausted = true;
+	assert_int_equal(choose(&w, &c), 1);
+	c.fresh = true;
+	assert_int_equal(choose(&w, &c), 3);
+	w.a[0]->priority = -1;
+	assert_int_equal(choose(&w, &c), 3);
+	c.tried[c.tried_count++] = 3;
+	assert_int_equal(choose(&w, &c), 2); /* before load and priority */
+	c.preferred = 1;
+	assert_int_equal(choose(&w, &c), 1);
+	w.a[1]->running = 0;
+	world_close(&w);
+}
+
+/* Each rest is of one place, one model, one family; it demotes there and nowhere else. */
+static void rests(void **state)
+{
+	struct world w;
+	struct ph_choice m = {.model = PH_STR("m"), .client = PH_STR("codex")};
+	struct ph_choice n = {.model = PH_STR("n")};
+
+	(void)state;
+	world_open(&w, 3);
+	w.a[1]->base = w.a[0]->base;
+	w.a[0]->priority = -2;
+	w.a[1]->priority = -1;
+	ph_account_rest(w.r, w.a[0], PH_REST_MODEL, PH_STR("m"), 5000);
+	assert_int_equal(choose(&w, &m), 2);
+	assert_int_equal(choose(&w, &n), 1);
+	ph_account_rest(w.r, w.a[0], PH_REST_CLIENT, PH_STR(""), 5000);
+	assert_int_equal(choose(&w, &n), 2);
+	ph_account_rest(w.r, w.a[1], PH_REST_BUSY, PH_STR("m"), 5000);
+	assert_int_equal(choose(&w, &m), 3); /* the URL of both */
+	assert_int_equal(choose(&w, &n), 2);
+	ph_account_rest(w.r, w.a[0], PH_REST_PLACE, PH_STR_NONE, 5000);
+	assert_int_equal(choose(&w, &n), 3);
+	ph_account_worked(
+		w.r, w.a[1]); /* the place is not refused; nothing is said about models and clients */
+	assert_int_equal(choose(&w, &n), 2);
+	assert_int_equal(choose(&w, &m), 3);
+	world_close(&w);
+}
+
+static void rests_end(void **state)
+{
+	struct world w;
+	struct ph_choice c = {.model = PH_STR("m")};
+	char word[300];
+
+	(void)state;
+	world_open(&w, 2);
+	w.a[0]->priority = -1;
+	ph_account_rest(w.r, w.a[0], PH_REST_ACCOUNT, PH_STR_NONE, 100);
+	ph_account_rest(w.r, w.a[0], PH_REST_ACCOUNT, PH_STR_NONE, 10); /* the longer one stays */
+	assert_int_equal(w.r->rest_count, 1);
+	run_for(&w, 30);
+	assert_int_equal(choose(&w, &c), 2);
+	run_for(&w, 100);
+	assert_int_equal(choose(&w, &c), 1);
+	/* Bounded: the oldest makes room, and those that have ended do not count. */
+	for (int i = 0; i < PH_RESTS_MAX + 1; i++) {
+		snprintf(word, sizeof word, "model-%d", i);
+		ph_account_rest(w.r, w.a[0], PH_REST_MODEL, ph_str_c(word), 60000);
 	}
-	ph_account_failed(w.r, w.a[0], 86400000); /* hours are the database's business */
-	assert_int_equal(w.a[0]->demoted_until_ms - ph_loop_now_ms(w.loop), 30000);
-	ph_account_failed(w.r, w.a[0], 10);
-	assert_int_equal(w.a[0]->demoted_until_ms - ph_loop_now_ms(w.loop), 10);
-	ph_account_worked(w.a[0]);
-	assert_int_equal(w.a[0]->demoted_until_ms, 0);
-	assert_int_equal(w.a[0]->failures, 0);
+	assert_int_equal(w.r->rest_count, PH_RESTS_MAX);
+	c.model = PH_STR("model-0");
+	assert_int_equal(choose(&w, &c), 1);
+	c.model = PH_STR("model-1");
+	assert_int_equal(choose(&w, &c), 2);
+	memset(word, 'x', sizeof word);
+	c.model = ph_str(word, sizeof word); /* a client's word: too long to be kept */
+	ph_account_rest(w.r, w.a[0], PH_REST_MODEL, c.model, 60000);
+	assert_int_equal(choose(&w, &c), 1);
 	world_close(&w);
 }
 
@@ -194,10 +284,10 @@ static void load_spreads(void **state)
 		assert_int_equal(chosen[i], 10);
 	w.a[2]->weight = 3;
 	for (int i = 0; i < 100; i++) {
-		struct ph_account *a;
+		struct ph_chosen ret;
 
-		assert_int_equal(ph_account_choose(w.r, &c, &a), PH_CHOSEN);
-		ph_account_take(a);
+		assert_int_equal(ph_account_choose(w.r, &c, &ret), PH_CHOSEN);
+		ph_account_take(ret.account);
 	}
 	assert_int_equal(w.a[0]->running, 20);
 	assert_int_equal(w.a[1]->running, 20);
@@ -213,7 +303,6 @@ static void load_spreads(void **state)
 struct waiter {
 	struct world *w;
 	struct ph_account_wait wait;
-	struct ph_account *got;
 	int order, calls;
 };
 static int order;
@@ -222,10 +311,11 @@ static void on_slot(void *arg)
 {
 	struct waiter *x = arg;
 	struct ph_choice c = {.model = PH_STR("m")};
+	struct ph_chosen chosen;
 
 	x->calls++;
-	if (ph_account_choose(x->w->r, &c, &x->got) == PH_CHOSEN) {
-		ph_account_take(x->got);
+	if (ph_account_choose(x->w->r, &c, &chosen) == PH_CHOSEN) {
+		ph_account_take(chosen.account);
 		x->order = ++order;
 	} else {
 		ph_account_wait(x->w->r, &x->wait);
@@ -300,7 +390,10 @@ int main(void)
 		cmocka_unit_test(reasons_against),
 		cmocka_unit_test(the_reason_that_is_told),
 		cmocka_unit_test(the_best_of_several),
-		cmocka_unit_test(demotion_grows_and_ends),
+		cmocka_unit_test(blocked),
+		cmocka_unit_test(quota),
+		cmocka_unit_test(rests),
+		cmocka_unit_test(rests_end),
 		cmocka_unit_test(load_spreads),
 		cmocka_unit_test(waiters_in_their_order),
 		cmocka_unit_test(a_waiter_ends_others),

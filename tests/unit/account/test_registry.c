@@ -5,7 +5,7 @@
 #include "account/account_priv.h"
 
 enum {
-	COLS = PH_ACCOUNT_HEADERS + 1
+	COLS = PH_ACCOUNT_COLUMNS
 };
 
 static struct ph_master_keys keys;
@@ -32,7 +32,7 @@ static void world_open(struct world *w)
 	w->loop = ph_loop_new();
 	assert_int_equal(
 		ph_master_keys_parse(&keys, PH_STR("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), &err), 0);
-	w->r = ph_accounts_new(w->loop, NULL, &keys);
+	w->r = ph_accounts_new(w->loop, NULL, &keys, "node-1");
 	ph_buf_init(&w->sealed, 4096);
 	assert_int_equal(ph_seal(&keys, "accounts", "7", PH_STR("sk-secret"), &w->sealed), 0);
 }
@@ -47,8 +47,8 @@ static void world_close(struct world *w)
 
 static void row(struct ph_str *c, const char *id, const char *name, const char *kind, const char *state)
 {
-	const char *text[COLS] = {
-		id, name, kind, "https://API.example/v1/", "", "3", "2", "-1", "", state, "{}"};
+	const char *text[COLS] = {id, name, kind, "https://API.example/v1/", "", "3", "2", "-1", "", state,
+		"{}", "active", "0", "4", "0", "0", "0"};
 
 	for (int i = 0; i < COLS; i++)
 		c[i] = ph_str_c(text[i]);
@@ -101,7 +101,7 @@ static void rows_that_cannot_be_used(void **state)
 
 	(void)state;
 	world_open(&w);
-	for (int fault = 0; fault < 5; fault++) {
+	for (int fault = 0; fault < 6; fault++) {
 		ph_accounts_reload(w.r, on_done, NULL);
 		row(c, "8", "two", "platform", "active");
 		if (fault == 0)
@@ -114,6 +114,8 @@ static void rows_that_cannot_be_used(void **state)
 			c[PH_ACCOUNT_STATE] = PH_STR("strange");
 		if (fault == 4)
 			c[PH_ACCOUNT_SEALED] = PH_STR("garbage");
+		if (fault == 5)
+			c[PH_ACCOUNT_HEALTH] = PH_STR("strange");
 		fake_pg_rows(c, 1, COLS);
 		assert_int_equal(done_status, 0);
 		assert_non_null(ph_accounts_find(w.r, 8));
@@ -123,6 +125,97 @@ static void rows_that_cannot_be_used(void **state)
 		fake_pg_rows(c, 1, COLS);
 		assert_true(ph_account_usable(ph_accounts_find(w.r, 8)));
 	}
+	world_close(&w);
+}
+
+static void seal(struct world *w, const char *secret)
+{
+	ph_buf_reset(&w->sealed);
+	assert_int_equal(ph_seal(&keys, "accounts", "7", ph_str_c(secret), &w->sealed), 0);
+}
+
+/* The login that `account add --auth-json` stored, or a bearer in plain. */
+static void logins(void **state)
+{
+	static const struct {
+		const char *kind, *secret, *bearer, *id;
+		bool bad;
+	} cases[] = {
+		{"codex",
+			"{\"access_token\":\"ey.a\",\"refresh_token\":\"r\",\"id_token\":\"i\",\"account_"
+			"id\":\"acc-1\","
+			"\"last_refresh\":\"2026-01-01T00:00:00Z\"}",
+			"ey.a", "acc-1", false},
+		{"codex", "{\"access_token\":\"ey\\/a\"}", "ey/a", "", false},
+		{"codex", "{\"access_token\":\"ey\",\"account_id\":null}", "ey", "", false},
+		{"codex", "plain", "plain", "", false},
+		{"platform", "{\"access_token\":\"x\"}", "{\"access_token\":\"x\"}", "", false},
+		{"codex", "{\"access_token\":", "", "", true},
+		{"codex", "{}", "", "", true},
+		{"codex", "{\"access_token\":\"\"}", "", "", true},
+		{"codex", "{\"access_token\":5}", "", "", true},
+		{"codex", "{\"access_token\":\"a\\r\\nx-evil: 1\"}", "", "", true},
+		{"codex", "{\"access_token\":\"a\",\"account_id\":\"b c\"}", "", "", true},
+	};
+	struct world w;
+	struct ph_str c[COLS];
+
+	(void)state;
+	world_open(&w);
+	for (size_t i = 0; i < PH_COUNT(cases); i++) {
+		const struct ph_account *a;
+
+		seal(&w, cases[i].secret);
+		ph_accounts_reload(w.r, on_done, NULL);
+		row(c, "7", "one", cases[i].kind, "active");
+		c[PH_ACCOUNT_SEALED] = ph_buf_str(&w.sealed);
+		fake_pg_rows(c, 1, COLS);
+		a = ph_accounts_find(w.r, 7);
+		assert_int_equal(a->sealed_badly, cases[i].bad);
+		assert_int_equal(ph_account_usable(a), !cases[i].bad);
+		ph_assert_str(a->secret, ph_str_c(cases[i].bearer));
+		ph_assert_str(a->upstream_id, ph_str_c(cases[i].id));
+	}
+	world_close(&w);
+}
+
+/* An operator's word stands before what nodes found; times are the database's. */
+static void health_of_a_row(void **state)
+{
+	struct world w;
+	struct ph_str c[COLS];
+	const struct ph_account *a;
+
+	(void)state;
+	world_open(&w);
+	row(c, "1", "one", "platform", "active");
+	c[PH_ACCOUNT_HEALTH] = PH_STR("exhausted");
+	c[PH_ACCOUNT_REMAINING_MS] = PH_STR("5000");
+	c[PH_ACCOUNT_STRIKES] = PH_STR("2");
+	c[PH_ACCOUNT_USED_PERCENT] = PH_STR("97");
+	c[PH_ACCOUNT_USED_MS] = PH_STR("9000");
+	ph_accounts_reload(w.r, on_done, NULL);
+	fake_pg_rows(c, 1, COLS);
+	a = ph_accounts_find(w.r, 1);
+	assert_int_equal(a->state, PH_ACCOUNT_EXHAUSTED);
+	assert_true(ph_account_blocked(a));
+	assert_false(ph_account_usable(a));
+	assert_int_equal(a->health.version, 4);
+	assert_int_equal(a->health.strikes, 2);
+	assert_int_equal(a->health.until_ms - ph_loop_now_ms(w.loop), 5000);
+	assert_int_equal(a->health.used_percent, 97);
+	assert_true(a->health.nearly_exhausted);
+	assert_int_equal(a->health.used_until_ms - ph_loop_now_ms(w.loop), 9000);
+	c[PH_ACCOUNT_STATE] = PH_STR("draining");
+	ph_accounts_reload(w.r, on_done, NULL);
+	fake_pg_rows(c, 1, COLS);
+	assert_int_equal(a->state, PH_ACCOUNT_DRAINING);
+	assert_int_equal(a->health.state, PH_ACCOUNT_EXHAUSTED);
+	assert_false(ph_account_blocked(a));
+	c[PH_ACCOUNT_STATE] = PH_STR("active");
+	ph_accounts_reload(w.r, on_done, NULL);
+	fake_pg_rows(c, 1, COLS);
+	assert_int_equal(a->state, PH_ACCOUNT_EXHAUSTED);
 	world_close(&w);
 }
 
@@ -140,7 +233,7 @@ static void in_place_and_gone(void **state)
 	fake_pg_rows(c, 2, COLS);
 	a = ph_account_take(ph_accounts_find(w.r, 1));
 	b = ph_account_take(ph_accounts_find(w.r, 2));
-	ph_account_failed(w.r, a, 5000);
+	a->health.faults = 1;
 	ph_accounts_reload(w.r, on_done, NULL);
 	row(c, "1", "renamed", "platform", "paused");
 	fake_pg_rows(c, 1, COLS); /* the other one was removed while a turn ran on it */
@@ -148,7 +241,7 @@ static void in_place_and_gone(void **state)
 	assert_string_equal(a->name, "renamed");
 	assert_int_equal(a->state, PH_ACCOUNT_PAUSED);
 	assert_int_equal(a->running, 1);
-	assert_int_equal(a->failures, 1);
+	assert_int_equal(a->health.faults, 1);
 	assert_null(ph_accounts_find(w.r, 2));
 	assert_int_equal(b->state, PH_ACCOUNT_GONE);
 	assert_string_equal(b->name, "two"); /* for its log line */
@@ -219,6 +312,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_row_says),
 		cmocka_unit_test(rows_that_cannot_be_used),
+		cmocka_unit_test(logins),
+		cmocka_unit_test(health_of_a_row),
 		cmocka_unit_test(in_place_and_gone),
 		cmocka_unit_test(reloads),
 		cmocka_unit_test(a_reload_wakes),

@@ -63,17 +63,30 @@ enum {
 	C = 3
 };
 
-static inline int replay_to(const struct ph_chain *chain, int64_t account, struct ph_str new_items,
-	struct ph_str *ret, struct ph_bound *bound)
+/* What a scope knows of ids, made by hand. */
+#define FOUND(...)                                                                                           \
+	((struct ph_found){                                                                                  \
+		.items = (struct ph_found_item[]){__VA_ARGS__},                                              \
+		.n = sizeof((struct ph_found_item[]){__VA_ARGS__}) / sizeof(struct ph_found_item),           \
+	})
+#define MADE(text, account_id) ((struct ph_found_item){.id = q(text), .account = account_id})
+
+static inline int replay_with(const struct ph_chain *chain, struct ph_target target, struct ph_str new_items,
+	const struct ph_found *found, struct ph_str *ret, struct ph_bound *bound)
 {
-	struct ph_target target = {.account = account};
 	struct ph_buf out;
 	int rc;
 
 	ph_buf_init(&out, SIZE_MAX);
-	rc = ph_chain_replay(chain, &target, new_items, &out, bound);
+	rc = ph_chain_replay(chain, &target, new_items, found, &out, bound);
 	*ret = take(&out);
 	return rc;
+}
+
+static inline int replay_to(const struct ph_chain *chain, int64_t account, struct ph_str new_items,
+	struct ph_str *ret, struct ph_bound *bound)
+{
+	return replay_with(chain, (struct ph_target){.account = account}, new_items, NULL, ret, bound);
 }
 
 /* What reaches the account. */

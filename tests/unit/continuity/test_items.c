@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists of items: what is read of them, references, reasoning taken out, and the page of input_items. */
+/* Lists of items: what is read of them, ids whose makers matter, and the page of input_items. */
 #include "continuity_test.h"
 
 /* ---- looking ---- */
@@ -86,7 +86,13 @@ static void test_facts(void **state)
 	ph_items_look(q("{'role':'user'},{'role':'assistant'}"), &f);
 	assert_true(f.output_like && !f.references);
 	ph_items_look(q("{'role':'user'},{'id':'a'}"), &f);
-	assert_true(f.references && !f.output_like);
+	assert_true(f.references && !f.output_like && !f.carried);
+	ph_items_look(q("{'role':'user','id':'u'},{'role':'assistant'}"), &f);
+	assert_false(f.carried);
+	ph_items_look(q("{'role':'assistant','id':'m'}"), &f);
+	assert_true(f.carried);
+	ph_items_look(q("{'type':'reasoning','encrypted_content':'c'}"), &f);
+	assert_true(f.carried);
 }
 
 static void test_without(void **state)
@@ -174,34 +180,34 @@ static void test_names(void **state)
 			fail_msg("%s", cases[i].json);
 }
 
-/* ---- references ---- */
+/* ---- ids whose makers matter ---- */
 
-static int references(const char *items, struct ph_str *ret, size_t max)
+static int ids_of(const char *items, struct ph_item_id *ret, size_t max)
 {
-	return ph_items_references(q(items), &memory, ret, max);
+	return ph_items_ids(q(items), &memory, ret, max);
 }
 
-static void test_references(void **state)
+static void test_ids(void **state)
 {
-	struct ph_str ids[4];
+	struct ph_item_id ids[4];
 	struct ph_buf b;
 
 	(void)state;
-	assert_int_equal(references("", ids, 4), 0);
-	assert_int_equal(references("{'role':'user','content':'x'},5", ids, 4), 0);
+	assert_int_equal(ids_of("", ids, 4), 0);
+	assert_int_equal(ids_of("{'role':'user','content':'x','id':'mine'},5", ids, 4), 0);
 	assert_int_equal(
-		references(
-			"{'id':'a'},{'role':'user'},{'type':'item_reference','id':'b\\u0063\\\"'}", ids, 4),
+		ids_of("{'id':'a'},{'role':'user'},{'type':'item_reference','id':'b\\u0063\\\"'}", ids, 4),
 		2);
-	ph_assert_str(ids[0], PH_STR("a"));
-	ph_assert_str(ids[1], PH_STR("bc\""));
-	assert_int_equal(references("{'type':'item_reference'}", ids, 4), -PH_E_PARAM_BAD);
-	assert_int_equal(references("{'type':'item_reference','id':7}", ids, 4), -PH_E_PARAM_BAD);
-	assert_int_equal(references("{'id':'a'},{'id':'b'}", ids, 1), -PH_E_PARAM_BAD);
+	ph_assert_str(ids[0].id, PH_STR("a"));
+	ph_assert_str(ids[1].id, PH_STR("bc\""));
+	assert_true(ids[0].reference && ids[1].reference && !ids[0].compaction);
+	assert_int_equal(ids_of("{'type':'item_reference'}", ids, 4), -PH_E_PARAM_BAD);
+	assert_int_equal(ids_of("{'type':'item_reference','id':7}", ids, 4), -PH_E_PARAM_BAD);
+	assert_int_equal(ids_of("{'id':'a'},{'id':'b'}", ids, 1), -PH_E_PARAM_BAD);
 	/* Which of the two counts is upstream's guess. */
-	assert_int_equal(references("{'type':'item_reference','id':'a','id':'b'}", ids, 4), -PH_E_PARAM_BAD);
+	assert_int_equal(ids_of("{'type':'item_reference','id':'a','id':'b'}", ids, 4), -PH_E_PARAM_BAD);
 	assert_int_equal(
-		references("{'type':'item_reference','id':'a','type':'message'}", ids, 4), -PH_E_PARAM_BAD);
+		ids_of("{'type':'item_reference','id':'a','type':'message'}", ids, 4), -PH_E_PARAM_BAD);
 	/* Size hides nothing. */
 	ph_buf_init(&b, SIZE_MAX);
 	ph_buf_puts(&b, q("{'type':'item_reference',"));
@@ -211,185 +217,65 @@ static void test_references(void **state)
 	for (int i = 0; i < 5000; i++)
 		ph_buf_putc(&b, 'x');
 	ph_buf_puts(&b, q("'}"));
-	assert_int_equal(ph_items_references(ph_buf_str(&b), &memory, ids, 4), 1);
-	ph_assert_str(ids[0], PH_STR("a"));
+	assert_int_equal(ph_items_ids(ph_buf_str(&b), &memory, ids, 4), 1);
+	ph_assert_str(ids[0].id, PH_STR("a"));
 	ph_buf_deinit(&b);
 }
 
-/* What the table of the next tests knows: one item stored at A, others that A made and did not keep. */
-static size_t known(struct ph_found_item ret[6])
-{
-	const struct ph_found_item table[6] = {
-		{PH_STR("m"), q("{'id':'m','type':'message','role':'assistant','content':[]}"), A, true},
-		{PH_STR("r"), q("{'id':'r','type':'reasoning','encrypted_content':'c'}"), A, false},
-		{PH_STR("bare"), q("{'id':'bare','type':'reasoning','summary':[]}"), A, false},
-		{PH_STR("n"), q("{'id':'n','type':'message','role':'assistant','content':[]}"), A, false},
-		{PH_STR("only"), PH_STR_NONE, A, true},
-		{PH_STR("k\"1"), q("{'id':'k\\\"1','type':'compaction','encrypted_content':'c'}"), A, false},
-	};
-
-	memcpy(ret, table, sizeof table);
-	return PH_COUNT(table);
-}
-
-/* account 0: for no account. */
-static int dereference(const char *items, int64_t account, struct ph_str *ret, struct ph_bound *bound)
-{
-	struct ph_target target = {.account = account};
-	struct ph_found_item table[6];
-	size_t n = known(table);
-	struct ph_buf out;
-	int rc;
-
-	ph_buf_init(&out, 1024);
-	rc = ph_items_dereference(q(items), table, n, account ? &target : NULL, &out, bound);
-	*ret = take(&out);
-	return rc;
-}
-
-#define assert_dereferenced(items, account, expected)                                                        \
-	do {                                                                                                 \
-		struct ph_str is;                                                                            \
-		struct ph_bound bound;                                                                       \
-		assert_int_equal(dereference(items, account, &is, &bound), 0);                               \
-		ph_assert_str(is, q(expected));                                                              \
-	} while (0)
-
-static void test_dereference(void **state)
-{
-	(void)state;
-	assert_dereferenced("", A, "");
-	assert_dereferenced("{'role':'user','content':'x'}", A, "{'role':'user','content':'x'}");
-	/* The account that keeps it resolves it; the bytes stay the client's. */
-	assert_dereferenced("{ 'id' : 'm' },{'role':'user','content':'x'}", A,
-		"{ 'id' : 'm' },{'role':'user','content':'x'}");
-	/* What it made and did not keep comes whole; bare reasoning and the id behind it would not be found.
-	 */
-	assert_dereferenced("{'id':'r'},{'id':'n'}", A,
-		"{'id':'r','type':'reasoning','encrypted_content':'c'},"
-		"{'id':'n','type':'message','role':'assistant','content':[]}");
-	assert_dereferenced("{'id':'bare'},{'id':'n'},{'id':'n'}", A,
-		"{'type':'message','role':'assistant','content':[]},"
-		"{'id':'n','type':'message','role':'assistant','content':[]}");
-	/* Another account gets neither ids nor ciphertext. */
-	assert_dereferenced("{'id':'r'},{'type':'item_reference','id':'m'},{'id':'n'},{'role':'user'}", B,
-		"{'type':'message','role':'assistant','content':[]},"
-		"{'type':'message','role':'assistant','content':[]},{'role':'user'}");
-	/* For no account: all as it was made. */
-	assert_dereferenced("{'id':'r'},{'id':'m'},{'id':'only'}", 0,
-		"{'id':'r','type':'reasoning','encrypted_content':'c'},"
-		"{'id':'m','type':'message','role':'assistant','content':[]},{'id':'only'}");
-	assert_dereferenced("{'id':'only'},{'id':'k\\\"1'}", A,
-		"{'id':'only'},{'id':'k\\\"1','type':'compaction','encrypted_content':'c'}");
-}
-
-static void test_dereference_refused(void **state)
-{
-	struct ph_bound bound;
-	struct ph_str is;
-
-	(void)state;
-	assert_int_equal(dereference("{'id':'foreign'}", A, &is, &bound), -PH_E_ITEM_UNKNOWN);
-	assert_int_equal(
-		dereference("{'id':'m'},{'type':'item_reference'}", A, &is, &bound), -PH_E_ITEM_UNKNOWN);
-	assert_int_equal(dereference("{'id':'m','id':'m'}", A, &is, &bound), -PH_E_ITEM_UNKNOWN);
-	assert_int_equal(dereference("{'id':'only'}", B, &is, &bound), -PH_E_ACCOUNT_BOUND);
-	assert_int_equal(bound.account, A);
-	assert_string_equal(bound.type, "item_reference");
-	assert_int_equal(dereference("{'id':'k\\\"1'}", B, &is, &bound), -PH_E_ACCOUNT_BOUND);
-	assert_int_equal(bound.account, A);
-	assert_string_equal(bound.type, "compaction");
-}
-
-/* A turn is stored with what its account may be sent again. */
-static void test_resolve(void **state)
-{
-	struct ph_target served = {.account = A};
-	struct ph_found_item table[6];
-	size_t n = known(table);
-	struct ph_bound bound;
-	struct ph_buf out;
-
-	(void)state;
-	ph_buf_init(&out, 4096);
-	assert_int_equal(
-		ph_items_resolve(q("{'id':'r'},{'id':'m'},{'id':'only'}"), table, n, &served, &out, &bound),
-		0);
-	ph_assert_str(
-		take(&out), q("{'id':'r','type':'reasoning','encrypted_content':'c'},"
-			      "{'id':'m','type':'message','role':'assistant','content':[]},{'id':'only'}"));
-	served.account = B;
-	assert_int_equal(ph_items_resolve(q("{'id':'r'},{'id':'m'}"), table, n, &served, &out, &bound), 0);
-	ph_assert_str(take(&out), q("{'type':'message','role':'assistant','content':[]}"));
-}
-
-static void test_thousand_references(void **state)
-{
-	enum {
-		N = 1024
-	};
-	struct ph_found_item *table = calloc(N, sizeof *table);
-	struct ph_target target = {.account = B};
-	struct ph_bound bound;
-	struct ph_buf in, out, expected;
-
-	(void)state;
-	ph_buf_init(&in, SIZE_MAX);
-	ph_buf_init(&out, SIZE_MAX);
-	ph_buf_init(&expected, SIZE_MAX);
-	for (int i = 0; i < N; i++) {
-		const char *text =
-			ph_arena_printf(&memory, "{'id':'i%d','type':'function_call','call_id':'c%d'}", i, i);
-
-		table[i] = (struct ph_found_item){
-			ph_str_c(ph_arena_printf(&memory, "i%d", i)), q(text), A, false};
-		ph_buf_printf(&in, "%s{\"id\":\"i%d\"}", i ? "," : "", N - 1 - i);
-		ph_buf_printf(&expected, "%s{\"type\":\"function_call\",\"call_id\":\"c%d\"}", i ? "," : "",
-			N - 1 - i);
-	}
-	assert_int_equal(ph_items_dereference(ph_buf_str(&in), table, N, &target, &out, &bound), 0);
-	ph_assert_str(take(&out), take(&expected));
-	ph_buf_deinit(&in);
-	free(table);
-}
-
-/* ---- reasoning taken out ---- */
-
-static void test_strip_reasoning(void **state)
+static void test_ids_carried(void **state)
 {
 	static const struct {
-		const char *from, *to;
+		const char *item;
+		bool carried;
 	} cases[] = {
-		{"", ""},
-		{"{'role':'user','id':'u'}", "{'role':'user','id':'u'}"},
-		{"{'type':'reasoning','id':'r'},{'id':'m','type':'message'},{'id':'n','type':'message'}",
-			"{'type':'message'},{'id':'n','type':'message'}"},
-		{"{'type':'reasoning'},{'type':'reasoning'},{'type':'function_call','id':'f'}",
-			"{'type':'function_call'}"},
-		{"{'role':'user'},{'type':'reasoning'}", "{'role':'user'}"},
-		{"{'type':'reasoning'},{'type':'message','text':'x'}", "{'type':'message','text':'x'}"},
-		{"{'type':'reasoning'},7,{'id':'n'}", "7,{'id':'n'}"},
+		{"{'role':'assistant','id':'a'}", true},
+		{"{'type':'message','role':'assistant','id':'a'}", true},
+		{"{'type':'reasoning','id':'a'}", true},
+		{"{'type':'function_call','id':'a'}", true},
+		{"{'type':'compaction','id':'a'}", true},
+		{"{'type':'mcp_list_tools','id':'a'}", true},
+		{"{'type':'tool_search_output','id':'a'}", true},
+		{"{'type':'shell_call_output','id':'a'}", true},
+		{"{'type':'from_the_future','id':'a'}", true},
+		{"{'type':'function_call_output','id':'a','encrypted_content':'c'}", true},
+		/* Clients' own, without an id, or with one that is none. */
+		{"{'role':'user','id':'a'}", false},
+		{"{'type':'message','role':'developer','id':'a'}", false},
+		{"{'type':'function_call_output','id':'a'}", false},
+		{"{'type':'mcp_approval_response','id':'a'}", false},
+		{"{'type':'compaction_trigger','id':'a'}", false},
+		{"{'type':'reasoning'}", false},
+		{"{'type':'reasoning','id':null}", false},
+		{"{'role':'assistant'}", false},
 	};
+	struct ph_item_id ids[2];
 
 	(void)state;
-	for (size_t i = 0; i < PH_COUNT(cases); i++) {
-		struct ph_buf out;
-
-		ph_buf_init(&out, 1024);
-		assert_int_equal(ph_items_strip_reasoning(q(cases[i].from), &out), 0);
-		ph_assert_str(take(&out), q(cases[i].to));
-	}
+	for (size_t i = 0; i < PH_COUNT(cases); i++)
+		if (ids_of(cases[i].item, ids, 2) != (int)cases[i].carried)
+			fail_msg("%s", cases[i].item);
+	assert_int_equal(ids_of("{'type':'compaction','id':'c'}", ids, 2), 1);
+	assert_true(ids[0].compaction && !ids[0].reference);
 }
 
-static void test_strip_full(void **state)
+/* Of carried items the last ones count, of references all. */
+static void test_ids_bounded(void **state)
 {
-	struct ph_buf out;
+	static const char *const items =
+		"{'type':'reasoning','id':'r1'},{'id':'x1'},{'type':'reasoning','id':'"
+		"r2'},{'type':'reasoning','id':'r3'},{'id':'x2'}";
+	struct ph_item_id ids[5];
 
 	(void)state;
-	ph_buf_init(&out, 10);
-	assert_int_equal(
-		ph_items_strip_reasoning(q("{'role':'user'},{'role':'user'}"), &out), -PH_E_CHAIN_TOO_LARGE);
-	ph_buf_deinit(&out);
+	assert_int_equal(ids_of(items, ids, 5), 5);
+	ph_assert_str(ids[0].id, PH_STR("r1"));
+	assert_int_equal(ids_of(items, ids, 3), 3);
+	ph_assert_str(ids[0].id, PH_STR("x1"));
+	ph_assert_str(ids[1].id, PH_STR("r3"));
+	ph_assert_str(ids[2].id, PH_STR("x2"));
+	assert_int_equal(ids_of(items, ids, 2), 2);
+	ph_assert_str(ids[1].id, PH_STR("x2"));
+	assert_int_equal(ids_of(items, ids, 1), -PH_E_PARAM_BAD);
 }
 
 /* ---- pages ---- */
@@ -539,13 +425,9 @@ int main(void)
 		TEST(test_without),
 		TEST(test_append),
 		TEST(test_names),
-		TEST(test_references),
-		TEST(test_dereference),
-		TEST(test_dereference_refused),
-		TEST(test_resolve),
-		TEST(test_thousand_references),
-		TEST(test_strip_reasoning),
-		TEST(test_strip_full),
+		TEST(test_ids),
+		TEST(test_ids_carried),
+		TEST(test_ids_bounded),
 		TEST(test_page),
 		TEST(test_page_unknown),
 		TEST(test_page_odd),

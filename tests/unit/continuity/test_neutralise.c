@@ -161,9 +161,11 @@ static void test_files(void **state)
 	assert_bound("{'type':'shell_call','call_id':'c','environment':{'type':'container_reference','"
 		     "container_id':'c'}}",
 		"shell_call");
-	assert_bound("{'type':'additional_tools','tools':[{'type':'file_search','vector_store_ids':['v']}]}",
+	assert_bound("{'type':'additional_tools','role':'developer','tools':[{'type':'file_search','vector_"
+		     "store_ids':['v']}]}",
 		"additional_tools");
-	assert_bound("{'type':'additional_tools','tools':[{'type':'code_interpreter','container':'cntr_1'}]}",
+	assert_bound("{'type':'additional_tools','role':'developer','tools':[{'type':'code_interpreter','"
+		     "container':'cntr_1'}]}",
 		"additional_tools");
 	/* Both a citation and a file: the citation can go, the file cannot. */
 	assert_bound("{'role':'assistant','content':[{'type':'output_text','annotations':[{'file_id':'f'}],'"
@@ -321,7 +323,7 @@ static void test_client_ids(void **state)
 
 	(void)state;
 	ph_buf_init(&out, 4096);
-	assert_int_equal(ph_chain_replay(&chain, &codex, PH_STR_NONE, &out, &bound), 0);
+	assert_int_equal(ph_chain_replay(&chain, &codex, PH_STR_NONE, NULL, &out, &bound), 0);
 	ph_assert_str(take(&out), q("{'id':'mine','role':'user','client_metadata':1},{'role':'assistant'},{'"
 				    "role':'assistant'}"));
 	assert_replay(&chain, B, "", "{'role':'user'},{'role':'assistant'},{'role':'assistant'}");
@@ -356,11 +358,11 @@ static void test_full(void **state)
 	for (size_t room = 0; room < strlen("{'role':'assistant'},{}"); room++) {
 		ph_buf_init(&out, room);
 		assert_int_equal(
-			ph_chain_replay(&chain, &target, q("{}"), &out, &bound), -PH_E_CHAIN_TOO_LARGE);
+			ph_chain_replay(&chain, &target, q("{}"), NULL, &out, &bound), -PH_E_CHAIN_TOO_LARGE);
 		ph_buf_deinit(&out);
 	}
 	ph_buf_init(&out, strlen("{'role':'assistant'},{}"));
-	assert_int_equal(ph_chain_replay(&chain, &target, q("{}"), &out, &bound), 0);
+	assert_int_equal(ph_chain_replay(&chain, &target, q("{}"), NULL, &out, &bound), 0);
 	ph_assert_str(take(&out), q("{'role':'assistant'},{}"));
 }
 

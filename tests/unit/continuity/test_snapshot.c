@@ -264,26 +264,37 @@ static struct {
 	int code;
 } finds;
 
-static void on_items(void *arg, const struct ph_found_item *items, size_t n, const struct ph_err *err)
+static void on_items(void *arg, struct ph_found *found, const struct ph_err *err)
 {
 	(void)arg;
 	answered = true;
+	assert_int_equal(!found, !!err);
 	finds.code = err ? err->code : 0;
-	finds.n = n;
-	for (size_t i = 0; i < n && i < PH_COUNT(finds.item); i++) {
-		finds.item[i] = items[i];
-		finds.item[i].id = ph_arena_dup(&memory, items[i].id);
-		finds.item[i].item = ph_arena_dup(&memory, items[i].item);
+	finds.n = found ? found->n : 0;
+	for (size_t i = 0; i < finds.n && i < PH_COUNT(finds.item); i++) {
+		finds.item[i] = found->items[i];
+		finds.item[i].id = ph_arena_dup(&memory, found->items[i].id);
+		finds.item[i].item = ph_arena_dup(&memory, found->items[i].item);
 	}
+	ph_found_free(found);
+}
+
+static size_t find_as(int64_t scope, const struct ph_str *ids, size_t n, bool reference)
+{
+	struct ph_item_id asked[8];
+
+	for (size_t i = 0; i < n; i++)
+		asked[i] = (struct ph_item_id){.id = ids[i], .reference = reference};
+	answered = false;
+	(void)ph_items_read(store, scope, asked, n, NULL, 0, on_items, NULL);
+	assert_false(answered);
+	run_until(is_answered);
+	return finds.n;
 }
 
 static size_t find(int64_t scope, const struct ph_str *ids, size_t n)
 {
-	answered = false;
-	(void)ph_items_read(store, scope, ids, n, on_items, NULL);
-	assert_false(answered);
-	run_until(is_answered);
-	return finds.n;
+	return find_as(scope, ids, n, true);
 }
 
 static struct ph_str find_one(struct ph_str id)
@@ -433,11 +444,10 @@ static void never(void *arg, const struct ph_response *r, const struct ph_err *e
 	fail();
 }
 
-static void never_items(void *arg, const struct ph_found_item *items, size_t n, const struct ph_err *err)
+static void never_items(void *arg, struct ph_found *found, const struct ph_err *err)
 {
 	(void)arg;
-	(void)items;
-	(void)n;
+	(void)found;
 	(void)err;
 	fail();
 }
@@ -445,10 +455,10 @@ static void never_items(void *arg, const struct ph_found_item *items, size_t n, 
 static void test_cancelled(void **state)
 {
 	NEED_SERVER();
-	struct ph_str id = PH_STR("first");
+	struct ph_item_id id = {.id = PH_STR("first"), .reference = true};
 
 	ph_response_cancel(ph_response_read(store, SCOPE, id_of("round"), never, NULL));
-	ph_items_cancel(ph_items_read(store, SCOPE, &id, 1, never_items, NULL));
+	ph_items_cancel(ph_items_read(store, SCOPE, &id, 1, NULL, 0, never_items, NULL));
 	assert_true(read_response(SCOPE, id_of("round"))); /* behind them */
 }
 

@@ -318,17 +318,20 @@ static void refusals(void **state)
 		enum ph_health_signal signal;
 	} cases[] = {
 		{400, "application/json", "{\"error\":{\"message\":\"No\",\"param\":\"tools\"}}",
-			PH_E_UPSTREAM_REFUSED, "{\"error\":{\"message\":\"No\",\"param\":\"tools\"}}"},
+			PH_E_UPSTREAM_REFUSED, "{\"error\":{\"message\":\"No\",\"param\":\"tools\"}}",
+			PH_SIGNAL_NONE},
 		{400, "application/json", "{\"detail\":\"Unsupported parameter: top_p\"}",
 			PH_E_UPSTREAM_REFUSED,
 			"{\"error\":{\"message\":\"Unsupported parameter: "
 			"top_p\",\"type\":\"invalid_request_error\","
-			"\"param\":\"top_p\",\"code\":null}}"},
+			"\"param\":\"top_p\",\"code\":null}}",
+			PH_SIGNAL_NONE},
 		{400, "application/json", "{\"message\":\"flat\",\"code\":\"c\",\"param\":\"p\"}",
 			PH_E_UPSTREAM_REFUSED,
 			"{\"error\":{\"message\":\"flat\",\"type\":\"invalid_request_error\",\"param\":\"p\","
-			"\"code\":\"c\"}}"},
-		{400, "text/html", "<html>host-7.internal</html>", PH_E_UPSTREAM_REFUSED, ""},
+			"\"code\":\"c\"}}",
+			PH_SIGNAL_NONE},
+		{400, "text/html", "<html>host-7.internal</html>", PH_E_UPSTREAM_REFUSED, "", PH_SIGNAL_NONE},
 		{429, "application/json", "", PH_E_UPSTREAM_LIMITED, "", PH_SIGNAL_LIMIT},
 		{500, "text/html", "<html>", PH_E_UPSTREAM_FAILED, "", PH_SIGNAL_FAULT},
 		{302, "text/html", "", PH_E_UPSTREAM_FAILED, "", PH_SIGNAL_FAULT},

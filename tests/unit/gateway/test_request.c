@@ -201,18 +201,6 @@ void ph_warmup_release(struct ph_request *r)
 	answered();
 }
 
-void ph_account_worked(struct ph_accounts *accounts, struct ph_account *a)
-{
-	(void)accounts;
-	assert_ptr_equal(a, &w.account);
-}
-
-struct ph_found *ph_found_free(struct ph_found *f)
-{
-	assert_null(f);
-	return NULL;
-}
-
 static void answered(void)
 {
 	assert_true(w.answering);
@@ -412,13 +400,13 @@ static void step(struct ph_request *r)
 	}
 }
 
-static void one_turn(struct ph_loop *loop)
+static void one_turn(struct ph_loop *loop, struct ph_accounts *accounts)
 {
 	int guard = 0;
 
 	memset(&w, 0, sizeof w);
 	w.config.idle_timeout_ms = one_in(2) ? 0 : 1000000;
-	w.g = (struct ph_gateway){.loop = loop, .config = &w.config, .node = "n"};
+	w.g = (struct ph_gateway){.loop = loop, .accounts = accounts, .config = &w.config, .node = "n"};
 	ph_list_init(&w.g.requests);
 	w.account.kind = (enum ph_account_kind)ph_test_below(&seed, 3);
 	w.x = (struct ph_exchange){.ops = &ops};
@@ -447,16 +435,18 @@ static void one_turn(struct ph_loop *loop)
 static void a_million_steps(void **state)
 {
 	struct ph_loop *loop = ph_loop_new();
+	struct ph_accounts *accounts = ph_accounts_new(loop, NULL, NULL, "n");
 
 	(void)state;
 	seed = 20261122;
 	while (steps < 1000000)
-		one_turn(loop);
+		one_turn(loop, accounts);
 	print_message("%ld steps, %ld turns; by requests sent:", steps, turns);
 	for (int i = 0; i < REQ_NR; i++)
 		print_message(" %ld", ends[i]);
 	print_message("\n");
 	assert_true(ends[1] && ends[4]); /* the walk came about */
+	ph_accounts_free(accounts);
 	assert_int_equal(ph_loop_free(loop), 0);
 }
 

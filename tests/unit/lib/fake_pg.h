@@ -7,6 +7,7 @@
 #ifndef PH_TEST_FAKE_PG_H
 #define PH_TEST_FAKE_PG_H
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ph_test.h"
@@ -19,11 +20,14 @@ struct ph_pg_result {
 	int rows, cols;
 };
 
+#define FAKE_PG_PARAMS 16
+
 struct ph_pg_call {
 	struct ph_list node;
 	const char *sql;
 	char *param; /* the first parameter's bytes */
 	size_t param_n;
+	struct ph_str text[FAKE_PG_PARAMS]; /* every parameter: bytes, or a number's digits; NULL has no p */
 	ph_pg_cb cb;
 	void *arg;
 };
@@ -49,6 +53,8 @@ static inline size_t fake_pg_waiting(void)
 static inline void fake_pg_free(struct ph_pg_call *call)
 {
 	ph_list_remove(&call->node);
+	for (int i = 0; i < FAKE_PG_PARAMS; i++)
+		free((void *)(uintptr_t)call->text[i].p);
 	free(call->param);
 	free(call);
 }
@@ -76,6 +82,18 @@ static inline void fake_pg_fails(int code)
 	cb(arg, NULL, &err);
 }
 
+static inline struct ph_str fake_pg_text(const struct ph_pg_param *p)
+{
+	char digits[32];
+
+	if (p->kind == PH_PG_NULL)
+		return PH_STR_NONE;
+	if (p->kind == PH_PG_TEXT || p->kind == PH_PG_BYTES)
+		return ph_str_dup(p->s);
+	snprintf(digits, sizeof digits, "%lld", (long long)p->i);
+	return ph_str_dup(ph_str_c(digits));
+}
+
 /* ---- posthouse/pg.h ---- */
 
 struct ph_pg_call *ph_pg_query(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
@@ -93,6 +111,9 @@ struct ph_pg_call *ph_pg_query(struct ph_pg *pg, const char *sql, const struct p
 		memcpy(call->param, params[0].s.p, params[0].s.n);
 		call->param_n = params[0].s.n;
 	}
+	assert_in_range(count, 0, FAKE_PG_PARAMS);
+	for (int i = 0; i < count; i++)
+		call->text[i] = fake_pg_text(&params[i]);
 	ph_list_push_back(&fake_pg_calls, &call->node);
 	return call;
 }
