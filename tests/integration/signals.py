@@ -118,8 +118,8 @@ def _limits():
     yield Signal('429 without a time', 429, error(limit, 'requests'), 'cooling', (15, 45), nobody=(LIMITED,))
     yield Signal('429 implausible reset', 429, error(limit, 'requests', resets_in_seconds=40 * 366 * 86400), 'cooling',
                  (YEAR - HOUR, YEAR + HOUR), nobody=(LIMITED,), http_only=True)
-    yield Signal('429 a short limit', 429, error(limit, 'requests'), 'cooling', (15, 45), nobody=(LIMITED,),
-                 headers={'retry-after': '1'}, http_only=True)  # no block under 30 s, so that peers honour it
+    yield Signal('429 a short limit', 429, error(limit, 'requests'), 'cooling', (8, 20), nobody=(LIMITED,),
+                 headers={'retry-after': '20'}, http_only=True)
     yield Signal('429 slow_down', 429, error('slow_down', 'requests'), 'cooling', (1, 60), nobody=(LIMITED,))
     yield Signal('429 usage_limit_reached as type', 429,
                  {'type': 'usage_limit_reached', 'message': 'The usage limit has been reached', 'plan_type': 'pro',
@@ -129,7 +129,7 @@ def _limits():
     yield Signal('400 usage_limit_reached', 400, error('usage_limit_reached', resets_in_seconds=1200), 'exhausted',
                  (1100, 1300), nobody=(USED_UP,))
     yield Signal('429 usage_not_included', 429, error('usage_not_included', 'usage_not_included'), 'exhausted',
-                 (HOUR - 120, HOUR + 600), nobody=(USED_UP, NOBODY))
+                 (HOUR - 120, HOUR + 600), nobody=(FAILED, NOBODY))
     for code in ('insufficient_quota', 'quota_exceeded', 'credit_balance_exhausted', 'organization_spend_limit_exceeded',
                  'project_spend_limit_exceeded', 'organization_usage_limit_exceeded'):
         yield Signal('429 ' + code, 429, error(code, code), 'exhausted', (HOUR - 120, HOUR + 600), nobody=(USED_UP,))
@@ -182,7 +182,7 @@ SIGNALS = [*_credentials(), *_limits(), *_capability(), *_service(), *_content()
 
 # Words of one account's limit that no client may read while another account serves, nor in a stream that broke.
 LIMIT_WORDS = ['rate_limit', 'usage_limit', 'resets_at', 'resets_in', 'insufficient_quota', 'quota_exceeded', 'credit_balance',
-               'spend_limit', 'usage_not_included', 'overloaded', 'slow_down', 'deactivated', 'invalid_api_key', 'token_',
+               'spend_limit', 'usage_not_included', 'server_is_overloaded', 'overloaded_error', 'slow_down', 'deactivated', 'invalid_api_key', 'token_',
                'Incorrect API key', 'plan_type', 'at capacity', 'account_']
 # Headers that describe one account.
 ACCOUNT_HEADERS = ('x-ratelimit-', 'x-codex-', 'openai-organization', 'openai-project', 'set-cookie', 'retry-after',

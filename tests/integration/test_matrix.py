@@ -37,8 +37,8 @@ SHORT = {
 }
 
 # Where the state of accounts is read; the only place.
-HEALTH = """SELECT name, health, extract(epoch FROM health_until)::float8, reason, node
-            FROM posthouse_admin.account_health WHERE name = ANY(%s)"""
+HEALTH = """SELECT state, extract(epoch FROM remaining)::float8, reason, node FROM posthouse_admin.account_health
+            WHERE name = %s"""
 
 
 class Cell:
@@ -79,8 +79,6 @@ class World:
 
     def __init__(self, make_cluster, slots):
         self.cluster = make_cluster(SHORT)
-        if not self.cluster.sql("SELECT to_regclass('posthouse_admin.account_health')")[0][0]:  # SHIM
-            self.cluster.sql("CREATE VIEW posthouse_admin.account_health AS SELECT name, health, health_until, health_reason AS reason, '' AS node FROM posthouse_admin.accounts")
         accounts = [(name, kind) for slot in slots for name, kind in zip(slot.names, slot.kinds)]
         ports = [word for name, _ in accounts for word in ('--account-listen', '%s=127.0.0.1:0' % name)]
         self.upstream = self.cluster.own(FakeUpstream(accounts, *ports))
@@ -205,7 +203,8 @@ class Table:
         self.marks = {name: 0 for name in slot.names}
         self.foreign = {name: 0 for name in slot.names}
         self.dirty = True
-        self.turns = itertools.count(1)
+        self.cells = itertools.count(1)  # a rest is bound to a model, to a family of clients: each cell has its own
+        self.extra = {}
 
     def close(self):
         for thing in [*self.clients, self.controls, self.database]:
@@ -259,36 +258,35 @@ class Table:
     # -- the database --
 
     def health(self, name):
-        """(state, seconds until it ends or None, reason)"""
-        for row in self.database.execute(HEALTH, [[name]]).fetchall():
-            return row[1], None if row[2] is None else row[2] - time.time(), row[3]
-        return 'active', None, None
+        """(state, seconds until it ends or None, reason, node)"""
+        return self.database.execute(HEALTH, [name]).fetchone()
 
     def becomes(self, name, signal):
         """Waits for the state that the signal asks for, and checks its end."""
         http.eventually(lambda: self.health(name)[0] == signal.state, within=5,
                         what='%s is %s' % (name, signal.state))
-        state, left, reason = self.health(name)
-        assert reason, 'a transition has a reason'
+        state, left, reason, node = self.health(name)
+        assert reason and node in ('n1', 'n2'), 'a transition has a reason and a finder: %s, %s' % (reason, node)
         if signal.until:
             assert left is not None and signal.until[0] <= left <= signal.until[1], (state, left, signal.until)
         elif state in ('reauth', 'disabled'):
             assert left is None, (state, left)
 
     def stays(self, name):
-        state, left, reason = self.health(name)
+        state, left, reason, _ = self.health(name)
         assert state == 'active', 'the account is %s for %s because of %s' % (state, left, reason)
 
     # -- turns --
 
     def say(self, node, body, which=None, headers=None):
-        fields = {'Authorization': 'Bearer ' + self.world.keys[self.slot.number, which], **(headers or {})}
+        fields = {'Authorization': 'Bearer ' + self.world.keys[self.slot.number, which], 'originator': self.extra['model'],
+                  **(headers or {})}
         return self.clients[node].post(body, headers=fields)
 
     def warm(self, node, which, alone=True):
         """A good turn on one account alone: whatever a node remembers against it is over. Not alone: of the slot's key, to
         which it is a conversation."""
-        body = {'model': 'demo', 'input': 'hello', 'stream': True, 'include': ['reasoning.encrypted_content'],
+        body = {'input': 'hello', 'stream': True, 'include': ['reasoning.encrypted_content'],
                 'reasoning': {'effort': 'low'}}
 
         def attempt():
@@ -302,7 +300,7 @@ class Table:
 
     def reset(self, cause):
         """All as if nothing had ever failed; returns a conversation of the owner's."""
-        self.extra = cause.extra
+        self.extra = dict(cause.extra, model='model-%d' % next(self.cells))
         for name in self.slot.names:
             self.order(name, None)
         if self.dirty:
@@ -316,7 +314,7 @@ class Table:
         return root
 
     def body(self, root, text):
-        body = {'model': 'demo', 'input': text, 'stream': self.slot.stream, **self.extra}
+        body = {'input': text, 'stream': self.slot.stream, **self.extra}
         if root is not None:
             body['previous_response_id'] = root.anchor
         return body
@@ -400,7 +398,7 @@ class Table:
             assert abs(found['resets_at'] - time.time() - found['resets_in_seconds']) < 5, found
             assert abs(found['resets_in_seconds'] - after) <= 2, (found, after)
         for name in self.slot.names:
-            assert name not in found['message'], found
+            assert not re.search(r'\b%s\b' % name, found['message']), found
         for word in signals.LIMIT_WORDS:
             if answer.status == 503 or word not in ('rate_limit', 'usage_limit', 'resets_at', 'resets_in'):
                 assert word not in answer.body.decode(), answer
