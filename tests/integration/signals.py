@@ -85,13 +85,15 @@ def _credentials():
     yield Signal('401 other', 401, error('something_new'), nobody=(NOBODY, FAILED), http_only=True)
     yield Signal('403 other', 403, error('something_new'), nobody=(NOBODY, FAILED), http_only=True)
     yield Signal('401 invalid_api_key', 401, error('invalid_api_key', message='Incorrect API key provided: sk-1**9.'),
-                 'disabled', nobody=(NOBODY,))
+                 'disabled', nobody=(NOBODY,), kinds=('platform', 'stateless'))
+    yield Signal('401 invalid_api_key of a login', 401, error('invalid_api_key', message='Incorrect API key provided: eyJ**.'),
+                 nobody=(NOBODY, FAILED), kinds=('codex',), http_only=True)
     yield Signal('401 Incorrect API key', 401, error(message='Incorrect API key provided: sk-1**9.'), 'disabled',
                  nobody=(NOBODY,), kinds=('platform',), http_only=True)
     for code in ('account_deactivated', 'account_suspended', 'account_deleted'):
         yield Signal('403 ' + code, 403, error(code), 'disabled', nobody=(NOBODY,))
     yield Signal('401 account_deactivated', 401, error('account_deactivated'), 'disabled', nobody=(NOBODY,), http_only=True)
-    yield Signal('402 deactivated_workspace', 402, None, 'cooling', (3000, 4000), nobody=(LIMITED, NOBODY),
+    yield Signal('402 deactivated_workspace', 402, None, 'cooling', (3000, 4000), nobody=(FAILED, NOBODY),
                  body={'detail': {'code': 'deactivated_workspace'}}, http_only=True)
 
 
@@ -141,7 +143,7 @@ def _capability():
     yield Signal('403 access_program_not_enabled', 403, error('access_program_not_enabled'),
                  nobody=(Refusal(403, 'access_program_not_enabled'),))
     yield Signal('404 model_not_found', 404, error('model_not_found', message="The model 'demo' does not exist."),
-                 nobody=(Refusal(404, 'model_not_found'),), late='model_not_found')
+                 nobody=(Refusal(404, 'model_not_found'),))
     yield Signal('400 model not supported', 400, None, nobody=(Refusal(400, None),), http_only=True, kinds=('codex',),
                  body={'detail': "The 'demo' model is not supported when using Codex with a ChatGPT account."})
     yield Signal('403 only official clients', 403, error(message='This endpoint only allows Codex official clients.'),
@@ -185,7 +187,7 @@ LIMIT_WORDS = ['rate_limit', 'usage_limit', 'resets_at', 'resets_in', 'insuffici
                'spend_limit', 'usage_not_included', 'server_is_overloaded', 'overloaded_error', 'slow_down', 'deactivated', 'invalid_api_key', 'token_',
                'Incorrect API key', 'plan_type', 'at capacity', 'account_']
 # Headers that describe one account.
-ACCOUNT_HEADERS = ('x-ratelimit-', 'x-codex-', 'openai-organization', 'openai-project', 'set-cookie', 'retry-after',
+ACCOUNT_HEADERS = ('x-ratelimit-', 'x-codex-primary', 'x-codex-secondary', 'x-codex-credits', 'openai-organization', 'openai-project', 'set-cookie', 'retry-after',
                    'x-should-retry')
 
 
@@ -212,6 +214,10 @@ class Cause:
     once: bool = False       # only the first request meets it
     kinds: tuple = ('platform', 'codex', 'stateless')
     extra: dict = dataclasses.field(default_factory=dict)  # members of the client's body
+
+    def of(self, kind, stream):
+        """Whether an account of this kind can fail so in a turn of this sort."""
+        return kind in self.kinds and self.play(kind, stream) is not None
 
     @property
     def state(self):
@@ -350,7 +356,7 @@ def _mended():
                     kinds=('platform', 'codex'))
     yield Cause('unsupported parameter', lambda kind, stream: {
         'status': 400, 'body': {'detail': 'Unsupported parameter: service_tier'}}, lambda kind, stream: SAME, tries=(2,),
-        once=True, extra={'service_tier': 'flex'})
+        once=True, extra={'service_tier': 'flex'}, kinds=('codex',))
 
 
 # ---- usage, told by an answer that is good ----

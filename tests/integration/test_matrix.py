@@ -63,8 +63,7 @@ class Slot:
         self.id = '-'.join([owner_kind, other_kind, 'stream' if stream else 'whole', 'anchored' if anchored else 'fresh'])
 
     def plays(self, cause):
-        return (self.kinds[0] in cause.kinds and cause.anchored in (None, self.anchored)
-                and cause.play(self.kinds[0], self.stream) is not None)
+        return cause.anchored in (None, self.anchored) and cause.of(self.kinds[0], self.stream)
 
 
 SLOTS = [Slot(number, *rest) for number, rest in
@@ -448,7 +447,7 @@ class Table:
             answer, context, text = self.turn(1, follow, 4)
             self.check_served(answer, context, text, 1, True, not follow.anchor.startswith('resp_%s_' % other))
             assert not self.look()[0]
-        if cause.signal.ends == signals.SERVED:
+        if cause.signal.ends == signals.SERVED or not cause.of(self.slot.kinds[1], self.slot.stream):
             return
         self.order(other, cause)
         answer, _, _ = self.turn(0, anchor, 5)
@@ -488,7 +487,7 @@ class Table:
         self.stays(slot.names[0])
         self.stays(slot.names[1])
         self.dirty = ends == signals.ELSEWHERE
-        if ends != signals.ELSEWHERE:
+        if ends != signals.ELSEWHERE or not cause.of(slot.kinds[1], slot.stream):
             return
         self.order(slot.names[1], cause)
         answer, _, _ = self.turn(0, anchor, 3)
