@@ -361,6 +361,11 @@ def _mended():
 
 # ---- usage, told by an answer that is good ----
 
+# What an account tells while nothing is wrong with it: the newest word on a window is the one that counts.
+CALM = {'codex': {'headers': {'x-codex-primary-used-percent': '12', 'x-codex-secondary-used-percent': '3',
+                              'x-codex-credits-has-credits': 'false', 'x-codex-credits-unlimited': 'false'}}}
+
+
 def _window(used, seconds, name='primary', **more):
     def headers():
         return dict({'x-codex-%s-used-percent' % name: str(used), 'x-codex-%s-window-minutes' % name: '300',
@@ -368,8 +373,8 @@ def _window(used, seconds, name='primary', **more):
     return headers
 
 
-def _limits_event(used, seconds):
-    return {'type': 'codex.rate_limits', 'plan_type': 'pro', 'rate_limits': {
+def _limits_event(used, seconds, number):
+    return {'type': 'codex.rate_limits', 'sequence_number': number, 'plan_type': 'pro', 'rate_limits': {
         'allowed': used < 100, 'limit_reached': used >= 100, 'secondary': None,
         'primary': {'used_percent': used, 'window_minutes': 300, 'reset_at': int(time.time()) + seconds}}}
 
@@ -383,7 +388,8 @@ def _usage():
                      kinds=('codex',))
 
     def by_event(name, place, used, signal):
-        return Cause('usage: ' + name, lambda kind, stream: {place: [_limits_event(used, 5400)]},
+        return Cause('usage: ' + name, lambda kind, stream: {
+            place: [_limits_event(used, 5400, {'before': 0, 'events': 2}[place])]},
                      lambda kind, stream: SERVED, signal, kinds=('codex',))
     yield by_head('primary window full', _window(100, 5400), gone)
     yield by_head('primary window over', _window('104.5', 5400), gone)

@@ -220,7 +220,7 @@ class Table:
         """What the account does from now on."""
         kind = self.slot.kinds[self.slot.names.index(name)]
         if cause is None:
-            self.control('POST', '/account', {'account': name, 'mode': 'up', 'do': None})
+            self.control('POST', '/account', {'account': name, 'mode': 'up', 'do': signals.CALM.get(kind)})
         elif cause.mode:
             self.control('POST', '/account', {'account': name, 'mode': cause.mode})
         elif cause.once:
@@ -290,10 +290,10 @@ class Table:
 
         def attempt():
             answer = self.say(node, dict(body, **self.extra), which if alone else None)
-            return answer if answer.status == 200 else None
-        answer = http.eventually(attempt, within=15, what='a turn on %s alone' % self.slot.names[which])
-        turn = http.Turn(answer, True)
-        assert turn.status == 'completed' and turn.id.startswith('resp_%s_' % self.slot.names[which]), turn.answer
+            turn = http.Turn(answer, True) if answer.status == 200 else None
+            return turn if turn and turn.id.startswith('resp_%s_' % self.slot.names[which]) else None
+        turn = http.eventually(attempt, within=15, what='a turn on ' + self.slot.names[which])
+        assert turn.status == 'completed', turn.answer
         context = Conversation().context.add('user:hello')
         return Conversation(context.add('assistant:' + turn.text), turn.id, 1)
 
@@ -303,8 +303,9 @@ class Table:
         for name in self.slot.names:
             self.order(name, None)
         if self.dirty:
+            blocked = [name for name in self.slot.names if self.health(name)[0] != 'active']
             self.database.execute('SELECT posthouse_admin.resume_account(n, %s) FROM unnest(%s::text[]) n',
-                                  ['matrix', list(self.slot.names)])
+                                  ['matrix', blocked])
             for node, which in itertools.product((0, 1), (0, 1)):
                 self.warm(node, which)
         self.dirty = True  # until this cell has ended well without a trace
@@ -486,7 +487,7 @@ class Table:
             assert len(found[by]) == 1 and not found[1 - by]
         self.stays(slot.names[0])
         self.stays(slot.names[1])
-        self.dirty = ends == signals.ELSEWHERE
+        self.dirty = ends == signals.ELSEWHERE or cause.name.startswith('usage')
         if ends != signals.ELSEWHERE or not cause.of(slot.kinds[1], slot.stream):
             return
         self.order(slot.names[1], cause)
