@@ -52,6 +52,9 @@ END $$;
  * that stand in it: rows come in the order of responses and places, the first of a response that has a body brings the
  * output. Today's and yesterday's items first, as for responses. An id that two responses used is nobody's. What only
  * has an owner row comes without place and output: the account that minted it keeps it.
+ *
+ * A client that sends its whole history asks for hundreds of ids with each turn. Where nothing is kept of it, each of
+ * them would be looked for in every partition: so where none of the last few is known, only bodies are looked for there.
  */
 CREATE OR REPLACE FUNCTION posthouse.read_items(p_scope bigint, p_ids text[], p_bodies text[])
 RETURNS TABLE (item_id text, account_id bigint, flags int, response_id text, "position" int, body bool, codec int,
@@ -62,8 +65,19 @@ SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
 	v_yesterday date := (now() AT TIME ZONE 'UTC')::date - 1;
+	v_last text[] := p_ids[cardinality(p_ids) - 3 :];
+	v_deep text[] := p_ids; -- ids that are looked for everywhere
 BEGIN
 	PERFORM set_config('posthouse.scope', p_scope::text, true);
+	IF cardinality(p_ids) > 16
+		AND NOT EXISTS (SELECT FROM unnest(v_last) AS u (id), LATERAL (SELECT FROM posthouse.snapshot_items s
+			WHERE s.scope = p_scope AND s.item_id = u.id AND s.day IN (v_yesterday, v_yesterday + 1) OFFSET 0) i)
+		AND NOT EXISTS (SELECT FROM unnest(v_last) AS u (id), LATERAL (SELECT FROM posthouse.snapshot_items s
+			WHERE s.scope = p_scope AND s.item_id = u.id AND s.day < v_yesterday OFFSET 0) i)
+		AND NOT EXISTS (SELECT FROM unnest(v_last) AS u (id), LATERAL (SELECT FROM posthouse.resource_owners r
+			WHERE r.scope = p_scope AND r.id = u.id OFFSET 0) i) THEN
+		v_deep := p_bodies;
+	END IF;
 	RETURN QUERY
 	WITH wanted AS MATERIALIZED (
 		SELECT DISTINCT u.id FROM unnest(p_ids) AS u (id)
@@ -75,7 +89,7 @@ BEGIN
 		SELECT i.* FROM wanted w, LATERAL (
 			SELECT s.item_id, s.response_id, s.class, s.day, s.position FROM posthouse.snapshot_items s
 			WHERE s.scope = p_scope AND s.item_id = w.id AND s.day < v_yesterday OFFSET 0) i
-		WHERE NOT EXISTS (SELECT FROM recent r WHERE r.item_id = w.id)
+		WHERE w.id = ANY (v_deep) AND NOT EXISTS (SELECT FROM recent r WHERE r.item_id = w.id)
 	), placed AS MATERIALIZED (
 		SELECT b.item_id, min(b.response_id) AS response_id, max(b.response_id) AS other, min(b.class) AS class,
 			min(b.day) AS day, min(b.position) AS position, b.item_id = ANY (p_bodies) AS body
@@ -97,7 +111,7 @@ BEGIN
 		SELECT min(r.account_id) AS account_id FROM posthouse.resource_owners r
 		WHERE r.scope = p_scope AND r.id = w.id AND NOT r.hidden AND r.account_id <> 0
 		HAVING min(r.account_id) = max(r.account_id)) o
-	WHERE NOT EXISTS (SELECT FROM placed p WHERE p.item_id = w.id)
+	WHERE w.id = ANY (v_deep) AND NOT EXISTS (SELECT FROM placed p WHERE p.item_id = w.id)
 	ORDER BY 4, 5;
 END $$;
 

@@ -111,6 +111,20 @@ static void put_parts(
 	ph_buf_puts(out, ph_str_from(it->bytes, start + list.n));
 }
 
+/* An element of the list has the member; its name alone may stand anywhere. */
+static bool any_has(struct ph_str list, const struct ph_str *name)
+{
+	struct ph_json_member m;
+	struct ph_str part;
+
+	if (!holds(list, *name))
+		return false;
+	for (size_t at = 0; ph_json_next(list, &at, &part);)
+		if (ph_json_find(part, name, 1, &m) && m.kind != PH_JSON_ABSENT)
+			return true;
+	return false;
+}
+
 bool ph_item_clean(struct ph_buf *out, const struct ph_item *it, int what)
 {
 	static const struct ph_str parsed = PH_STR_INIT("parsed"), author = PH_STR_INIT("created_by");
@@ -118,14 +132,14 @@ bool ph_item_clean(struct ph_buf *out, const struct ph_item *it, int what)
 
 	if (given && ph_item_is(it, PH_STR("shell_call_output")) &&
 		ph_item_kind(it, PH_ITEM_OUTPUT) == PH_JSON_ARRAY &&
-		holds(it->m[PH_ITEM_OUTPUT], PH_STR("\"created_by\""))) {
+		any_has(it->m[PH_ITEM_OUTPUT], &author)) {
 		put_parts(out, it, PH_ITEM_OUTPUT, &author, false);
 		return true;
 	}
 	if (ph_item_kind(it, PH_ITEM_CONTENT) != PH_JSON_ARRAY)
 		return false;
 	message = it->m[PH_ITEM_TYPE].n == 0 || ph_item_is(it, PH_STR("message"));
-	given = given && message && holds(it->m[PH_ITEM_CONTENT], PH_STR("\"parsed\""));
+	given = given && message && any_has(it->m[PH_ITEM_CONTENT], &parsed);
 	if (given || files)
 		put_parts(out, it, PH_ITEM_CONTENT, given ? &parsed : NULL, files);
 	return given || files;

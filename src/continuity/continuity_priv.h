@@ -54,7 +54,6 @@ bool ph_item_is_output(const struct ph_item *it);
 bool ph_item_is_compaction(const struct ph_item *it);
 bool ph_item_has_ciphertext(const struct ph_item *it); /* its own, not deeper */
 bool ph_item_output_like(const struct ph_item *it);
-bool ph_item_carried(const struct ph_item *it); /* it has an id, and an account may have made it */
 bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret); /* of a comma-joined list */
 struct ph_str ph_items_first(struct ph_str items, int64_t count);        /* or all, if there are fewer */
 int ph_items_append(struct ph_buf *out, struct ph_str items);            /* with a comma where one is due */

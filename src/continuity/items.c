@@ -97,9 +97,9 @@ bool ph_item_output_like(const struct ph_item *it)
 	       ph_json_text_is(it->m[PH_ITEM_ROLE], PH_STR("assistant"));
 }
 
-/* Looking for an id that nobody here made opens every partition, so what only clients make is not looked for:
- * their words, and the outputs of their functions. */
-bool ph_item_carried(const struct ph_item *it)
+/* It has an id, and an account may have made it. Looking for an id that nobody here made opens every
+ * partition, so what only clients make is not looked for: their words, and the outputs of their functions. */
+static bool is_carried(const struct ph_item *it)
 {
 	static const struct ph_str clients[] = {
 		PH_STR_INIT("function_call_output"),
@@ -184,7 +184,7 @@ void ph_items_look(struct ph_str items, struct ph_items_facts *ret)
 			continue;
 		ret->output_like |= ph_item_output_like(&it);
 		ret->references |= it.reference;
-		ret->carried |= ph_item_carried(&it) || ph_item_has_ciphertext(&it);
+		ret->carried |= is_carried(&it) || ph_item_has_ciphertext(&it);
 	}
 }
 
@@ -201,7 +201,7 @@ static int count_ids(struct ph_str items, size_t max, size_t *ret_references, si
 		if (it.reference && (it.twice || ph_item_kind(&it, PH_ITEM_ID) != PH_JSON_STRING))
 			return -PH_E_PARAM_BAD;
 		*ret_references += it.reference;
-		*ret_carried += ph_item_carried(&it);
+		*ret_carried += is_carried(&it);
 	}
 	return *ret_references > max ? -PH_E_PARAM_BAD : 0;
 }
@@ -217,7 +217,7 @@ int ph_items_ids(struct ph_str items, struct ph_arena *a, struct ph_item_id *ret
 		return rc;
 	skip = references + carried > max ? references + carried - max : 0;
 	for (size_t at = 0; ph_items_next(items, &at, &bytes);) {
-		if (!ph_item_look(bytes, &it) || !(it.reference || ph_item_carried(&it)))
+		if (!ph_item_look(bytes, &it) || !(it.reference || is_carried(&it)))
 			continue;
 		if (!it.reference && skip) {
 			skip--;

@@ -149,7 +149,7 @@ int ph_chain_replay(const struct ph_chain *chain, const struct ph_target *target
 	int rc;
 
 	ph_items_look(new_items, &facts);
-	last.outputs = facts.output_like;
+	last.outputs = facts.output_like || facts.references;
 	r.plain_copy = !facts.references && (!found || found->n == 0) && !target->plain;
 	ph_known_init(&r.requests, found);
 	rc = put_chain(&r, new_items);

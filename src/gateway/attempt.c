@@ -139,8 +139,7 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 		.had_reasoning = r->attempt.had_reasoning,
 		.renewable = r->account->kind == PH_CODEX,
 	};
-	struct ph_asked asked = {
-		r->body.model, r->choice.client, r->attempt.health_version, r->rounds > 0};
+	struct ph_asked asked = {r->body.model, r->choice.client, r->attempt.health_version, r->rounds > 0};
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);

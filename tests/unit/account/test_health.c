@@ -158,6 +158,7 @@ static void losing(void **state)
 	answer("lost", "active", "0", "7", "1");
 	assert_blocked(&w, PH_ACCOUNT_COOLING, 40000);
 	assert_param(P_VERSION, "7");
+	assert_param(P_STRIKE, "0");
 	answer("done", "cooling", "40000", "8", "1");
 	/* and the account is gone */
 	found(&w, span(PH_ACCOUNT_DISABLED, 0));

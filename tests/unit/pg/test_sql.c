@@ -225,10 +225,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(test_script, "commit"),
 		cmocka_unit_test_prestate(test_script, "resolve"),
+		cmocka_unit_test_prestate(test_script, "items"),
 		cmocka_unit_test_prestate(test_script, "scopes"),
+		cmocka_unit_test_prestate(test_script, "logins"),
 		cmocka_unit_test_prestate(test_script, "retention"),
 		cmocka_unit_test_prestate(test_script, "operators"),
-		cmocka_unit_test_prestate(test_script, "logins"),
 		cmocka_unit_test_prestate(test_script, "health"),
 		cmocka_unit_test(test_race),
 		cmocka_unit_test(test_retry),
