@@ -325,6 +325,33 @@ def test_failure_events(up, at, fault, name):
         assert "id" not in last["response"] and "sequence_number" not in last
 
 
+def test_whole_error_objects_in_every_shape(up):
+    error = {"type": "usage_limit_reached", "message": "used up", "plan_type": "pro", "resets_at": 1900000000}
+
+    def told(**do):
+        return turn(up, "a", fake.marker(error=error, **do), stream=True).events()[-2][1]
+    assert turn(up, "a", fake.marker(error=error, status=429)).json() == {"error": error}
+    assert turn(up, "a", fake.marker(error=error, fault="error")).json() == {"error": error}
+    assert turn(up, "a", fake.marker(error=error, fault="failed")).json()["error"] == error
+    assert told(fault="failed", at="created")["response"]["error"] == error
+    assert told(fault="failed_bare", at="created")["response"] == {"status": "failed", "error": error}
+    assert told(fault="error_nested", at="open")["error"] == error
+    flat = told(fault="error", at="created")
+    assert flat == {"type": "error", "sequence_number": 2, "error_type": "usage_limit_reached", "message": "used up",
+                    "plan_type": "pro", "resets_at": 1900000000}
+
+
+def test_a_script_speaks_in_place_of_the_accounts_headers(up):
+    usage = {"X-Codex-Primary-Used-Percent": "100", "x-codex-primary-reset-at": "1900000000"}
+    answer = turn(up, "x", fake.marker(headers=usage))
+    assert answer.headers.get_all("x-codex-primary-used-percent") == ["100"]
+    assert answer.headers["x-codex-primary-reset-at"] == "1900000000"
+    assert answer.headers["x-codex-primary-window-minutes"] == "300"
+    event = {"type": "codex.rate_limits", "rate_limits": {"primary": {"used_percent": 100}}}
+    events = turn(up, "x", fake.marker(before=[event])).events()
+    assert events[0] == ("codex.rate_limits", event) and events[1][0] == "response.created"
+
+
 def test_failure_after_so_many_events_and_after_silence(up):
     events = turn(up, "a", fake.marker(at_event=4, fault="failed"), stream=True).events()
     assert len(events) == 6

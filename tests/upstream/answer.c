@@ -16,6 +16,24 @@ static void put_c(struct ph_buf *b, const char *name, const char *value)
 	ph_http_put_header(b, ph_str_c(name), ph_str_c(value));
 }
 
+static bool is_scripted(struct fake_exchange *x, const char *header)
+{
+	struct ph_str name, value;
+	size_t offset = 0;
+
+	while (x->todo && x->todo->headers.p && fake_member_next(x->todo->headers, &offset, &name, &value))
+		if (ph_str_eq_nocase(name, ph_str_c(header)))
+			return true;
+	return false;
+}
+
+/* The script's word stands in its place. */
+static void put_own(struct fake_exchange *x, struct ph_buf *b, const char *name, const char *value)
+{
+	if (!is_scripted(x, name))
+		put_c(b, name, value);
+}
+
 /* What describes one account. A gateway keeps all of it from its clients. */
 static void put_account_headers(struct fake_exchange *x, struct ph_buf *b)
 {
@@ -26,22 +44,22 @@ static void put_account_headers(struct fake_exchange *x, struct ph_buf *b)
 		return;
 	snprintf(
 		text, sizeof(text), "req_%s%s%llu", a->name, x->server->run, (unsigned long long)a->requests);
-	put_c(b, "x-request-id", text);
+	put_own(x, b, "x-request-id", text);
 	if (a->kind == FAKE_PLATFORM) {
 		snprintf(text, sizeof(text), "org-%s", a->name);
-		put_c(b, "openai-organization", text);
-		put_c(b, "openai-version", "2020-10-01");
-		put_c(b, "openai-processing-ms", "7");
-		put_c(b, "x-ratelimit-limit-requests", "10000");
-		put_c(b, "x-ratelimit-remaining-requests", "9999");
-		put_c(b, "x-ratelimit-reset-requests", "6ms");
+		put_own(x, b, "openai-organization", text);
+		put_own(x, b, "openai-version", "2020-10-01");
+		put_own(x, b, "openai-processing-ms", "7");
+		put_own(x, b, "x-ratelimit-limit-requests", "10000");
+		put_own(x, b, "x-ratelimit-remaining-requests", "9999");
+		put_own(x, b, "x-ratelimit-reset-requests", "6ms");
 		snprintf(text, sizeof(text), "__cf_bm=%s; path=/; HttpOnly", a->name);
-		put_c(b, "set-cookie", text);
+		put_own(x, b, "set-cookie", text);
 	} else if (a->kind == FAKE_CODEX) {
-		put_c(b, "x-codex-primary-used-percent", "12");
-		put_c(b, "x-codex-primary-window-minutes", "300");
+		put_own(x, b, "x-codex-primary-used-percent", "12");
+		put_own(x, b, "x-codex-primary-window-minutes", "300");
 		snprintf(text, sizeof(text), "ts:%s:%llu", a->name, (unsigned long long)a->last_id);
-		put_c(b, "x-codex-turn-state", text);
+		put_own(x, b, "x-codex-turn-state", text);
 	}
 }
 
@@ -228,6 +246,12 @@ static const char *usual_type(int status)
 
 static void put_error(struct fake_do *d, struct ph_buf *b, int status)
 {
+	if (d->error.p) {
+		ph_buf_puts(b, PH_STR("{\"error\":"));
+		fake_put_line(b, d->error);
+		ph_buf_putc(b, '}');
+		return;
+	}
 	ph_buf_puts(b, PH_STR("{\"error\":{\"message\":"));
 	fake_put_string(b, d->message.p ? d->message : PH_STR("The fake upstream refuses as it was told."));
 	ph_buf_puts(b, PH_STR(",\"type\":"));

@@ -183,12 +183,35 @@ static void stop(struct emitter *e, enum fake_ending ending)
 	e->play->ending = ending;
 }
 
+/* The members of the script's error object, flat: its type gives way to the event's own. */
+static void put_flat(struct emitter *e, struct ph_str error)
+{
+	struct ph_str name, value;
+	size_t offset = 0;
+
+	while (fake_member_next(error, &offset, &name, &value)) {
+		ph_buf_printf(&e->event, ",\"%s%.*s\":", ph_str_eq(name, PH_STR("type")) ? "error_" : "",
+			PH_STR_ARG(name));
+		fake_put_line(&e->event, value);
+	}
+}
+
 static void emit_error(struct emitter *e, bool nested)
 {
 	struct fake_do *d = e->d;
 
 	if (!begin(e, "error"))
 		return;
+	if (d->error.p) {
+		if (nested) {
+			ph_buf_puts(&e->event, PH_STR(",\"error\":"));
+			fake_put_line(&e->event, d->error);
+		} else {
+			put_flat(e, d->error);
+		}
+		finish(e, "error");
+		return;
+	}
 	if (nested) {
 		ph_buf_puts(&e->event, PH_STR(",\"error\":{\"type\":"));
 		fake_put_string(&e->event, d->type.p ? d->type : PH_STR("server_error"));
@@ -210,12 +233,9 @@ static void emit_failed_bare(struct emitter *e)
 {
 	ph_buf_reset(&e->event);
 	ph_buf_puts(&e->event, PH_STR("{\"type\":\"response.failed\",\"response\":{\"status\":\"failed\","
-				      "\"error\":{\"code\":"));
-	fake_put_string(&e->event, e->d->code.p ? e->d->code : PH_STR("server_error"));
-	ph_buf_puts(&e->event, PH_STR(",\"message\":"));
-	fake_put_string(&e->event,
-		e->d->message.p ? e->d->message : PH_STR("The fake upstream failed as it was told."));
-	ph_buf_puts(&e->event, PH_STR("}}}"));
+				      "\"error\":"));
+	fake_object_failure(e->d, &e->event);
+	ph_buf_puts(&e->event, PH_STR("}}"));
 	emit(e, PH_STR("response.failed"), ph_buf_str(&e->event));
 }
 

@@ -204,7 +204,7 @@ struct fake_do {
 	struct ph_str body, headers, informational, raw, content_type;
 	int64_t framing, slice, slice_delay_ms;
 	/* error texts of status answers and of events */
-	struct ph_str code, message, type, param, reason;
+	struct ph_str code, message, type, param, reason, error;
 	/* the turn's content */
 	struct ph_str text, id, items, calls, usage;
 	int64_t text_bytes, reasoning, say, odd, deltas, delta_bytes, delay_ms, stamp, obfuscation;
@@ -490,6 +490,7 @@ enum fake_status {
 };
 void fake_object_members(struct fake_turn *t);
 void fake_object_put(struct fake_turn *t, struct ph_buf *b, enum fake_status status, enum fake_output output);
+void fake_object_failure(struct fake_do *d, struct ph_buf *b);     /* the error of a failed one */
 void fake_object_encrypted(struct fake_turn *t, struct ph_buf *b); /* "enc:..." without quotes */
 bool fake_encrypted_by(const struct fake_account *a, struct ph_str text);
 /* Plays the turn into payload and steps; fills output, object, finished and the play's ending. Without

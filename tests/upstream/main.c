@@ -23,7 +23,7 @@ static const char usage[] =
 
 struct options {
 	struct ph_str listen, standing, run;
-	struct ph_str own[64]; /* --account-listen */
+	struct ph_str own[128]; /* --account-listen */
 	size_t own_count;
 	uint64_t keep, keep_mib, record_mib;
 	bool no_record;

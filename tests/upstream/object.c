@@ -71,6 +71,20 @@ static void put_usage(struct fake_turn *t, struct ph_buf *b)
 		(unsigned long long)out, (unsigned long long)thought, (unsigned long long)(in + out));
 }
 
+void fake_object_failure(struct fake_do *d, struct ph_buf *b)
+{
+	if (d && d->error.p) {
+		fake_put_line(b, d->error);
+		return;
+	}
+	ph_buf_puts(b, PH_STR("{\"code\":"));
+	fake_put_string(b, d && d->code.p ? d->code : PH_STR("server_error"));
+	ph_buf_puts(b, PH_STR(",\"message\":"));
+	fake_put_string(
+		b, d && d->message.p ? d->message : PH_STR("The fake upstream failed as it was told."));
+	ph_buf_putc(b, '}');
+}
+
 /* status, and the members that go with it */
 static void put_status(struct fake_turn *t, struct ph_buf *b, enum fake_status status)
 {
@@ -83,16 +97,10 @@ static void put_status(struct fake_turn *t, struct ph_buf *b, enum fake_status s
 	else
 		ph_buf_puts(b, PH_STR(",\"completed_at\":null"));
 	ph_buf_puts(b, PH_STR(",\"error\":"));
-	if (status == FAKE_STATUS_FAILED) {
-		ph_buf_puts(b, PH_STR("{\"code\":"));
-		fake_put_string(b, d && d->code.p ? d->code : PH_STR("server_error"));
-		ph_buf_puts(b, PH_STR(",\"message\":"));
-		fake_put_string(b,
-			d && d->message.p ? d->message : PH_STR("The fake upstream failed as it was told."));
-		ph_buf_putc(b, '}');
-	} else {
+	if (status == FAKE_STATUS_FAILED)
+		fake_object_failure(d, b);
+	else
 		ph_buf_puts(b, PH_STR("null"));
-	}
 	ph_buf_puts(b, PH_STR(",\"incomplete_details\":"));
 	if (status == FAKE_STATUS_INCOMPLETE) {
 		ph_buf_puts(b, PH_STR("{\"reason\":"));

@@ -55,6 +55,7 @@ static const struct member members[] = {
 	M(type, TEXT, NULL),
 	M(param, TEXT, NULL),
 	M(reason, TEXT, NULL),
+	M(error, OBJECT, NULL),
 	M(text, TEXT, NULL),
 	M(id, TEXT, NULL),
 	M(items, ARRAY, NULL),
