@@ -21,12 +21,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "posthouse/log.h"
+#include "posthouse/metrics.h"
 #include "posthouse/sm.h"
 
 #include "loop_priv.h"
 
 #define BUFS_MAX 64
 #define WIRE_MAX (128 * 1024)
+/* Of wire, beyond which only answers of the protocol itself bring it, to a peer that asks without reading */
+#define WIRE_ABUSE ((size_t)3 * WIRE_MAX)
+
+/* Results of a client's handshake, as PH_M_HANDSHAKES counts them; the first two by whether it was resumed.
+ */
+#define FAILED_HANDSHAKE 2
 
 enum {
 	CONNECT,
@@ -81,9 +89,11 @@ struct ph_stream {
 	size_t in_libuv;       /* how many of them the kernel had not taken when we last looked */
 	uint64_t progress_ms;
 	struct ph_tls_conn *tls;
-	int fault;    /* of a connect that failed before it began */
-	int sys;      /* libuv's code of that, or of the write that failed */
-	bool blocked; /* push said stop; on_drain is owed */
+	struct ph_list shaking; /* accepted, HANDSHAKE: in loop->handshakes */
+	bool accepted;          /* and not connected by us: there is no on_connect to tell */
+	int fault;              /* of a connect that failed before it began */
+	int sys;                /* libuv's code of that, or of the write that failed */
+	bool blocked;           /* push said stop; on_drain is owed */
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
@@ -152,15 +162,37 @@ static void last_words(struct ph_stream *s)
 		uv_try_write(handle(s), bufs, ph_queue_gather(&s->wire, bufs, BUFS_MAX, &bytes));
 }
 
+/* An accepted stream leaves its handshake, one way or the other. */
+static void handshake_over(struct ph_stream *s)
+{
+	if (ph_list_empty(&s->shaking))
+		return;
+	ph_list_remove(&s->shaking);
+	s->loop->handshake_count--;
+}
+
+static void note_failed_handshake(const struct ph_err *err)
+{
+	const struct ph_field fields[] = {PH_F_C("error", err->detail)};
+
+	ph_metric_add(PH_M_HANDSHAKES, FAILED_HANDSHAKE, 0, 1);
+	ph_log_fields(PH_LOG_DEBUG, "a client's TLS handshake failed", fields, 1);
+}
+
+/* It ends before it was open. */
 static void connect_failed(struct ph_stream *s, int status, const struct ph_err *err)
 {
 	last_words(s);
+	handshake_over(s);
 	ph_sm_move(&s->sm, FAILED);
 	s->rd = READ_ENDED;
 	s->wr = WRITE_FAILED;
 	update_reading(s);
 	flush_later(s);
-	s->on->on_connect(s->owner, status, err);
+	if (s->accepted)
+		s->on->on_end(s->owner, status);
+	else
+		s->on->on_connect(s->owner, status, err);
 }
 
 /* The peer's end, or a fault. After an end that is clean we may still write. */
@@ -217,6 +249,8 @@ static void read_records(struct ph_stream *s)
 		flush_later(s); /* an answer of the protocol itself */
 	if (n > 0)
 		s->on->on_data(s->owner, ph_str(plain, n));
+	if (s->wire.bytes > WIRE_ABUSE)
+		end(s, -PH_E_TLS);
 	/* an owner that stopped reading hears of the end when it reads again: it is still pending then */
 	if (r < 0 && s->rd == READ_ON)
 		end(s, r == PH_TLS_END ? 0 : -PH_E_TLS);
@@ -229,10 +263,16 @@ static void shake_hands(struct ph_stream *s)
 
 	flush_later(s);
 	if (rc < 0) {
+		if (s->accepted)
+			note_failed_handshake(&err);
 		connect_failed(s, rc, &err);
 	} else if (rc > 0) {
+		handshake_over(s);
 		ph_sm_move(&s->sm, OPEN);
-		s->on->on_connect(s->owner, 0, NULL);
+		if (s->accepted)
+			ph_metric_add(PH_M_HANDSHAKES, ph_tls_conn_resumed(s->tls), 0, 1);
+		else
+			s->on->on_connect(s->owner, 0, NULL);
 	}
 }
 
@@ -547,6 +587,7 @@ static struct ph_stream *stream_new(struct ph_loop *loop, const struct ph_addr *
 	ph_defer_init(&s->flush, on_flush, s);
 	ph_queue_init(&s->queue);
 	ph_queue_init(&s->wire);
+	ph_list_init(&s->shaking);
 	s->progress_ms = ph_loop_now_ms(loop);
 	memcpy(&s->peer, &peer->sa, peer->len < sizeof(s->peer) ? peer->len : sizeof(s->peer));
 	return s;
@@ -586,7 +627,7 @@ struct ph_stream *ph_stream_connect(struct ph_loop *loop, const struct ph_addr *
 	assert(events && events->on_connect && events->on_data && events->on_end);
 	ph_stream_set_owner(s, events, owner);
 	if (tls)
-		s->tls = ph_tls_conn_new(tls, loop, host, port_of(s), &s->wire);
+		s->tls = ph_tls_conn_connect(tls, loop, host, port_of(s), &s->wire);
 	if (tls && !s->tls)
 		s->fault = -PH_E_TLS;
 	else
@@ -600,15 +641,42 @@ struct ph_stream *ph_stream_connect(struct ph_loop *loop, const struct ph_addr *
 	return s;
 }
 
-struct ph_stream *ph_stream_accepted(struct ph_loop *loop, int fd, const struct ph_addr *peer)
+/* Too many are in their handshake: the oldest has had the most time. */
+static void cut_oldest_handshake(struct ph_loop *loop)
 {
-	struct ph_stream *s = stream_new(loop, peer, OPEN);
+	struct ph_err err = {0};
 
+	ph_fail(&err, PH_E_TLS, "cut: %d handshakes are going on, and this is the oldest", PH_HANDSHAKES_MAX);
+	note_failed_handshake(&err);
+	connect_failed(PH_CONTAINER(loop->handshakes.next, struct ph_stream, shaking), -PH_E_TLS, &err);
+}
+
+static void start_accepted_handshake(struct ph_stream *s, struct ph_tls *tls, const struct ph_addr *peer)
+{
+	char name[64];
+
+	if (s->loop->handshake_count == PH_HANDSHAKES_MAX)
+		cut_oldest_handshake(s->loop);
+	ph_addr_text(peer, name, sizeof(name));
+	s->tls = ph_tls_conn_accept(tls, s->loop, name, &s->wire);
+	ph_list_push_back(&s->loop->handshakes, &s->shaking);
+	s->loop->handshake_count++;
+	update_reading(s);
+}
+
+struct ph_stream *ph_stream_accepted(
+	struct ph_loop *loop, int fd, const struct ph_addr *peer, struct ph_tls *tls)
+{
+	struct ph_stream *s = stream_new(loop, peer, tls ? HANDSHAKE : OPEN);
+
+	s->accepted = true;
 	if (uv_tcp_open(&s->tcp, fd) < 0) {
 		close(fd);
 		ph_stream_close(s, false);
 		return NULL;
 	}
+	if (tls)
+		start_accepted_handshake(s, tls, peer);
 	return s;
 }
 
@@ -687,6 +755,7 @@ void ph_stream_close(struct ph_stream *s, bool abort)
 		ph_tls_conn_notify(s->tls);
 		last_words(s);
 	}
+	handshake_over(s);
 	ph_sm_move(&s->sm, CLOSING);
 	ph_defer_cancel(&s->flush);
 	uv_close((uv_handle_t *)&s->tcp, on_handle_closed);
