@@ -35,6 +35,9 @@ struct ph_grave {
 	void (*fn)(void *obj);
 };
 
+/* Each costs about as much memory as an open stream. */
+#define PH_HANDSHAKES_MAX 2000
+
 struct ph_loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare; /* the end of a turn: the last thing before the loop waits */
@@ -56,7 +59,7 @@ struct ph_loop {
 	struct ph_list blocks; /* spare blocks of queues */
 	unsigned block_count;
 	struct ph_list handshakes; /* accepted streams that have not agreed on TLS yet, oldest first */
-	unsigned handshake_count;
+	unsigned handshake_count, handshakes_max; /* one more, and the oldest is cut */
 };
 
 /* Every callback of libuv begins with this: the loop's turn is measured from the first of them. */
@@ -101,10 +104,6 @@ struct ph_str ph_queue_front(const struct ph_queue *q);
 void ph_queue_free_spares(struct ph_loop *loop);
 
 /* ---- streams (stream.c) ---- */
-/* Accepted streams of a loop that may be in their handshake. One more, and the oldest is cut: of those that
- * wait it is the least likely to go on. Each costs about as much memory as an open one. */
-#define PH_HANDSHAKES_MAX 2000
-
 /* Options of every TCP socket of ours; a listener's are inherited by what it accepts. */
 void ph_socket_options(int fd);
 /* A connected stream on fd, which it owns from here on; NULL (and fd closed) if libuv refuses it. tls NULL =

@@ -641,12 +641,13 @@ struct ph_stream *ph_stream_connect(struct ph_loop *loop, const struct ph_addr *
 	return s;
 }
 
-/* Too many are in their handshake: the oldest has had the most time. */
+/* Too many are in their handshake. The oldest has had the most time, and is the least likely to go on. */
 static void cut_oldest_handshake(struct ph_loop *loop)
 {
 	struct ph_err err = {0};
 
-	ph_fail(&err, PH_E_TLS, "cut: %d handshakes are going on, and this is the oldest", PH_HANDSHAKES_MAX);
+	ph_fail(&err, PH_E_TLS, "%u handshakes were going on, and this was the oldest",
+		loop->handshake_count);
 	note_failed_handshake(&err);
 	connect_failed(PH_CONTAINER(loop->handshakes.next, struct ph_stream, shaking), -PH_E_TLS, &err);
 }
@@ -655,7 +656,7 @@ static void start_accepted_handshake(struct ph_stream *s, struct ph_tls *tls, co
 {
 	char name[64];
 
-	if (s->loop->handshake_count == PH_HANDSHAKES_MAX)
+	if (s->loop->handshake_count >= s->loop->handshakes_max)
 		cut_oldest_handshake(s->loop);
 	ph_addr_text(peer, name, sizeof(name));
 	s->tls = ph_tls_conn_accept(tls, s->loop, name, &s->wire);

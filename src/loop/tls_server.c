@@ -29,8 +29,8 @@ static int load_certificate(SSL_CTX *ctx, const char *file, struct ph_err *err)
 	if (SSL_CTX_use_certificate_chain_file(ctx, file) == 1)
 		return 0;
 	return ph_fail(err, PH_E_TLS,
-		"cannot read a certificate from %.120s: %s; it must hold the chain in PEM, the server's own "
-		"certificate first",
+		"no certificate can be read from %.120s (%s): it must hold the chain in PEM, the server's "
+		"own certificate first",
 		file, ph_tls_reason());
 }
 
@@ -57,7 +57,7 @@ static int load_key(SSL_CTX *ctx, const struct ph_tls_server_options *o, struct 
 			"the private key in %.100s does not belong to the certificate in %.100s; give the "
 			"two files that were made together",
 			o->key_file, o->cert_file);
-	return ph_fail(err, PH_E_TLS, "cannot read a private key from %.120s: %s; it must be in PEM",
+	return ph_fail(err, PH_E_TLS, "no private key can be read from %.120s (%s): it must be in PEM",
 		o->key_file, ph_tls_reason());
 }
 
