@@ -85,7 +85,7 @@ struct ph_tls_tickets;
 struct ph_tls_tickets *ph_tls_tickets_new(void);
 struct ph_tls_tickets *ph_tls_tickets_free(struct ph_tls_tickets *t); /* after every context; returns NULL */
 
-/* For clients: 1.2+, no renegotiation, no early data, ALPN http/1.1 or none. */
+/* For clients: 1.2+, no renegotiation, no early data, ALPN http/1.1, http/1.0 or none. */
 struct ph_tls_server_options {
 	const char *cert_file; /* PEM: the chain, the server's own certificate first */
 	const char *key_file;  /* PEM, without a passphrase */

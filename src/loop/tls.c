@@ -217,6 +217,8 @@ static bool alpn_ok(const SSL *ssl)
 	const unsigned char *name = NULL;
 	unsigned n = 0;
 
+	if (SSL_is_server(ssl))
+		return true; /* chosen by ourselves */
 	SSL_get0_alpn_selected(ssl, &name, &n);
 	return n == 0 || ph_str_eq(ph_str((const char *)name, n), PH_STR("http/1.1"));
 }

@@ -62,11 +62,11 @@ static int load_key(SSL_CTX *ctx, const struct ph_tls_server_options *o, struct 
 }
 
 /* ---- the context ---- */
-/* Without ALPN a client speaks HTTP/1.1; one that names other protocols only cannot be served. */
+/* Without ALPN a client speaks HTTP/1; one that names other protocols only cannot be served. */
 static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_n, const unsigned char *offered,
 	unsigned n, void *arg)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
+	static const unsigned char ours[] = "\x08http/1.1\x08http/1.0"; /* the first is preferred */
 	unsigned char *chosen;
 
 	(void)ssl;

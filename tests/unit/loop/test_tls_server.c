@@ -307,6 +307,7 @@ static void test_alpn(void **state)
 	expect_alpn("", "");
 	expect_alpn("\x08http/1.1", "http/1.1");
 	expect_alpn("\x02h2\x08http/1.1", "http/1.1");
+	expect_alpn("\x08http/1.0", "http/1.0");
 	expect_alpn("\x02h2", NULL);
 }
 
