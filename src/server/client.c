@@ -331,7 +331,8 @@ static void on_end(void *owner, int status)
 {
 	struct ph_client *c = owner;
 
-	ph_client_close(c, status < 0);
+	/* A fault of TLS ends with FIN, so that the alert arrives that names it. */
+	ph_client_close(c, status < 0 && status != -PH_E_TLS);
 }
 
 static void on_drain(void *owner)
