@@ -11,12 +11,15 @@ import resource
 import subprocess
 import time
 
+import psycopg
+
 import client as http
 import harness
 
 import machine
 
 UPSTREAM_KEY = 'Bearer sk-upstream'
+BIG_KEY = 'sk-big'  # of the account whose answers are what neighbours suffer from
 ID_LENGTH = 32  # of the part that all ids of a run share: with it they are about as long as OpenAI's
 
 NGINX = """
@@ -138,16 +141,18 @@ class Stack:
     def open(self):
         self.cluster = harness.Cluster(self.postgres, self.dir, None, {'POSTHOUSE_LOG_LEVEL': 'info'})
         self.cluster.cli('migrate')
-        self.canned = self.upstream([('p', 'platform')], '--no-record')
+        self.canned = self.upstream([('p', 'platform'), ('b', 'platform:' + BIG_KEY)], '--no-record')
         self.scripted = self.upstream([('p', 'platform'), ('s', 'stateless')], '--no-record')
         self.cluster.account('canned', 'platform', self.canned.base('p'))
+        self.cluster.account('big', 'platform', self.canned.base('b'), secret=BIG_KEY)
         self.cluster.account('chain', 'platform', self.scripted.base('p'))
         self.cluster.account('replay', 'stateless', self.scripted.base('s'))
         self.keys = {name: self.cluster.key(name, '--account', account, '--snapshots', snapshots)
-                     for name, account, snapshots in [('none', 'canned', 'none'), ('all', 'canned', 'all'),
+                     for name, account, snapshots in [('none', 'canned', 'none'), ('all', 'canned', 'all'), ('big', 'big', 'none'),
                                                       ('chain', 'chain', 'all'), ('replay', 'replay', 'all')]}
         self.keys['gone'] = self.cluster.key('gone')
         self.cluster.cli('key', 'revoke', 'gone')
+        self.watch = psycopg.connect(self.postgres.dsn(self.cluster.database), autocommit=True)
         machine.pin([self.postgres.pid], self.cores.database)
         self.node = self.posthouse('posthouse')
         self.nginx, self.haproxy = self.make_nginx(), self.make_haproxy()
@@ -216,9 +221,14 @@ class Stack:
         machine.pin([upstream.process.pid], self.cores.upstream)
         return upstream
 
-    def can(self, **do):
-        """From now on the canned upstream answers so."""
-        self.canned.account('p', do=dict(do, canned=True))
+    def can(self, account='p', **do):
+        """From now on that account of the canned upstream answers so."""
+        self.canned.account(account, do=dict(do, canned=True))
+
+    def sql(self, text, *args):
+        """One value, on a connection that is kept: making one would show in PostgreSQL's figures."""
+        found = self.watch.execute(text, args or None).fetchone()
+        return found[0] if found else None
 
     def settle(self, node, within=300):
         """Waits until nothing waits to be written, so that a sample bears all of its cost."""
@@ -226,17 +236,22 @@ class Stack:
                         what='the write queue is empty')
 
     def scope(self, key):
-        return self.cluster.sql('SELECT key_id FROM posthouse.api_keys WHERE name = %s', key)[0][0]
+        return self.sql('SELECT key_id FROM posthouse.api_keys WHERE name = %s', key)
 
     def rows(self, table, key):
-        return self.cluster.sql('SELECT count(*) FROM posthouse.%s WHERE scope = %%s' % table, self.scope(key))[0][0]
+        return self.sql('SELECT count(*) FROM posthouse.%s WHERE scope = %%s' % table, self.scope(key))
 
     def wal(self):
-        return int(self.cluster.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0])
+        return int(self.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
 
     def size(self):
-        return int(self.cluster.sql("SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON "
-                                    "n.oid = c.relnamespace WHERE n.nspname = 'posthouse' AND c.relkind = 'r'")[0][0])
+        return int(self.sql("SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON "
+                            "n.oid = c.relnamespace WHERE n.nspname = 'posthouse' AND c.relkind = 'r'"))
+
+    def calls(self, function):
+        """How often the schema's function was called, by nodes that have ended: only then is it certain."""
+        return int(self.sql('SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE schemaname = \'posthouse\' '
+                            'AND funcname = %s', function))
 
     def unpin(self, relay):
         machine.pin(relay.roots, self.cores.all)
@@ -259,6 +274,8 @@ class Stack:
         for program in self.programs:
             program.end()
         try:
+            if hasattr(self, 'watch'):
+                self.watch.close()
             if hasattr(self, 'cluster'):
                 self.cluster.close()
         finally:
