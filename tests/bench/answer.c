@@ -10,6 +10,7 @@ void answer_reset(struct answer *a)
 {
 	a->state = ANSWER_HEAD;
 	a->status = 0;
+	a->closes = false;
 	a->left = a->bytes = 0;
 	a->head_n = 0;
 }
@@ -29,13 +30,15 @@ static const char *field(const char *head, const char *name)
 
 static int read_head(struct answer *a)
 {
-	const char *length, *encoding;
+	const char *length, *encoding, *connection;
 
 	a->head[a->head_n] = '\0';
 	if (strncmp(a->head, "HTTP/1.1 ", 9) != 0)
 		return -1;
 	a->status = (int)strtol(a->head + 9, NULL, 10);
 	a->head_n = 0;
+	connection = field(a->head, "connection");
+	a->closes = connection && strncasecmp(connection, "close", 5) == 0;
 	encoding = field(a->head, "transfer-encoding");
 	if (encoding && strncasecmp(encoding, "chunked", 7) == 0) {
 		a->state = ANSWER_CHUNK;

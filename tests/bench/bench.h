@@ -47,6 +47,7 @@ enum answer_state {
 struct answer {
 	enum answer_state state;
 	int status;
+	bool closes;    /* the server has no more to say on this connection */
 	uint64_t left;  /* of the body, or of the chunk */
 	uint64_t bytes; /* of the body so far */
 	size_t head_n;
@@ -142,6 +143,7 @@ void conn_send(struct conn *c, const char *p, size_t n, uint64_t due_ns);
 /* Reads at most max bytes, 0: all there is. */
 void conn_read(struct conn *c, size_t max);
 void conn_close(struct conn *c);
+void conn_renew(struct conn *c); /* closes it and opens another in its place; then on_open */
 /* {"sent":..,"answered":..,.. with latencies, and no closing brace */
 void bench_print(const struct bench *b);
 

@@ -57,14 +57,12 @@ static void watch_again(struct conn *c)
 	watch(c, EPOLL_CTL_MOD, in | (c->wants_out ? EPOLLOUT : 0));
 }
 
-static void conn_open(struct bench *b)
+static void dial(struct conn *c)
 {
-	struct conn *c = &b->conns[b->conn_count];
+	struct bench *b = c->bench;
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(b->o.port)};
 	int one = 1, small = SLOW_RCV;
 
-	c->bench = b;
-	c->index = b->conn_count++;
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		bench_die("socket: %s", strerror(errno));
@@ -79,6 +77,15 @@ static void conn_open(struct bench *b)
 	watch(c, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
+static void conn_open(struct bench *b)
+{
+	struct conn *c = &b->conns[b->conn_count];
+
+	c->bench = b;
+	c->index = b->conn_count++;
+	dial(c);
+}
+
 void conn_close(struct conn *c)
 {
 	if (c->fd < 0)
@@ -87,6 +94,12 @@ void conn_close(struct conn *c)
 	c->fd = -1;
 	c->open = c->busy = false;
 	events_free(&c->events);
+}
+
+void conn_renew(struct conn *c)
+{
+	conn_close(c);
+	dial(c);
 }
 
 static void conn_fail(struct conn *c)

@@ -112,12 +112,16 @@ def test_plots_are_well_formed():
 # ---- bench-client, against a server whose every byte is known ----
 
 class Server:
-    """Answers each request on one connection with the next of some byte strings, cut into pieces."""
+    """Answers requests with the next of some byte strings, cut into pieces, so many on each connection."""
 
-    def __init__(self, answers, piece):
+    def __init__(self, answers, piece, per_connection):
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.address = '127.0.0.1:%d' % self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, args=(answers, piece), daemon=True).start()
+        threading.Thread(target=self.run, args=(answers, piece, per_connection), daemon=True).start()
+
+    def run(self, answers, piece, per_connection):
+        for at in range(0, len(answers), per_connection):
+            self.serve(answers[at:at + per_connection], piece)
 
     def serve(self, answers, piece):
         sock, _ = self.listener.accept()
@@ -126,7 +130,10 @@ class Server:
             for answer in answers:
                 request = b''
                 while b'\r\n\r\n' not in request:
-                    request += sock.recv(4096)
+                    more = sock.recv(4096)
+                    if not more:
+                        return
+                    request += more
                 for at in range(0, len(answer), piece):
                     sock.sendall(answer[at:at + piece])
             sock.shutdown(socket.SHUT_WR)
@@ -141,12 +148,13 @@ def stream(numbers, last='response.completed', end=b'data: [DONE]\n\n'):
     return b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' + chunks + b'0\r\n\r\n'
 
 
-def run_client(tmp_path, mode, answers, piece=1 << 20, **options):
+def run_client(tmp_path, mode, answers, piece=1 << 20, per_connection=1 << 20, **options):
     program = BUILD / 'bench-client'
     assert program.exists(), 'bench-client is not built'
     request = tmp_path / 'request'
     request.write_bytes(b'POST /v1/responses HTTP/1.1\r\nContent-Length: 0\r\n\r\n')
-    command = [str(program), mode, '--to', Server(answers, piece).address, '--connections', '1', '--request', str(request)]
+    address = Server(answers, piece, per_connection).address
+    command = [str(program), mode, '--to', address, '--connections', '1', '--request', str(request)]
     for name, value in options.items():
         command += ['--' + name, str(value)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -173,6 +181,12 @@ def test_client_counts_events(tmp_path, piece):
 def test_client_sees_what_is_wrong(tmp_path, answer, faults):
     found = run_client(tmp_path, 'streams', [answer], repeat=1)
     assert load.faults_of_client(found) == faults
+
+
+def test_client_connects_again_when_it_is_told_to(tmp_path):
+    answer = b'HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}'
+    found = run_client(tmp_path, 'turns', [answer] * 3, per_connection=1, rate=10, seconds=0.2, status=401)
+    assert (found['answered'], load.faults_of_client(found)) == (2, [])
 
 
 def test_client_measures_from_when_a_turn_was_due(tmp_path):

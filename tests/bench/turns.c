@@ -66,10 +66,10 @@ static void on_answer(struct conn *c)
 		body_bytes = c->answer.bytes;
 	if (c->answer.status != b->o.status || (b->o.status == 200 && c->answer.bytes != body_bytes))
 		b->wrong++;
-	if (b->o.rate)
-		idle[idle_count++] = c->index;
-	else if (!over(b))
-		send_one(c, b->now);
+	if (c->answer.closes)
+		conn_renew(c);
+	else
+		on_open(c);
 }
 
 static uint64_t send_due(struct bench *b)
