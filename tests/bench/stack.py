@@ -19,7 +19,6 @@ import harness
 import machine
 
 UPSTREAM_KEY = 'Bearer sk-upstream'
-BIG_KEY = 'sk-big'  # of the account whose answers are what neighbours suffer from
 ID_LENGTH = 32  # of the part that all ids of a run share: with it they are about as long as OpenAI's
 
 NGINX = """
@@ -141,14 +140,15 @@ class Stack:
     def open(self):
         self.cluster = harness.Cluster(self.postgres, self.dir, None, {'POSTHOUSE_LOG_LEVEL': 'info'})
         self.cluster.cli('migrate')
-        self.canned = self.upstream([('p', 'platform'), ('b', 'platform:' + BIG_KEY)], '--no-record')
+        self.canned = self.upstream([('p', 'platform')], '--no-record')
+        self.bulk = self.upstream([('p', 'platform')], '--no-record')  # what neighbours suffer from
         self.scripted = self.upstream([('p', 'platform'), ('s', 'stateless')], '--no-record')
         self.cluster.account('canned', 'platform', self.canned.base('p'))
-        self.cluster.account('big', 'platform', self.canned.base('b'), secret=BIG_KEY)
+        self.cluster.account('bulk', 'platform', self.bulk.base('p'))
         self.cluster.account('chain', 'platform', self.scripted.base('p'))
         self.cluster.account('replay', 'stateless', self.scripted.base('s'))
         self.keys = {name: self.cluster.key(name, '--account', account, '--snapshots', snapshots)
-                     for name, account, snapshots in [('none', 'canned', 'none'), ('all', 'canned', 'all'), ('big', 'big', 'none'),
+                     for name, account, snapshots in [('none', 'canned', 'none'), ('all', 'canned', 'all'), ('bulk', 'bulk', 'none'),
                                                       ('chain', 'chain', 'all'), ('replay', 'replay', 'all')]}
         self.keys['gone'] = self.cluster.key('gone')
         self.cluster.cli('key', 'revoke', 'gone')
@@ -221,9 +221,9 @@ class Stack:
         machine.pin([upstream.process.pid], self.cores.upstream)
         return upstream
 
-    def can(self, account='p', **do):
-        """From now on that account of the canned upstream answers so."""
-        self.canned.account(account, do=dict(do, canned=True))
+    def can(self, upstream=None, **do):
+        """From now on the canned upstream answers so."""
+        (upstream or self.canned).account('p', do=dict(do, canned=True))
 
     def sql(self, text, *args):
         """One value, on a connection that is kept: making one would show in PostgreSQL's figures."""

@@ -23,6 +23,7 @@ PACE_MS = 20       # the fake upstream's timers round that up to 30
 CHAIN_BYTES = 3072  # new words of a turn; the answer repeats 1 KB of them
 DEPTH, STEP = 200, 10
 SLOW_RATE = 10 * 1024
+SETTLED = 2  # seconds that bad neighbours get to begin
 # More than all sockets on the way hold, in small events: those that repeat the whole text are left out.
 LONG_STREAM = {'deltas': 4096, 'delta_bytes': 1024, 'output': 'empty',
                'skip': ['response.output_text.done', 'response.content_part.done', 'response.output_item.done']}
@@ -362,18 +363,23 @@ def idle_streams(bench, key, relay, few, many):
 
 # ---- W9, W10: bad neighbours ----
 
-def neighbour(bench, key, seconds, trouble=None):
-    """Turns at a modest fixed rate, their latency; trouble: a client that does something else meanwhile."""
+def neighbour(bench, key, seconds, mode=None, **options):
+    """Turns at a modest fixed rate, their latency, while a client in that mode goes on beside them."""
     relay = bench.posthouse
     request = bench.load.request(bench.key(relay), body(SMALL_BODY))
-    with bench.sample(key, relay, settle=bench.node) as (values, void), trouble or contextlib.nullcontext():
-        found = bench.load.client('turns', relay.address, request=request, connections=64, rate=1000, seconds=seconds)
-        values.update(units=found['answered'], p50=found['latency']['p50'], p99=found['latency']['p99'])
-        void += load.faults_of_client(found)
-        if trouble:
-            found = trouble.result()
-            values['trouble'] = found['answered'] or found.get('events', 0)
-            void += ['beside it: ' + fault for fault in load.faults_of_client(dict(found, answered=1))]
+    with contextlib.ExitStack() as stack:
+        trouble = None
+        if mode:
+            trouble = stack.enter_context(bench.load.start(mode, relay.address, seconds=seconds + SETTLED + 1, **options))
+            time.sleep(SETTLED)  # its start is not what is measured
+        with bench.sample(key, relay, settle=bench.node) as (values, void):
+            found = bench.load.client('turns', relay.address, request=request, connections=64, rate=1000, seconds=seconds)
+            values.update(units=found['answered'], p50=found['latency']['p50'], p99=found['latency']['p99'])
+            void += load.faults_of_client(found)
+            if trouble:
+                found = trouble.result()
+                values['trouble'] = found['answered'] or found.get('events', 0)
+                void += ['beside it: ' + fault for fault in load.faults_of_client(dict(found, answered=1))]
 
 
 def w9(bench):
@@ -392,8 +398,7 @@ def w9(bench):
     seconds = 2 * bench.size.seconds
     neighbour(bench, 'w9.alone', seconds)
     request = bench.load.request(stack.keys['gone'], body(SMALL_BODY))
-    neighbour(bench, 'w9.storm', seconds, bench.load.start('turns', bench.posthouse.address, request=request, status=401,
-                                                           connections=64, rate=10000, seconds=seconds))
+    neighbour(bench, 'w9.storm', seconds, 'turns', request=request, status=401, connections=64, rate=10000)
 
 
 def database_calls(stack):
@@ -411,11 +416,10 @@ def w10(bench):
         slow_readers(bench, relay, seconds)
         stack.retire(relay)
     stack.can(text='hello', text_bytes=SMALL_TEXT)
-    stack.can('b', **LONG_STREAM)
-    slow = bench.load.request(stack.keys['big'], body(SMALL_BODY, stream=True))
+    stack.can(stack.bulk, **LONG_STREAM)
+    slow = bench.load.request(stack.keys['bulk'], body(SMALL_BODY, stream=True))
     neighbour(bench, 'w10.alone', seconds)
-    neighbour(bench, 'w10.slow', seconds, bench.load.start('slow', bench.posthouse.address, request=slow, rate=SLOW_RATE,
-                                                           connections=bench.size.readers, seconds=seconds))
+    neighbour(bench, 'w10.slow', seconds, 'slow', request=slow, rate=SLOW_RATE, connections=bench.size.readers)
 
 
 def slow_readers(bench, relay, seconds):
