@@ -93,8 +93,9 @@ bool ph_chain_must_fold(const struct ph_continuity *c, const struct ph_chain *ch
 struct ph_target {
 	int64_t account;
 	bool client_ids; /* keeps ids that the client made (kind codex) */
-	bool plain; /* it refused ciphertext: no reasoning, no compaction, no reference, not of its own either
-		     */
+	/* It refused ciphertext or an item: no reasoning, no reference, not of its own either, and what
+	 * compaction items replaced in their place, where that is known. */
+	bool plain;
 };
 
 /* Why a replay is impossible: the type of the item that belongs to another account. */
@@ -137,8 +138,7 @@ int ph_items_ids(struct ph_str items, struct ph_arena *a, struct ph_item_id *ret
 
 struct ph_found_item {
 	struct ph_str id;
-	struct ph_str item; /* its bytes, of references; empty where only its account has them, and of carried
-			       items */
+	struct ph_str item; /* its bytes; empty of carried items, and where only its account has them */
 	int64_t account;    /* who made it */
 	bool stored;        /* that account keeps it */
 	const struct ph_chain *before; /* of a compaction item: the items that it replaced; NULL: not read */
@@ -152,9 +152,11 @@ struct ph_found {
 };
 struct ph_found *ph_found_free(struct ph_found *f); /* returns NULL; NULL is allowed */
 
-/* able: accounts that can read ciphertext of theirs by themselves; compaction items of all others come with
- * what they replaced, where that is here. cb fires once, later; found is the callee's to free; NULL with err:
- * -PH_E_DATABASE_AWAY or _ERROR. */
+/* ids: as ph_items_ids() gave them, in the order of the conversation. able: accounts that can read ciphertext
+ * of theirs by themselves, and may get this turn; compaction items of all others come with what they
+ * replaced, where that is here (at most 16 in all, 8 within one another). An account that failed is no longer
+ * able: read again. cb fires once, later; found is the callee's to free; NULL with err: -PH_E_DATABASE_AWAY
+ * or _ERROR. */
 struct ph_items_read;
 typedef void (*ph_items_cb)(void *arg, struct ph_found *found, const struct ph_err *err);
 struct ph_items_read *ph_items_read(struct ph_continuity *c, int64_t scope, const struct ph_item_id *ids,

@@ -2,7 +2,7 @@
 /*
  * Counters, gauges and histograms in one block of shared memory that is mapped before the workers are forked.
  * Worker n writes only its own slots; any worker prints the sum over all. A restarted worker takes its slots
- * as it finds them, so a counter never runs backwards; its gauges are zeroed when it starts.
+ * as it finds them, so a counter never runs backwards; its gauges go with it.
  *
  * A family has up to two labels, each with a fixed list of values: label sets are bounded by construction.
  */
@@ -32,13 +32,14 @@ enum ph_metric_type {
 	X(UPSTREAM_EOF,        "posthouse_upstream_eof_total",          COUNTER,           "phase", "before_created|held|shown",                                   NULL, NULL,                                   "Upstream answers that ended without a terminal event.") \
 	X(REPLAYS,             "posthouse_replay_total",                COUNTER,           "result", "hit|miss|broken_chain|unavailable",                          NULL, NULL,                                   "Look-ups of an anchor in the store.") \
 	X(CHAINS_BROKEN,       "posthouse_chains_broken_total",         COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Chains with a missing link.") \
-	X(ITEMS_DROPPED,       "posthouse_items_dropped_total",         COUNTER,           "type", "reasoning|web_search|file_search|code_interpreter|image_generation|tool_search|mcp|program|compaction|other", NULL, NULL, "Items that another account cannot use, left out of what was sent to it.") \
+	X(ITEMS_DROPPED,       "posthouse_items_dropped_total",         COUNTER,           "type", "reasoning|web_search|file_search|code_interpreter|image_generation|tool_search|mcp|program|compaction|other", NULL, NULL, "Items left out of what was sent to an account that cannot use them.") \
 	X(UNACKNOWLEDGED,      "posthouse_snapshots_unacknowledged_total", COUNTER,        NULL, NULL,                                                             NULL, NULL,                                   "Terminal events released before their commit was acknowledged.") \
 	X(SNAPSHOTS_LOST,      "posthouse_snapshots_lost_total",        COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Snapshots given up after the database stayed away too long or refused them.") \
 	X(CONFLICTS,           "posthouse_snapshot_conflicts_total",    COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Response ids that upstream used twice in one scope.") \
 	X(SNAPSHOT_BYTES,      "posthouse_snapshot_bytes_total",        COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Bytes of items written to the store.") \
 	X(KEEPALIVES,          "posthouse_keepalives_sent_total",       COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Keepalive events that the gateway wrote into streams.") \
 	X(SHED,                "posthouse_shed_total",                  COUNTER,           "reason", "streams|connections|draining",                               NULL, NULL,                                   "Requests refused because the node was full or draining.") \
+	X(HANDSHAKES,          "posthouse_tls_handshakes_total",        COUNTER,           "result", "full|resumed|failed",                                        NULL, NULL,                                   "TLS handshakes of clients; those that a client left are not counted.") \
 	X(INPUT_TOKENS,        "posthouse_input_tokens_total",          COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Input tokens as upstream counted them.") \
 	X(CACHED_TOKENS,       "posthouse_cached_input_tokens_total",   COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Input tokens that upstream read from its prompt cache.") \
 	X(OUTPUT_TOKENS,       "posthouse_output_tokens_total",         COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Output tokens as upstream counted them.") \
@@ -75,6 +76,9 @@ enum ph_metric {
  * writing does nothing. */
 void ph_metrics_init(int workers);
 void ph_metrics_worker(int worker); /* after the fork: whose slots this process writes; zeroes its gauges */
+/* By the parent, when a worker has ended: its gauges are zeroed, or it would count as ready until another has
+ * taken its place. */
+void ph_metrics_worker_gone(int worker);
 
 /* i and j choose the values of the first and second label, 0 where the family has none. */
 void ph_metric_add(enum ph_metric m, unsigned i, unsigned j, int64_t n);

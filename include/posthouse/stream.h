@@ -20,15 +20,16 @@ struct ph_stream;
 struct ph_tls;
 
 struct ph_stream_events {
-	/* Streams of ph_stream_connect(): 0 when bytes can flow (TLS: verified), or -PH_E_SOCKET, -PH_E_TLS.
-	 * After an error the owner closes the stream. */
+	/* Only streams of ph_stream_connect(): 0 when bytes can flow (TLS: verified), or -PH_E_SOCKET,
+	 * -PH_E_TLS. After an error the owner closes the stream. */
 	void (*on_connect)(void *owner, int status, const struct ph_err *err);
 	/* Bytes are valid during the call. The owner may stop reading or close from inside. */
 	void (*on_data)(void *owner, struct ph_str bytes);
 	/* 0: the peer ended cleanly (TLS: with close_notify, or at least with FIN). Negative: reset, a failed
-	 * write or a TLS fault; what the peer had sent before was told first. Reading has stopped; what is
-	 * queued may still be written after a clean end. Fires at most once: a write that fails after a clean
-	 * end is only seen in ph_stream_alive(). */
+	 * write (-PH_E_SOCKET) or a TLS fault, for an accepted stream that of its handshake too (-PH_E_TLS);
+	 * what the peer had sent before was told first. Reading has stopped; what is queued may still be
+	 * written after a clean end. Fires at most once: a write that fails after a clean end is only seen in
+	 * ph_stream_alive(). */
 	void (*on_end)(void *owner, int status);
 	void (*on_drain)(void *owner);  /* may be NULL */
 	void (*on_closed)(void *owner); /* the last one. May be NULL */
@@ -69,11 +70,34 @@ bool ph_stream_truncated(const struct ph_stream *s);
 void ph_stream_close(struct ph_stream *s, bool abort);
 void ph_stream_peer(const struct ph_stream *s, struct ph_addr *ret);
 
-/* ---- TLS towards upstreams: 1.2+, chain and host name verified, SNI, sessions reused ---- */
-/* ca_file NULL = the system's. ALPN offers http/1.1 only. */
+bool ph_stream_tls_resumed(const struct ph_stream *s);
+
+/* ---- TLS contexts ---- */
+struct ph_tls *ph_tls_free(struct ph_tls *tls); /* returns NULL; streams and listeners keep what they need */
+
+/* Towards upstreams: 1.2+, chain and host name verified, SNI, sessions reused, ALPN offers http/1.1 only.
+ * ca_file NULL = the system's. */
 struct ph_tls *ph_tls_client_new(const char *ca_file, struct ph_err *err);
-struct ph_tls *ph_tls_free(struct ph_tls *tls);        /* returns NULL; streams keep what they need */
-bool ph_stream_tls_resumed(const struct ph_stream *s); /* for tests */
+
+/* The keys of session tickets, in memory that processes share which are forked after this: a client may
+ * resume at any of them, and after any reload. They change by themselves. */
+struct ph_tls_tickets;
+struct ph_tls_tickets *ph_tls_tickets_new(void);
+struct ph_tls_tickets *ph_tls_tickets_free(struct ph_tls_tickets *t); /* after every context; returns NULL */
+
+/* For clients: 1.2+, no renegotiation, no early data, ALPN http/1.1, http/1.0 or none. */
+struct ph_tls_server_options {
+	const char *cert_file; /* PEM: the chain, the server's own certificate first */
+	const char *key_file;  /* PEM, without a passphrase */
+	struct ph_tls_tickets *tickets;
+	/* What a peer hears that speaks cleartext HTTP, before it is closed; NULL: nothing. Kept, not copied.
+	 */
+	const char *plain_answer;
+};
+/* Reads both files. NULL: err says which file is at fault and what would be right. */
+struct ph_tls *ph_tls_server_new(const struct ph_tls_server_options *options, struct ph_err *err);
+/* The end of its certificate's validity, in seconds of UNIX time. */
+int64_t ph_tls_server_valid_until(const struct ph_tls *tls);
 
 /* ---- listener ---- */
 struct ph_listener;
@@ -88,6 +112,11 @@ int ph_listener_claim(const struct ph_addr *addr, struct ph_err *err) PH_WARN_UN
 /* Accepts with SO_REUSEPORT. on_accept gets a stream whose events it must set before returning. */
 struct ph_listener *ph_listener_open(struct ph_loop *loop, const struct ph_addr *addr,
 	void (*on_accept)(void *owner, struct ph_stream *s), void *owner, struct ph_err *err);
+/* From now on accepts with this context, or in cleartext where it is NULL; streams that were accepted keep
+ * theirs. A stream in its handshake is its owner's like any other: bytes come when it is over, on_end if it
+ * fails, and its deadline is the owner's. A loop has at most 2000 handshakes: one more, and the oldest ends
+ * with -PH_E_TLS. */
+void ph_listener_tls(struct ph_listener *l, struct ph_tls *tls);
 /* Accepts what already waits, which may call on_accept before this returns, then closes; no callback
  * afterwards. NULL is allowed. */
 void ph_listener_close(struct ph_listener *l);

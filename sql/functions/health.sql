@@ -23,13 +23,13 @@ LANGUAGE sql STABLE AS $$
 	WHERE a.state <> 'removed' ORDER BY a.account_id
 $$;
 
-/* How an account stands now. remaining_ms: of cooling and exhausted, at least 1; else 0. */
+/* How an account stands now, also behind a wait for its row. remaining_ms: of cooling and exhausted, at least 1; else 0. */
 CREATE OR REPLACE FUNCTION posthouse.read_health(p_account bigint)
 RETURNS TABLE (health text, remaining_ms bigint, version bigint, strikes int)
 LANGUAGE sql STABLE AS $$
-	SELECT CASE WHEN h.until <= now() THEN 'active' ELSE h.state END,
-		coalesce(greatest(ceil(extract(epoch FROM h.until - now()) * 1000)::bigint, 0), 0), h.version, h.strikes
-	FROM posthouse.account_health h WHERE h.account_id = p_account
+	SELECT CASE WHEN h.until <= c.now THEN 'active' ELSE h.state END,
+		CASE WHEN h.until > c.now THEN ceil(extract(epoch FROM h.until - c.now) * 1000)::bigint ELSE 0 END, h.version, h.strikes
+	FROM posthouse.account_health h, (SELECT clock_timestamp() AS now OFFSET 0) c WHERE h.account_id = p_account
 $$;
 
 /* The graver of two states stays. */

@@ -173,16 +173,22 @@ static int64_t sum(enum ph_metric m, unsigned i)
 	return total;
 }
 
-void ph_metrics_worker(int worker)
+void ph_metrics_worker_gone(int worker)
 {
 	if (!block.slots)
 		return;
 	assert(worker >= 0 && worker < block.workers);
-	block.self = worker;
 	for (int m = 0; m < PH_M_NR; m++) {
 		for (unsigned i = 0; families[m].type == PH_GAUGE && i < slots_of((enum ph_metric)m); i++)
 			atomic_store_explicit(slot_of(worker, (enum ph_metric)m, i), 0, memory_order_relaxed);
 	}
+}
+
+void ph_metrics_worker(int worker)
+{
+	if (block.slots)
+		block.self = worker;
+	ph_metrics_worker_gone(worker); /* whoever had its slots before */
 }
 
 /* Which label set of the family; a value outside of its list is a mistake of ours, and counts as the first.

@@ -195,6 +195,14 @@ void ph_cli_snapshot_free(struct ph_cli_snapshot *s);
 /* "host:port" to the first address behind it; waits for the resolver. */
 int ph_cli_address(const char *text, struct ph_addr *ret, struct ph_err *err) PH_WARN_UNUSED;
 
+/* ---- tls.c ---- */
+struct ph_tls;
+struct ph_tls_tickets;
+
+/* 0 and both untouched where the listener has no TLS. The caller frees both. */
+int ph_cli_tls(const struct ph_config *config, struct ph_tls **ret, struct ph_tls_tickets **ret_tickets,
+	struct ph_err *err) PH_WARN_UNUSED;
+
 /* ---- supervisor.c ---- */
 struct ph_supervisor_options {
 	int workers;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posthouse check-config: every setting, its value and where it comes from. Touches no network. */
+#include <stdio.h>
+
+#include "posthouse/stream.h"
+
 #include "cli_priv.h"
 
 #define OUTPUT_MAX (1u << 20)
@@ -46,6 +50,8 @@ static void print_markdown(void)
 
 int ph_cmd_check_config(const struct ph_cli *c)
 {
+	struct ph_tls_tickets *tickets = NULL;
+	struct ph_tls *tls = NULL;
 	struct ph_config config;
 	struct ph_err err = {0};
 	int r;
@@ -55,9 +61,13 @@ int ph_cmd_check_config(const struct ph_cli *c)
 		return 0;
 	}
 	r = ph_config_load(&config, c->settings, c->setting_count, warn, NULL, &err);
-	if (r == 0) {
+	if (r < 0)
+		return ph_cli_fail(&err);
+	r = ph_cli_tls(&config, &tls, &tickets, &err);
+	if (r == 0)
 		r = print_settings(c, &config, &err);
-		ph_config_free(&config);
-	}
+	ph_tls_free(tls);
+	ph_tls_tickets_free(tickets);
+	ph_config_free(&config);
 	return r < 0 ? ph_cli_fail(&err) : 0;
 }

@@ -23,6 +23,8 @@ struct serve {
 	struct ph_cli_session session;
 	struct ph_master_keys keys;
 	struct ph_addr listen, admin;
+	struct ph_tls *tls; /* NULL: clients speak cleartext */
+	struct ph_tls_tickets *tickets;
 	struct ph_buf warnings; /* lines, until there is a log */
 };
 
@@ -66,22 +68,12 @@ static void log_config(struct serve *s)
 	}
 }
 
-/* A certificate that nobody uses would let clients send their keys in the clear. */
-static int check_served(const struct ph_config *c, struct ph_err *err)
-{
-	if (c->tls_cert_file)
-		return ph_fail(err, PH_E_CONFIG,
-			"TLS on the listener is not available in this version; unset "
-			"POSTHOUSE_TLS_CERT_FILE and POSTHOUSE_TLS_KEY_FILE, and end TLS in front of it");
-	return 0;
-}
-
 static int load(struct serve *s, const struct ph_cli *c, struct ph_err *err)
 {
 	int r = ph_cli_session_load(&s->session, c, keep_warning, &s->warnings, err);
 
 	if (r == 0)
-		r = check_served(&s->session.config, err);
+		r = ph_cli_tls(&s->session.config, &s->tls, &s->tickets, err);
 	if (r == 0)
 		ph_log_init(s->session.config.log_level, s->session.config.log_format,
 			s->session.config.node_name);
@@ -228,6 +220,8 @@ static int run_worker(void *arg, int worker)
 		.direct_dsn = ph_cli_session_direct_dsn(&s->session, true),
 		.listen = s->listen,
 		.admin = s->admin,
+		.tls = s->tls,
+		.tickets = s->tickets,
 		.worker = worker,
 		.admin_handle = ph_admin_handle,
 	};
@@ -272,6 +266,8 @@ int ph_cmd_serve(const struct ph_cli *c)
 	status = r == 0 ? run(&s) : ph_cli_fail(&err);
 	ph_cli_session_close(&s.session);
 	explicit_bzero(&s.keys, sizeof(s.keys));
+	s.tls = ph_tls_free(s.tls);
+	s.tickets = ph_tls_tickets_free(s.tickets);
 	ph_buf_deinit(&s.warnings);
 	return status;
 }

@@ -153,6 +153,7 @@ static void worker_ended(struct supervisor *s, int n, int wait_status)
 	char how[64];
 
 	w->pid = 0;
+	ph_metrics_worker_gone(n);
 	how_it_ended(wait_status, how, sizeof(how));
 	if (s->stops > 0) {
 		/* Killed by the very signal: it had not come as far as to watch for it, and had nothing to

@@ -151,6 +151,7 @@ int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run) P
 /* Minted by the target, or sent to it before: as they are, but for what it gives and does not take back. */
 int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run) PH_WARN_UNUSED;
 bool ph_transfer_call_dropped(const struct ph_transfer *t, const struct ph_item *answer);
+void ph_transfer_call_kept(struct ph_transfer *t, const struct ph_item *call);
 
 /* ---- prepare.c ---- */
 /* A request's own items: those that nobody here made go out as they came. Also -PH_E_ITEM_UNKNOWN. */

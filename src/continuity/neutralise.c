@@ -145,6 +145,13 @@ bool ph_transfer_call_dropped(const struct ph_transfer *t, const struct ph_item 
 	return ph_map_get(&t->dropped, ph_call_hash(answer)) != 0;
 }
 
+/* Some servers use their call ids again. */
+void ph_transfer_call_kept(struct ph_transfer *t, const struct ph_item *call)
+{
+	if (t->dropped.n && ph_item_is_call(call))
+		*ph_map_at(&t->dropped, ph_call_hash(call)) = 0;
+}
+
 /* Whoever gets it. Neither half of a pair goes without the other. */
 static bool is_left_out(const struct ph_transfer *t, const struct ph_chain_run *run, const struct ph_item *it)
 {
@@ -240,6 +247,7 @@ static int put_clean(struct ph_transfer *t, const struct ph_item *it, int64_t ac
 	struct ph_buf clean;
 	int rc;
 
+	ph_transfer_call_kept(t, it);
 	ph_buf_init(&clean, SIZE_MAX);
 	if (ph_item_clean(&clean, it, PH_CLEAN_GIVEN | (bonds ? PH_CLEAN_FILES : 0)))
 		bytes = ph_buf_str(&clean);

@@ -62,6 +62,7 @@ static int put_as_it_came(struct ph_transfer *t, const struct ph_item *it, const
 	}
 	if (plain && compaction && f && f->before)
 		return ph_transfer_expand(t, f->before);
+	ph_transfer_call_kept(t, it);
 	return t->orphaned && !compaction ? put_without_id(t, it->bytes) : put_bytes(t, it->bytes);
 }
 

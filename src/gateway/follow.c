@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "gateway_priv.h"
-#include "models.h"
 #include "posthouse/log.h"
 #include "posthouse/metrics.h"
 
@@ -76,7 +75,6 @@ static void on_accounts(void *arg, int status)
 {
 	struct ph_follow *f = arg;
 
-	ph_models_forget(f->g->models);
 	if (status)
 		retry_later(f, ACCOUNTS);
 	check_ready(f);

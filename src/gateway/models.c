@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /v1/models: the union over the accounts that a key may use. Accounts with a list of models of their own
- * speak for themselves; the others are asked, all at once, and what they said is kept for a few minutes.
+ * speak for themselves; the others are asked, all at once, and what they said is kept for a few minutes, or
+ * until there is another to ask.
  */
 #include "models.h"
 
@@ -41,7 +42,8 @@ struct ph_models {
 	struct ph_list asks;    /* questions in flight */
 	struct ph_list waiting; /* of struct waiter: requests that wait for the round */
 	struct ph_timer timer;  /* the round's deadline */
-	uint64_t read_ms;       /* loop time of the last round; 0 = never */
+	uint64_t read_ms;       /* loop time of the last round; 0 = never, or it brought nothing */
+	uint64_t asked_of;      /* digest of the accounts that it asked */
 	bool running;
 };
 
@@ -177,9 +179,40 @@ static void asks_cancel(struct ph_models *ms)
 	}
 }
 
+/* Of whom a round asks, where, and with which credential. The accounts are read anew more often than they
+ * change. */
+static uint64_t digest(const struct ph_models *ms)
+{
+	uint64_t h = 0;
+
+	PH_LIST_EACH (it, ph_accounts_list(ms->g->accounts)) {
+		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		const uint64_t numbers[] = {(uint64_t)a->id, a->base.port};
+
+		if (!ph_account_usable(a))
+			continue;
+		h = ph_hash64(ph_str((const char *)numbers, sizeof numbers), h);
+		h = ph_hash64(ph_str_c(a->base.host), h);
+		h = ph_hash64(ph_str_c(a->base.path), h);
+		h = ph_hash64(a->secret, h);
+		for (size_t i = 0; i < a->model_count; i++)
+			h = ph_hash64(a->models[i], h);
+	}
+	return h;
+}
+
+/* Whether what the last round brought still holds. */
+static bool holds(const struct ph_models *ms)
+{
+	return ms->read_ms && ph_loop_now_ms(ms->g->loop) - ms->read_ms < FRESH_MS &&
+	       digest(ms) == ms->asked_of;
+}
+
 static void round_start(struct ph_models *ms, const struct ph_exchange *x)
 {
 	ms->running = true;
+	ms->asked_of = digest(ms);
 	ms->count = 0;
 	PH_LIST_EACH (it, ph_accounts_list(ms->g->accounts)) {
 		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
@@ -289,7 +322,7 @@ static void serve(struct ph_side *s)
 	struct waiter *w = s->data;
 
 	ph_list_push_back(&ms->waiting, &w->node);
-	if (ms->read_ms && ph_loop_now_ms(s->g->loop) - ms->read_ms < FRESH_MS) {
+	if (holds(ms)) {
 		reply(ms, w);
 		return;
 	}
@@ -331,11 +364,6 @@ struct ph_models *ph_models_new(struct ph_gateway *g)
 	ph_list_init(&ms->waiting);
 	ph_timer_init(&ms->timer, g->loop, on_timer, ms);
 	return ms;
-}
-
-void ph_models_forget(struct ph_models *ms)
-{
-	ms->read_ms = 0;
 }
 
 struct ph_models *ph_models_free(struct ph_models *ms)

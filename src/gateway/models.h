@@ -6,7 +6,6 @@
 
 /* What the accounts serve, as they said. Owner: the gateway. */
 struct ph_models *ph_models_new(struct ph_gateway *g);
-void ph_models_forget(struct ph_models *ms); /* the accounts have changed: ask again at the next request */
 struct ph_models *ph_models_free(struct ph_models *ms); /* no request may wait any more */
 
 #endif

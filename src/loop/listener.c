@@ -42,7 +42,8 @@ struct ph_listener {
 	struct ph_loop *loop;
 	enum listener_state state;
 	int fd;
-	int reserve; /* a descriptor of nothing, or -1 */
+	int reserve;        /* a descriptor of nothing, or -1 */
+	struct ph_tls *tls; /* of what it accepts; NULL: cleartext */
 	struct ph_timer rest;
 	uint64_t complained_ms; /* when the log was last told of the shortage; 0 = never */
 	void (*on_accept)(void *owner, struct ph_stream *s);
@@ -221,7 +222,7 @@ static void accept_waiting(struct ph_listener *l, int max)
 				return;
 			continue;
 		}
-		s = ph_stream_accepted(l->loop, fd, &peer);
+		s = ph_stream_accepted(l->loop, fd, &peer, l->tls);
 		if (s)
 			l->on_accept(l->owner, s);
 	}
@@ -283,6 +284,14 @@ struct ph_listener *ph_listener_open(struct ph_loop *loop, const struct ph_addr 
 	return l;
 }
 
+void ph_listener_tls(struct ph_listener *l, struct ph_tls *tls)
+{
+	struct ph_tls *before = l->tls;
+
+	l->tls = ph_tls_ref(tls);
+	ph_tls_free(before);
+}
+
 void ph_listener_close(struct ph_listener *l)
 {
 	if (!l || l->state != LISTENING)
@@ -291,6 +300,7 @@ void ph_listener_close(struct ph_listener *l)
 	ph_timer_stop(&l->rest);
 	accept_waiting(l, SOMAXCONN);
 	l->state = LEFT;
+	ph_listener_tls(l, NULL);
 	uv_close((uv_handle_t *)&l->poll, on_poll_closed);
 	close(l->fd);
 	if (l->reserve >= 0)

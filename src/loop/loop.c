@@ -183,6 +183,8 @@ struct ph_loop *ph_loop_new(void)
 	ph_list_init(&loop->late);
 	ph_list_init(&loop->names);
 	ph_list_init(&loop->blocks);
+	ph_list_init(&loop->handshakes);
+	loop->handshakes_max = PH_HANDSHAKES_MAX;
 	loop->read_buf = ph_alloc(PH_READ_SIZE);
 	init_handles(loop);
 	ph_wheel_init(loop);

@@ -35,6 +35,9 @@ struct ph_grave {
 	void (*fn)(void *obj);
 };
 
+/* Each costs about as much memory as an open stream. */
+#define PH_HANDSHAKES_MAX 2000
+
 struct ph_loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare; /* the end of a turn: the last thing before the loop waits */
@@ -55,6 +58,8 @@ struct ph_loop {
 	char *plain_buf;       /* PH_PLAIN_SIZE, made by the first TLS stream */
 	struct ph_list blocks; /* spare blocks of queues */
 	unsigned block_count;
+	struct ph_list handshakes; /* accepted streams that have not agreed on TLS yet, oldest first */
+	unsigned handshake_count, handshakes_max; /* one more, and the oldest is cut */
 };
 
 /* Every callback of libuv begins with this: the loop's turn is measured from the first of them. */
@@ -101,8 +106,15 @@ void ph_queue_free_spares(struct ph_loop *loop);
 /* ---- streams (stream.c) ---- */
 /* Options of every TCP socket of ours; a listener's are inherited by what it accepts. */
 void ph_socket_options(int fd);
-/* A connected stream on fd, which it owns from here on; NULL (and fd closed) if libuv refuses it. */
-struct ph_stream *ph_stream_accepted(struct ph_loop *loop, int fd, const struct ph_addr *peer);
+/* A connected stream on fd, which it owns from here on; NULL (and fd closed) if libuv refuses it. tls NULL =
+ * cleartext. */
+struct ph_stream *ph_stream_accepted(
+	struct ph_loop *loop, int fd, const struct ph_addr *peer, struct ph_tls *tls);
+
+/* ---- TLS contexts (tls.c, tls_client.c, tls_server.c, tls_tickets.c) ---- */
+struct ph_tls *ph_tls_ref(struct ph_tls *tls); /* one more owner; NULL is allowed. Returns tls */
+/* Makes a new key if one is due at now_ms (ph_clock_boot_ms()); the one before the last is forgotten. */
+void ph_tls_tickets_renew(struct ph_tls_tickets *t, uint64_t now_ms);
 
 /* ---- one TLS connection (tls.c): knows no socket. Bytes come by feed, and go to the queue `wire` ---- */
 struct ph_tls_conn;
@@ -112,15 +124,18 @@ struct ph_tls_conn;
 #define PH_TLS_END  (-PH_E_CLOSED)
 
 /* NULL if host is neither a name nor an address that can be verified. */
-struct ph_tls_conn *ph_tls_conn_new(
+struct ph_tls_conn *ph_tls_conn_connect(
 	struct ph_tls *tls, struct ph_loop *loop, const char *host, uint16_t port, struct ph_queue *wire);
+/* peer: its name in messages. */
+struct ph_tls_conn *ph_tls_conn_accept(
+	struct ph_tls *tls, struct ph_loop *loop, const char *peer, struct ph_queue *wire);
 struct ph_tls_conn *ph_tls_conn_free(struct ph_tls_conn *c); /* returns NULL */
 void ph_tls_conn_feed(
 	struct ph_tls_conn *c, struct ph_str bytes);   /* valid until the next call of hold or feed */
 void ph_tls_conn_hold(struct ph_tls_conn *c);          /* keeps a copy of what was not used up */
 bool ph_tls_conn_pending(const struct ph_tls_conn *c); /* bytes are held, or the end was read already */
-int ph_tls_conn_handshake(
-	struct ph_tls_conn *c, struct ph_err *err); /* 1 done, 0 more bytes needed, or -PH_E_TLS */
+/* 1 done, 0 more bytes needed, or -PH_E_TLS. */
+int ph_tls_conn_handshake(struct ph_tls_conn *c, struct ph_err *err);
 long ph_tls_conn_read(struct ph_tls_conn *c, char *dst, size_t size); /* a length, PH_TLS_x or -PH_E_TLS */
 long ph_tls_conn_write(
 	struct ph_tls_conn *c, struct ph_str bytes); /* bytes taken, at least one, or -PH_E_TLS */

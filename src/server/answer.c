@@ -44,7 +44,6 @@ static void put_framing(struct ph_client *c, struct ph_buf *b, int status, int64
 {
 	c->silent = ph_str_eq(c->x.head->method, PH_STR("HEAD")) || bodyless(status);
 	c->chunked = length < 0 && c->x.head->minor > 0 && !bodyless(status);
-	c->length_left = length;
 	if (length >= 0 && !bodyless(status))
 		ph_http_put_length(b, (uint64_t)length);
 	else if (c->chunked)
@@ -89,24 +88,17 @@ static long push(void *end, struct ph_str bytes)
 {
 	struct ph_client *c = end;
 	struct ph_buf size;
-	long room;
 
 	if (c->silent || bytes.n == 0)
 		return 1;
-	if (!c->chunked) {
-		room = ph_stream_push(c->stream, bytes);
-	} else {
-		ph_buf_init(&size, 64);
-		ph_http_put_chunk_head(&size, bytes.n);
-		ph_stream_push(c->stream, ph_buf_str(&size));
-		ph_buf_deinit(&size);
-		ph_stream_push(c->stream, bytes);
-		room = ph_stream_push(c->stream, PH_STR("\r\n"));
-	}
-	if (c->length_left > 0)
-		c->length_left -= (int64_t)bytes.n;
-	c->stalled = room <= 0;
-	return room;
+	if (!c->chunked)
+		return ph_stream_push(c->stream, bytes);
+	ph_buf_init(&size, 64);
+	ph_http_put_chunk_head(&size, bytes.n);
+	ph_stream_push(c->stream, ph_buf_str(&size));
+	ph_buf_deinit(&size);
+	ph_stream_push(c->stream, bytes);
+	return ph_stream_push(c->stream, PH_STR("\r\n"));
 }
 
 static void finish(void *end)

@@ -154,9 +154,8 @@ static void handle(struct ph_client *c)
 	struct ph_door_keeper *k = c->keeper;
 
 	c->head_seen = false;
-	c->answering = c->chunked = c->silent = c->finished = c->stalled = false;
+	c->answering = c->chunked = c->silent = c->finished = false;
 	c->close = false;
-	c->length_left = -1;
 	c->served++;
 	ph_timer_stop(&c->timer);
 	client_move(c, CLIENT_BUSY);
@@ -332,14 +331,14 @@ static void on_end(void *owner, int status)
 {
 	struct ph_client *c = owner;
 
-	ph_client_close(c, status < 0);
+	/* A fault of TLS ends with FIN, so that the alert arrives that names it. */
+	ph_client_close(c, status < 0 && status != -PH_E_TLS);
 }
 
 static void on_drain(void *owner)
 {
 	struct ph_client *c = owner;
 
-	c->stalled = false;
 	if (c->x.handler)
 		c->x.handler->on_drain(c->x.h);
 }

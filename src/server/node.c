@@ -10,8 +10,10 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "server_priv.h"
 
@@ -21,6 +23,13 @@
 #define WRITES_GRACE_MS 10000
 #define MAX_STREAMS     10000
 #define READERS         2
+
+static const char plain_answer[] = "HTTP/1.1 400 Bad Request\r\n"
+				   "content-type: text/plain\r\n"
+				   "content-length: 39\r\n"
+				   "connection: close\r\n"
+				   "\r\n"
+				   "This port speaks TLS: write https://.\r\n";
 
 enum node_state {
 	NODE_STARTING,
@@ -162,11 +171,57 @@ static void on_signal(void *arg, int signum)
 	ph_timer_start(&n->timer, ACCEPT_ON_MS);
 }
 
+/* ---- TLS ---- */
+
+struct ph_tls *ph_node_tls_new(
+	const struct ph_config *config, struct ph_tls_tickets *tickets, struct ph_err *err)
+{
+	const struct ph_tls_server_options options = {
+		config->tls_cert_file, config->tls_key_file, tickets, plain_answer};
+
+	return ph_tls_server_new(&options, err);
+}
+
+static void log_certificate(const struct ph_tls *tls, const char *file)
+{
+	time_t until = (time_t)ph_tls_server_valid_until(tls);
+	bool expired = (uint64_t)until * 1000 < ph_clock_unix_ms();
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&until, &tm);
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	ph_log_fields(expired ? PH_LOG_WARN : PH_LOG_INFO,
+		expired ? "TLS: the certificate has expired: renew it and send SIGHUP"
+			: "TLS: certificate read",
+		(const struct ph_field[]){PH_F_C("file", file), PH_F_C("valid_until", text)}, 2);
+}
+
+/* New connections get what the files hold now; a pair that cannot be used changes nothing. */
+static void read_certificate(struct node *n)
+{
+	const struct ph_node_options *o = n->o;
+	struct ph_err err = {0};
+	struct ph_tls *tls = ph_node_tls_new(o->config, o->tickets, &err);
+
+	if (!tls) {
+		ph_log(PH_LOG_ERROR, "TLS: the certificate in use stays: %s", err.detail);
+		return;
+	}
+	log_certificate(tls, o->config->tls_cert_file);
+	ph_listener_tls(n->listener, tls);
+	ph_tls_free(tls);
+}
+
 static void on_hup(void *arg, int signum)
 {
-	(void)arg;
+	struct node *n = arg;
+
 	(void)signum;
-	ph_log(PH_LOG_INFO, "SIGHUP: no setting of this node can be changed while it runs");
+	if (!n->o->tls)
+		ph_log(PH_LOG_INFO, "SIGHUP: no setting of this node can be changed while it runs");
+	else if (n->listener)
+		read_certificate(n);
 }
 
 /* ---- serving ---- */
@@ -245,6 +300,7 @@ static int open_listeners(struct node *n, struct ph_err *err)
 	n->listener = ph_listener_open(n->loop, &n->o->listen, on_client, &n->clients, err);
 	if (!n->listener)
 		return -1;
+	ph_listener_tls(n->listener, n->o->tls);
 	n->admin_listener = ph_listener_open(n->loop, &n->o->admin, on_client, &n->admins, err);
 	return n->admin_listener ? 0 : -1;
 }
@@ -271,6 +327,8 @@ static int node_open(struct node *n, struct ph_err *err)
 	n->term = ph_signal_open(n->loop, SIGTERM, on_signal, n);
 	n->interrupt = ph_signal_open(n->loop, SIGINT, on_signal, n);
 	n->hup = ph_signal_open(n->loop, SIGHUP, on_hup, n);
+	if (o->tls)
+		read_certificate(n); /* behind the watch, so that no SIGHUP falls between */
 	return 0;
 }
 

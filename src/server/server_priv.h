@@ -73,9 +73,7 @@ struct ph_client {
 	bool silent; /* HEAD: no body is written */
 	bool close;  /* the connection ends behind it */
 	bool finished;
-	bool stalled; /* the handler was told to stop pushing */
 	int status;
-	int64_t length_left; /* announced and not yet pushed */
 };
 
 /* client.c */

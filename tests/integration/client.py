@@ -134,10 +134,11 @@ class Turn:
 
 
 class Client:
-    """One keep-alive connection to one node, on behalf of one key."""
+    """One keep-alive connection to one node, on behalf of one key. context: an ssl.SSLContext, for https."""
 
-    def __init__(self, url, key=None, timeout=60):
+    def __init__(self, url, key=None, timeout=60, context=None):
         parts = urllib.parse.urlsplit(url)
+        self.context = context
         self.address = (parts.hostname, parts.port)
         self.key = key
         self.timeout = timeout
@@ -157,7 +158,10 @@ class Client:
     def open(self, method, path, body=None, headers=None):
         """Sends a request; returns http.client's answer, of which nothing but the head was read."""
         if self.connection is None:
-            self.connection = http.client.HTTPConnection(*self.address, timeout=self.timeout)
+            if self.context is None:
+                self.connection = http.client.HTTPConnection(*self.address, timeout=self.timeout)
+            else:
+                self.connection = http.client.HTTPSConnection(*self.address, timeout=self.timeout, context=self.context)
             self.connection.connect()
             self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fields = dict(headers or {})

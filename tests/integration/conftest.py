@@ -9,6 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'upstream')]
 
 # pylint: disable=wrong-import-position
+import client as http  # noqa: E402
 from harness import BINARY, BUILD, SCALE, SEED, SANITIZER, Cluster, Postgres  # noqa: E402
 from rawupstream import RawUpstream  # noqa: E402
 
@@ -75,3 +76,24 @@ def make_upstream():
     yield make
     for upstream in made:
         upstream.close()
+
+
+@pytest.fixture(scope='module')
+def world(request, make_cluster, make_upstream):
+    """One node, one key, one account; its kind is the test module's KIND, else stateless."""
+    class World:
+        cluster = make_cluster()
+        upstream = make_upstream()
+
+    World.cluster.account('a1', getattr(request.module, 'KIND', 'stateless'), World.upstream.url)
+    World.key = World.cluster.key('k1')
+    World.node = World.cluster.node()
+    return World
+
+
+@pytest.fixture
+def api(world):
+    """A client of that node; what the upstream saw before is forgotten."""
+    world.upstream.clear()
+    with http.Client(world.node.url, world.key) as client:
+        yield client

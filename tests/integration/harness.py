@@ -192,9 +192,9 @@ class Node(Process):
 
     def __init__(self, cluster, name, env, args=()):
         self.port, self.admin_port = free_port(), free_port()
-        self.url = 'http://127.0.0.1:%d' % self.port
         self.admin_url = 'http://127.0.0.1:%d' % self.admin_port
         full = dict(cluster.node_env, **env)
+        self.url = '%s://127.0.0.1:%d' % ('https' if 'POSTHOUSE_TLS_CERT_FILE' in full else 'http', self.port)
         full.update(POSTHOUSE_LISTEN='127.0.0.1:%d' % self.port, POSTHOUSE_NODE_NAME=name,
                     POSTHOUSE_ADMIN_LISTEN='127.0.0.1:%d' % self.admin_port)
         super().__init__(name, [BINARY, 'serve', *args], full, cluster.dir)

@@ -15,25 +15,6 @@ import rawupstream as raw
 from harness import count, seeded
 
 
-@pytest.fixture(scope='module')
-def world(make_cluster, make_upstream):
-    class World:
-        cluster = make_cluster()
-        upstream = make_upstream()
-
-    World.cluster.account('s1', 'stateless', World.upstream.url)
-    World.key = World.cluster.key('k1')
-    World.node = World.cluster.node()
-    return World
-
-
-@pytest.fixture
-def api(world):
-    world.upstream.clear()
-    with http.Client(world.node.url, world.key) as client:
-        yield client
-
-
 def stream(exchange, data, sizes, framing='chunked', pause=0.0):
     """Sends data in pieces of these sizes, the rest as one."""
     if framing == 'chunked':

@@ -9,24 +9,12 @@ import pytest
 
 import client as http
 
-
-@pytest.fixture(scope='module')
-def world(make_cluster, make_upstream):
-    class World:
-        cluster = make_cluster()
-        upstream = make_upstream()
-
-    World.cluster.account('p1', 'platform', World.upstream.url)
-    World.key = World.cluster.key('k1')
-    World.node = World.cluster.node()
-    return World
+KIND = 'platform'
 
 
 @pytest.fixture
-def api(world):
-    world.upstream.clear()
-    with http.Client(world.node.url, world.key) as client:
-        yield client
+def api(api, world):
+    yield api
     assert world.upstream.turns() == [], 'something reached upstream'
     assert world.node.running
 

@@ -17,26 +17,7 @@ import client as http
 import rawupstream as raw
 from harness import BINARY, ROOT, figure, free_port
 
-REACH = 2.0  # promise 6 says 50 ms; asserted generously, the figure is printed
-
-
-@pytest.fixture(scope='module')
-def world(make_cluster, make_upstream):
-    class World:
-        cluster = make_cluster()
-        upstream = make_upstream()
-
-    World.cluster.account('s1', 'stateless', World.upstream.url)
-    World.key = World.cluster.key('k1')
-    World.node = World.cluster.node()
-    return World
-
-
-@pytest.fixture
-def api(world):
-    world.upstream.clear()
-    with http.Client(world.node.url, world.key) as client:
-        yield client
+REACH = 10.0  # promise 6 says 50 ms: the figure is printed; what is asserted is that no poll, every 60 s, was waited for
 
 
 # ---- the admin listener ----
@@ -95,7 +76,7 @@ def test_the_log_of_requests(world, api):
     assert row['route'] and (row['key_name'], row['node'], row['model'], row['account'], row['continuity'],
                              row['outcome'], row['status'], row['error'], row['stream'], row['attempts'],
                              row['response_id'], row['input_tokens'], row['output_tokens']) == (
-        'k1', world.node.name, 'demo', 's1', 'none', 'completed', 200, None, True, 1, turn.id, 3, 2)
+        'k1', world.node.name, 'demo', 'a1', 'none', 'completed', 200, None, True, 1, turn.id, 3, 2)
 
 
 def test_log_lines_are_json(world, api):
@@ -153,8 +134,10 @@ def test_keys_reach_a_running_node(make_cluster, make_upstream):
     assert status() == 200, 'a new key works at once: an unknown well-formed one costs one read'
     cluster.cli('key', 'revoke', 'late')
     reached(lambda: status() == 401, 'key revoke')
+    before = time.monotonic()
     short = cluster.key('short', '--expires', '2s')
-    assert http.once(node.url, short, 'POST', '/v1/responses', body).status == 200
+    at_once = http.once(node.url, short, 'POST', '/v1/responses', body).status
+    assert at_once == 200 or time.monotonic() - before > 2
     http.eventually(lambda: http.once(node.url, short, 'POST', '/v1/responses', body).status == 401, within=10)
 
 

@@ -32,8 +32,8 @@ HEADERS = {
 # Where a library's header may be included: a directory or a file.
 LIBRARIES = {
     'uv.h': ['src/loop/'],
-    'openssl/ssl.h': ['src/loop/tls.c'],
-    'openssl/x509v3.h': ['src/loop/tls.c'],
+    'openssl/ssl.h': ['src/loop/tls_priv.h'],
+    'openssl/x509v3.h': ['src/loop/tls.c', 'src/loop/tls_client.c'],
     'openssl/evp.h': ['src/base/'],
     'openssl/rand.h': ['src/base/'],
     'llhttp.h': ['src/codec/'],

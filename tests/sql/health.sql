@@ -35,9 +35,9 @@ LANGUAGE sql AS $$
 		extract(epoch FROM clock_timestamp() + resets)::bigint, used_secondary, 10080,
 		extract(epoch FROM clock_timestamp() + resets)::bigint, credits, 'plus', age_ms, 'node-1') $$;
 CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$ SELECT posthouse_admin.resume_account('a') $$;
-/* Within a second of what is expected. */
+/* What is expected, but for what the machine took. */
 CREATE FUNCTION test.near(ms bigint, expected bigint) RETURNS bool LANGUAGE sql AS $$
-	SELECT ms BETWEEN expected - 1000 AND expected + 1000 $$;
+	SELECT ms BETWEEN expected - 5000 AND expected + 5000 $$;
 
 DO $$ -- a span, what others learn of it, what operators see
 DECLARE

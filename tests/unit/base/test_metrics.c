@@ -65,12 +65,22 @@ static void any_process_sees_the_sum(void **state)
 	assert_in_range(ph_metrics_oldest_beat_ms(), 2, 60000);
 }
 
+static void the_gauges_of_an_ended_worker_are_zero(void **state)
+{
+	(void)state;
+	ph_metrics_worker_gone(2);
+	assert_int_equal(ph_metric_get(PH_M_TURNS, 3, 1), 3000);
+	assert_int_equal(ph_metric_get(PH_M_STREAMS, 1, 0), 10);
+	ph_metric_add(PH_M_TURNS, 3, 1, 1); /* who said so is still no worker */
+	assert_int_equal(ph_metric_get(PH_M_TURNS, 3, 1), 3000);
+}
+
 static void a_restarted_worker_keeps_counters_and_zeroes_gauges(void **state)
 {
 	(void)state;
 	ph_metrics_worker(1);
 	assert_int_equal(ph_metric_get(PH_M_TURNS, 3, 1), 3000);
-	assert_int_equal(ph_metric_get(PH_M_STREAMS, 1, 0), 10);
+	assert_int_equal(ph_metric_get(PH_M_STREAMS, 1, 0), 5);
 	ph_metric_add(PH_M_TURNS, 3, 1, 1);
 	assert_int_equal(ph_metric_get(PH_M_TURNS, 3, 1), 3001);
 }
@@ -110,7 +120,7 @@ static void labels_and_types_are_printed(void **state)
 	assert_true(printed("posthouse_turns_total{continuity=\"replayed\",outcome=\"client_gone\"} 30"));
 	assert_true(printed("posthouse_turns_total{continuity=\"none\",outcome=\"completed\"} 0"));
 	assert_true(printed("# TYPE posthouse_streams_active gauge"));
-	assert_true(printed("posthouse_streams_active{transport=\"websocket\"} 10"));
+	assert_true(printed("posthouse_streams_active{transport=\"websocket\"} 5"));
 	assert_true(printed("posthouse_chains_broken_total 0"));
 	assert_true(printed("# TYPE posthouse_replay_chain_depth histogram"));
 }
@@ -203,6 +213,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_block_nothing_happens),
 		cmocka_unit_test(any_process_sees_the_sum),
+		cmocka_unit_test(the_gauges_of_an_ended_worker_are_zero),
 		cmocka_unit_test(a_restarted_worker_keeps_counters_and_zeroes_gauges),
 		cmocka_unit_test(labels_and_types_are_printed),
 		cmocka_unit_test(every_remedy_has_its_label),
