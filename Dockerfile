@@ -99,6 +99,7 @@ LABEL org.opencontainers.image.title="Posthouse: PostgreSQL" org.opencontainers.
 FROM base AS pgbouncer
 RUN install-packages pgbouncer
 COPY compose/pgbouncer.ini /etc/pgbouncer/posthouse.ini
+COPY compose/pgbouncer-users.txt /etc/pgbouncer/users.txt
 USER 65532:65532
 EXPOSE 6432
 STOPSIGNAL SIGINT

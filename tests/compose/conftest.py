@@ -108,4 +108,6 @@ def docker():
         if process:
             process.terminate()
             process.wait(60)
+            for mount in (directory / 'exec' / 'netns').glob('*'):  # it leaves that one behind
+                subprocess.run(['umount', mount], check=False)
             shutil.rmtree(directory, ignore_errors=True)

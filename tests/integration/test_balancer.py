@@ -167,23 +167,26 @@ def test_a_draining_node_gets_nothing_new(world):
     node.start()
 
 
-def test_a_client_that_leaves_is_cancelled_upstream(world):
-    """Through the balancer too: a node must hear of it to free the account."""
+@pytest.mark.parametrize('script, last', [({'first_delay_ms': 20000}, b''),
+                                          ({'deltas': 100, 'delay_ms': 200}, b'output_text.delta')])
+def test_a_client_that_leaves_is_cancelled_upstream(world, script, last):
+    """Through the balancer too, before the first byte and in the middle: a node must hear of it to free the account."""
+    def running():
+        return sum(account['running'] for account in world.upstream.accounts().values())
     settle(world)
-    world.upstream.script('demo1', {'deltas': 100, 'delay_ms': 200})
-    world.upstream.script('demo3', {'deltas': 100, 'delay_ms': 200})
-    before = sum(account['cancelled'] for account in world.upstream.accounts().values())
+    world.pace(script)
     body = b'{"model":"demo","input":"long","stream":true}'
     with socket.create_connection(('127.0.0.1', world.balancer.port)) as sock:
         sock.sendall(b'POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n'
                      b'Content-Length: %d\r\n\r\n%s' % (world.two.encode(), len(body), body))
+        http.eventually(lambda: running() == 1)
         found = b''
-        while b'output_text.delta' not in found:
+        while last not in found:
             found += sock.recv(65536)
     left = time.monotonic()
-    http.eventually(lambda: sum(a['cancelled'] for a in world.upstream.accounts().values()) > before, within=5)
+    http.eventually(lambda: running() == 0, within=5, every=0.005)
     figure('cancelled upstream %.0f ms after the client left' % ((time.monotonic() - left) * 1000))
-    world.upstream.reset()
+    world.pace(None)
 
 
 def test_all_nodes_away(world):
