@@ -2,10 +2,7 @@
 """What is deployed names only what exists: settings, metrics, files. Needs no container."""
 import json
 import re
-import shutil
 import subprocess
-
-import pytest
 
 from harness import BINARY, ROOT, clean_environment
 
@@ -61,10 +58,3 @@ def test_nothing_secret_is_in_them():
             found = re.findall(r'ph_[0-9A-Za-z]{43,}|sk-(?!demo\d|\$1)\S+|[A-Za-z0-9+/]{43}=|(?i:password)\s*[:=]\s*\S+',
                                path.read_text(encoding='utf-8'))
             assert not found, '%s: %s' % (path, found)
-
-
-@pytest.mark.skipif(shutil.which('docker-compose') is None, reason='needs docker-compose')
-def test_compose_reads_it():
-    profiles = ['--profile', 'obs', '--profile', 'pgbouncer']
-    done = subprocess.run(['docker-compose', '-f', str(COMPOSE), *profiles, 'config', '-q'], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
