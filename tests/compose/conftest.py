@@ -33,6 +33,8 @@ class Docker:
         self.compose_command = [plugin] if plugin else ['docker', 'compose']
 
     def run(self, *args, check=True, timeout=600, **more):
+        if 'input' not in more:
+            more.setdefault('stdin', subprocess.DEVNULL)
         done = subprocess.run([str(a) for a in args], env=self.env, cwd=ROOT, timeout=timeout, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
         if check:
