@@ -489,6 +489,10 @@ class Table:
     def neutral(self, cause, ends, anchor, follow):
         """The account's state is as before, the conversation goes on, on the other node too."""
         slot = self.slot
+        if cause.spared:
+            answer, context, text = self.turn(0, anchor, 3)
+            self.check_served(answer, context, text, 0 if anchor else 1, slot.anchored, False)
+            self.look()
         if cause.once or ends in (signals.SERVED, signals.CLIENT, signals.SHOWN):
             self.order(slot.names[0], None)
         if follow:
@@ -497,10 +501,6 @@ class Table:
             self.check_served(answer, context, text, by, True, False)
             found = self.look()
             assert len(found[by]) == 1 and not found[1 - by]
-        if cause.spared:
-            answer, context, text = self.turn(0, anchor, 3)
-            self.check_served(answer, context, text, 0 if anchor else 1, slot.anchored, False)
-            self.look()
         self.stays(slot.names[0])
         self.stays(slot.names[1])
         self.dirty = ends == signals.ELSEWHERE or cause.usage
