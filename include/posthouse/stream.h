@@ -55,8 +55,9 @@ long ph_stream_push(struct ph_stream *s, struct ph_str bytes);
  * when they were written (TLS: encrypted) or can no longer be; after a close before on_closed. release may be
  * NULL. */
 long ph_stream_push_ref(struct ph_stream *s, struct ph_str bytes, void (*release)(void *arg), void *arg);
-size_t ph_stream_queued(const struct ph_stream *s);  /* bytes not yet taken by the kernel */
-uint64_t ph_stream_progress_ms(struct ph_stream *s); /* loop time when the kernel last took bytes */
+size_t ph_stream_queued(const struct ph_stream *s); /* bytes not yet taken by the kernel */
+/* Loop time when the kernel last took bytes, or since which bytes wait for it, whichever is later. */
+uint64_t ph_stream_progress_ms(struct ph_stream *s);
 /* Connected, no end or failure seen, not shut down, nothing unread pending. A stream that does not read looks
  * at its socket for that; one with TLS should read while it is pooled, or tickets that arrive count as
  * unread. */

@@ -51,9 +51,10 @@ BEGIN
 	RETURN h;
 END $$;
 
-/* Ends every block. The version rises, so that what a node found before loses. */
+/* Ends every block, and forgets what led to one. The version rises, so that what a node found before loses. */
 CREATE OR REPLACE FUNCTION posthouse.clear_health(p_account bigint, p_reason text) RETURNS void
 LANGUAGE sql AS $$
+	DELETE FROM posthouse.account_usage WHERE account_id = p_account;
 	INSERT INTO posthouse.account_health (account_id, state, reason, changed)
 	VALUES (p_account, 'active', p_reason, clock_timestamp())
 	ON CONFLICT (account_id) DO UPDATE SET state = 'active', until = NULL, reason = excluded.reason, evidence = NULL,

@@ -54,6 +54,7 @@ struct ph_health_row {
 };
 enum ph_account_state ph_health_state(struct ph_str name);
 const char *ph_health_name(enum ph_account_state state);
+/* An answer; one that is older than what is known is passed over. */
 void ph_health_learn(struct ph_accounts *r, struct ph_account *a, const struct ph_health_row *row);
 /* Whether a block of that kind and end would change anything that matters. */
 bool ph_health_adds(const struct ph_account_health *h, enum ph_account_state state, uint64_t until_ms);
@@ -74,7 +75,9 @@ void ph_report_drop(struct ph_account *a);
 /* ---- usage.c ---- */
 uint64_t ph_usage_due(
 	const struct ph_account *a); /* loop time at which something is to be written; 0 = nothing */
+bool ph_usage_ahead(const struct ph_account *a); /* of what the database knows */
 void ph_usage_flush(struct ph_account *a);
+void ph_usage_forget(struct ph_account *a); /* what was seen counts no more */
 void ph_usage_drop(struct ph_account *a);
 void ph_usage_note(struct ph_accounts *r, struct ph_account *a, int64_t percent, uint64_t remaining_ms);
 

@@ -126,20 +126,31 @@ void ph_health_on_due(void *arg)
 
 /* ---- what the database says ---- */
 
-void ph_health_learn(struct ph_accounts *r, struct ph_account *a, const struct ph_health_row *row)
+static void take_over(struct ph_accounts *r, struct ph_account *a, const struct ph_health_row *row)
 {
 	struct ph_account_health *h = &a->health;
 
+	/* What was seen before a block was lifted must not bring it back. */
+	if (h->state == PH_ACCOUNT_EXHAUSTED && row->state == PH_ACCOUNT_ACTIVE)
+		ph_usage_forget(a);
 	h->version = row->version;
 	h->strikes = row->strikes;
 	h->state = row->state;
 	h->until_ms = returns(row->state) ? ph_loop_now_ms(r->loop) + row->remaining_ms : 0;
-	h->answered = true;
 	settle(a);
 	ph_report_hold(a);
 	if (a->state == PH_ACCOUNT_ACTIVE)
 		ph_accounts_wake(r);
 	ph_health_due(r);
+}
+
+/* Answers come over several connections, and may overtake each other. */
+void ph_health_learn(struct ph_accounts *r, struct ph_account *a, const struct ph_health_row *row)
+{
+	if (row->version < a->health.version)
+		return;
+	a->health.answered = true;
+	take_over(r, a, row);
 }
 
 void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struct ph_pg_result *rows, int row)
@@ -154,9 +165,10 @@ void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struc
 	if (a->health.answered && now.version < a->health.version)
 		settle(a); /* it was read before that answer was written */
 	else
-		ph_health_learn(r, a, &now);
-	ph_usage_note(r, a, ph_pg_int(rows, row, PH_ACCOUNT_USED_PERCENT),
-		(uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_USED_MS));
+		take_over(r, a, &now);
+	if (!ph_usage_ahead(a))
+		ph_usage_note(r, a, ph_pg_int(rows, row, PH_ACCOUNT_USED_PERCENT),
+			(uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_USED_MS));
 }
 
 void ph_health_drop(struct ph_account *a)

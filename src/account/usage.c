@@ -43,6 +43,23 @@ void ph_usage_drop(struct ph_account *a)
 	free(u);
 }
 
+bool ph_usage_ahead(const struct ph_account *a)
+{
+	const struct ph_usage_report *u = a->health.usage;
+
+	return u && (u->due || u->call);
+}
+
+void ph_usage_forget(struct ph_account *a)
+{
+	struct ph_usage_report *u = a->health.usage;
+
+	if (!u)
+		return;
+	memset(u->seen.window, 0, sizeof u->seen.window);
+	u->due = false;
+}
+
 uint64_t ph_usage_due(const struct ph_account *a)
 {
 	const struct ph_usage_report *u = a->health.usage;

@@ -199,8 +199,16 @@ static long room(struct ph_stream *s)
 	return left;
 }
 
+/* Waiting for the peer begins when there is something to wait with. */
+static void begin_waiting(struct ph_stream *s)
+{
+	if (ph_stream_queued(s) == 0)
+		s->progress_ms = ph_loop_now_ms(s->loop);
+}
+
 long ph_stream_push(struct ph_stream *s, struct ph_str bytes)
 {
+	begin_waiting(s);
 	if (s->wr == WRITE_OPEN && s->sm.state != STREAM_CLOSING)
 		ph_queue_copy(&s->queue, s->loop, bytes);
 	return room(s);
@@ -208,6 +216,7 @@ long ph_stream_push(struct ph_stream *s, struct ph_str bytes)
 
 long ph_stream_push_ref(struct ph_stream *s, struct ph_str bytes, void (*release)(void *arg), void *arg)
 {
+	begin_waiting(s);
 	/* nobody will write it, but it has to be released, and not from in here */
 	if (s->wr != WRITE_OPEN || s->sm.state == STREAM_CLOSING)
 		bytes = PH_STR_NONE;
