@@ -53,7 +53,8 @@ LABEL org.opencontainers.image.title="Posthouse" \
 	org.opencontainers.image.licenses="Apache-2.0" \
 	org.opencontainers.image.version="${VERSION}" \
 	org.opencontainers.image.revision="${REVISION}"
-ENV POSTHOUSE_LISTEN=0.0.0.0:8080 POSTHOUSE_ADMIN_LISTEN=0.0.0.0:9090
+# The data directory is only named so that a node without a database URL can say what it lacks.
+ENV POSTHOUSE_LISTEN=0.0.0.0:8080 POSTHOUSE_ADMIN_LISTEN=0.0.0.0:9090 POSTHOUSE_DATA_DIR=/var/lib/posthouse
 USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM

@@ -123,6 +123,13 @@ def test_only_declared_libraries(stack):
         assert stack.exec('node1', 'sh', '-c', 'command -v ' + program, check=False).returncode, program
 
 
+def test_a_node_without_a_database_is_no_island(stack):
+    """The image holds no PostgreSQL: it fails, and says what is missing."""
+    done = stack.docker.run('docker', 'run', '--rm', '--network', 'none', '--read-only', '--tmpfs',
+                            '/var/lib/posthouse:uid=65532,gid=65532', 'posthouse', check=False)
+    assert done.returncode == 1 and b'POSTHOUSE_DATABASE_URL' in done.stderr.splitlines()[-1], done
+
+
 @pytest.mark.parametrize('service', NODES + ['haproxy', 'postgres', 'upstream'])
 def test_hardened(stack, service):
     found = stack.inspect(service)
