@@ -63,11 +63,11 @@ class Postgres:
     """A server of its own, in a temporary directory, on a UNIX socket and a loopback port. As root it runs as the user
     postgres, for PostgreSQL refuses to run as root."""
 
-    def __init__(self):
+    def __init__(self, directory='/tmp', settings='fsync = off'):
         programs = sorted(glob.glob('/usr/lib/postgresql/*/bin'), key=lambda p: int(p.split('/')[4]))
         assert programs, 'no PostgreSQL server is installed'
         self.programs = programs[-1]
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='ph-pg-', dir='/tmp'))
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='ph-pg-', dir=directory))
         self.as_user = []
         if os.geteuid() == 0:
             user = pwd.getpwnam('postgres')
@@ -79,8 +79,8 @@ class Postgres:
         self.run('initdb', '-D', self.dir / 'data', '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8',
                  '--no-sync')
         with open(self.dir / 'data' / 'postgresql.conf', 'a', encoding='utf-8') as conf:
-            conf.write("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\nfsync = off\n"
-                       "max_connections = 200\nlog_min_messages = warning\njit = off\n" % (self.port, self.dir))
+            conf.write("\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\n"
+                       "max_connections = 200\nlog_min_messages = warning\njit = off\n%s\n" % (self.port, self.dir, settings))
         self.names = itertools.count(1)
         self.start()
 

@@ -214,6 +214,9 @@ class Cause:
     once: bool = False       # only the first request meets it
     kinds: tuple = ('platform', 'codex', 'stateless')
     extra: dict = dataclasses.field(default_factory=dict)  # members of the client's body
+    rounds: int = 1          # so many turns meet it before the account's state changes
+    usage: bool = False      # an answer that is good tells how much is left
+    spared: bool = False     # new conversations go to others from now on, old ones stay
 
     def of(self, kind, stream):
         """Whether an account of this kind can fail so in a turn of this sort."""
@@ -296,6 +299,12 @@ def _event(signal, shape, fault, at):
     return Cause('%s, %s' % (signal.name, shape), play, lambda kind, stream: signal.ends, told, kinds=signal.kinds)
 
 
+def _three_times(status):
+    signal = Signal('%d three times' % status, status, error('server_error', 'server_error'), 'cooling', (15, 31),
+                    nobody=(FAILED,))
+    return dataclasses.replace(_http(signal), rounds=3)
+
+
 def _late(signal):
     """Behind the first output the client sees response.failed; of the account the same is learned."""
     def play(kind, stream):
@@ -312,6 +321,8 @@ FULL = ('401 token_revoked', '403 account_deactivated', '429 until resets_at', '
 
 
 def _shapes():
+    yield _three_times(500)
+    yield _three_times(502)
     turn = 0
     for signal in SIGNALS:
         yield _http(signal)
@@ -385,18 +396,20 @@ def _usage():
 
     def by_head(name, headers, signal):
         return Cause('usage: ' + name, lambda kind, stream: {'headers': headers()}, lambda kind, stream: SERVED, signal,
-                     kinds=('codex',))
+                     kinds=('codex',), usage=True)
 
     def by_event(name, place, used, signal):
         return Cause('usage: ' + name, lambda kind, stream: {
             place: [_limits_event(used, 5400, {'before': 0, 'events': 2}[place])]},
-                     lambda kind, stream: SERVED, signal, kinds=('codex',))
+                     lambda kind, stream: SERVED, signal, kinds=('codex',), usage=True)
     yield by_head('primary window full', _window(100, 5400), gone)
     yield by_head('primary window over', _window('104.5', 5400), gone)
     yield by_head('secondary window full', _window(100, 5400, 'secondary'), gone)
     yield by_head('secondary window full, credits', _window(100, 5400, 'secondary', **{
         'x-codex-credits-has-credits': 'true', 'x-codex-credits-unlimited': 'false', 'x-codex-credits-balance': '12'}), left)
     yield by_head('primary window at 60', _window(60, 5400), left)
+    yield dataclasses.replace(by_head('primary window at 96', _window(96, 5400), left), spared=True)
+    yield dataclasses.replace(by_head('secondary window at 95', _window(95, 5400, 'secondary'), left), spared=True)
     yield by_event('event before created, full', 'before', 100, gone)
     yield by_event('event after in_progress, full', 'events', 100, gone)
     yield by_event('event, 60', 'before', 60, left)

@@ -509,7 +509,8 @@ struct fake_record {
 	struct ph_buf answer;
 	struct ph_buf seen; /* JSON: what context.c made of it */
 	int status;
-	double started, ended, left; /* left: the peer went before the end; 0 = it did not */
+	double arrived, started, ended; /* arrived: the head; started: the whole request */
+	double left;                    /* the peer went before the end; 0 = it did not */
 	size_t bytes;
 	bool open; /* its exchange runs */
 };
@@ -568,6 +569,7 @@ struct fake_conn {
 	struct ph_stream *stream;
 	struct ph_http *http;
 	uint64_t number;
+	double arrived; /* the head of the request */
 	struct ph_buf pending, body;
 	struct ph_timer linger;
 	bool busy, pumping, request_done, upgrade, closing, fin_sent, got_head;

@@ -75,6 +75,7 @@ void fake_record_start(struct fake_exchange *x)
 	struct fake_record *r = ph_alloc(sizeof(*r));
 	r->number = ++l->last;
 	r->conn = x->conn->number;
+	r->arrived = x->conn->arrived;
 	r->started = fake_now_ms();
 	r->open = true;
 	if (x->account)
@@ -146,6 +147,7 @@ static void put_record(struct ph_buf *b, const struct fake_record *r, bool base6
 	put_bytes(b, "body", ph_buf_str(&r->body), base64);
 	put_sha256(b, "sha256", ph_buf_str(&r->body));
 	ph_buf_printf(b, ",\"status\":%d,\"running\":%s", r->status, r->open ? "true" : "false");
+	put_time(b, "arrived", r->arrived);
 	put_time(b, "started", r->started);
 	put_time(b, "ended", r->ended);
 	put_time(b, "left", r->left);

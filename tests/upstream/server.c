@@ -82,6 +82,7 @@ static void on_head(void *owner, const struct ph_head *head)
 {
 	struct fake_conn *c = owner;
 
+	c->arrived = fake_now_ms();
 	c->exchange.head = head;
 	c->upgrade = head->upgrade;
 	if (head->expect_continue)

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The load clients of the benchmark: one program, one mode for each thing that wrk cannot do. It shares no
+ * code with the gateway, so that neither can hide the other's fault, and it checks what it reads: a figure of
+ * answers that were wrong is worth nothing.
+ *
+ * One thread, one epoll, plain sockets. A mode is a table of functions; net.c calls them.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SECOND UINT64_C(1000000000)
+#define MS     UINT64_C(1000000)
+
+/* ---- hist.c: latencies in nanoseconds, exact to 1 % ---- */
+
+#define HIST_BUCKETS (64 * 128)
+
+struct hist {
+	uint64_t count, max, sum;
+	uint64_t bucket[HIST_BUCKETS];
+};
+
+void hist_add(struct hist *h, uint64_t ns);
+uint64_t hist_at(const struct hist *h, double share); /* the value below which that share lies */
+/* "name":{"count":..,"mean":..,"p50":..,"p90":..,"p99":..,"p999":..,"max":..} in microseconds */
+void hist_print(const char *name, const struct hist *h);
+
+/* ---- answer.c: HTTP answers as they come ---- */
+
+#define HEAD_MAX 8192
+
+enum answer_state {
+	ANSWER_HEAD,
+	ANSWER_BODY,
+	ANSWER_CHUNK,
+	ANSWER_DATA,
+	ANSWER_DATA_END,
+	ANSWER_TRAILER,
+	ANSWER_DONE
+};
+
+struct answer {
+	enum answer_state state;
+	int status;
+	bool closes;    /* the server has no more to say on this connection */
+	uint64_t left;  /* of the body, or of the chunk */
+	uint64_t bytes; /* of the body so far */
+	size_t head_n;
+	char head[HEAD_MAX]; /* the head; later the line of a chunk's size */
+};
+
+typedef void (*answer_body)(void *arg, const char *p, size_t n);
+
+void answer_reset(struct answer *a);
+/* Takes bytes; 0: more are needed, 1: the answer is whole, -1: this is no answer (or something follows it).
+ */
+int answer_feed(struct answer *a, const char *p, size_t n, answer_body body, void *arg);
+
+/* ---- events.c: a stream of events, believed only when every number follows ---- */
+
+struct events {
+	uint64_t count; /* events with data, [DONE] not counted */
+	uint64_t deltas;
+	uint64_t next;   /* the sequence number that must come */
+	uint64_t broken; /* numbers that did not follow, events without one, data behind the end */
+	bool terminal, done;
+	char *part; /* of an event whose blank line has not come */
+	size_t part_n, part_max;
+};
+
+void events_reset(struct events *e);
+/* now_ns is when the bytes were read; delays of stamped deltas go to h. */
+void events_feed(struct events *e, const char *p, size_t n, uint64_t now_ns, struct hist *h);
+void events_free(struct events *e);
+
+/* ---- net.c: connections ---- */
+
+struct bench;
+
+struct conn {
+	struct bench *bench;
+	size_t index;
+	int fd;
+	bool open, busy, wants_out;
+	const char *out; /* what is still to be sent; owned by the mode */
+	size_t out_n;
+	uint64_t from_ns; /* when the request was due */
+	uint64_t first_ns;
+	struct answer answer;
+	struct events events;
+	void *own; /* the mode's */
+};
+
+struct mode {
+	const char *name;
+	void (*start)(struct bench *b);
+	void (*on_open)(struct conn *c);
+	void (*on_body)(void *conn, const char *p, size_t n);
+	void (*on_answer)(struct conn *c); /* whole, and the connection is free */
+	uint64_t (*tick)(
+		struct bench *b); /* after each round of the loop; when to be called again, 0: no matter */
+	void (*on_line)(struct bench *b, const char *line); /* of standard input; NULL: it ended */
+	void (*report)(struct bench *b);
+	bool by_tick; /* reads only when the mode asks for it */
+};
+
+extern const struct mode mode_turns, mode_streams, mode_hold, mode_slow, mode_chains;
+
+struct options {
+	const char *host, *path, *key, *extra;
+	uint16_t port;
+	char *request; /* head and body, ready to be sent */
+	size_t request_n;
+	uint64_t connections, repeat, depth, step, bytes, rate, events;
+	double seconds;
+	int status;
+};
+
+struct bench {
+	const struct mode *mode;
+	struct options o;
+	int epoll;
+	struct conn *conns;
+	size_t conn_count;  /* made so far */
+	size_t conn_target; /* wanted */
+	size_t conn_max;
+	uint64_t opened_ns; /* when the last lot was opened */
+	uint64_t now, started, ends;
+	bool stop;
+	uint64_t sent, answered, wrong, lost; /* lost: connections that ended in the middle of an answer */
+	struct hist latency, first;
+};
+
+uint64_t bench_clock(void);
+void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+void bench_run(struct bench *b);
+void conn_send(struct conn *c, const char *p, size_t n, uint64_t due_ns);
+/* Reads at most max bytes, 0: all there is. */
+void conn_read(struct conn *c, size_t max);
+void conn_close(struct conn *c);
+void conn_renew(struct conn *c); /* closes it and opens another in its place; then on_open */
+/* {"sent":..,"answered":..,.. with latencies, and no closing brace */
+void bench_print(const struct bench *b);
+
+#endif
