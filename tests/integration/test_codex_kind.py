@@ -49,7 +49,7 @@ class World:
         names = [name for name, in self.cluster.sql(
             "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")]
         for name in names:
-            self.cluster.cli('account', 'resume', name)
+            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
         if names:
             time.sleep(KNOWN)
         return self
@@ -57,7 +57,8 @@ class World:
     def use(self, name):
         """Only that account serves."""
         for other in self.names:
-            self.cluster.cli('account', 'resume' if other == name else 'pause', other)
+            verb = 'resume' if other == name else 'pause'
+            self.cluster.sql('SELECT posthouse_admin.%s_account(%%s)' % verb, other)
         time.sleep(KNOWN)
 
     def last(self, name):
@@ -150,7 +151,7 @@ def test_a_string_becomes_a_message(one, text):
     assert turn.text == expected_text(['user:' + text])
 
 
-@pytest.mark.parametrize('tier, becomes', [('fast', 'priority'), ('priority', 'priority'), ('flex', 'flex'), ('auto', 'auto')])
+@pytest.mark.parametrize('tier, becomes', [('fast', 'priority'), ('priority', 'priority'), ('flex', 'flex')])
 def test_service_tier(one, tier, becomes):
     with one.clients() as (api, _):
         api.turn({'service_tier': tier, 'model': 'demo', 'input': 'x'})
@@ -196,7 +197,7 @@ def test_a_collected_answer_has_the_shape_of_any_other(worlds):
     answers = {}
     for name in world.names:
         with world.clients(world.only[name]) as (api, _):
-            text = 'look twice ' + asking_for({'name': 'look', 'arguments': '{}'}, {'name': 'raw', 'input': 'free'}, say=True)
+            text = 'look ' + asking_for({'name': 'look', 'arguments': '{}'}, {'name': 'raw', 'input': 'free'}, say=True)
             answer = api.post({'model': 'demo', 'input': text, **REASONING, 'store': False})
         assert answer.status == 200 and answer.header('content-type').startswith('application/json'), answer
         assert answer.header('content-length') == str(len(answer.body))
@@ -219,7 +220,8 @@ def test_an_output_that_is_left_out_is_filled(one, output):
     for stream in (True, False):
         dialogue = Dialogue()
         with one.clients() as (api, other):
-            new = 'look ' + asking_for({'name': 'look', 'arguments': '{"deep":true}'}, say=True, output=output, reasoning=True)
+            new = 'look ' + asking_for({'name': 'look', 'arguments': '{"deep":true}'}, say=True, output=output,
+                                       reasoning=True)
             turn = dialogue.say(api, new, stream=stream)
             types = [item['type'] for item in turn.response['output']]
             assert 'message' in types and 'function_call' in types and 'reasoning' in types
@@ -277,11 +279,12 @@ def asking_fault(fault, at):
 def test_what_describes_the_account_stays_here(one):
     """Quota, cookies, routing: of one account, so not for clients that take the pool for one upstream."""
     one.upstream.script('c1', {'headers': {'openai-model': 'other', 'openai-organization': 'org-c1', 'set-cookie': 'a=b'},
-                               'before': [{'type': 'codex.rate_limits', 'sequence_number': 0, 'plan_type': 'pro', 'rate_limits': {
+                               'before': [{'type': 'codex.rate_limits', 'sequence_number': 0, 'rate_limits': {
                                    'allowed': True, 'limit_reached': False,
                                    'primary': {'used_percent': 12, 'window_minutes': 300, 'reset_at': 4000000000},
                                    'secondary': None}}],
-                               'events': [{'type': 'response.metadata', 'sequence_number': 3, 'headers': {'x-codex-turn-state': 'ts:c1:9'}}]}, 2)
+                               'events': [{'type': 'response.metadata', 'sequence_number': 3,
+                                           'headers': {'x-codex-turn-state': 'ts:c1:9'}}]}, 2)
     with one.clients() as (api, _):
         for stream in (True, False):
             turn = api.turn({'model': 'demo', 'input': 'x', 'stream': stream})  # its numbers have no gap either
@@ -511,6 +514,25 @@ def test_a_whole_history_is_replayed_elsewhere(worlds, kinds):
         world.use(world.names[0])
         dialogue.say(clients[1], 'back', stream=True, **REASONING)
     world.check()
+
+
+@pytest.mark.parametrize('how', ['anchored', 'whole'])
+@pytest.mark.parametrize('kind, store, kept', [('codex', True, False), ('codex', False, False), ('platform', False, False),
+                                               ('platform', True, True)])
+def test_reasoning_without_ciphertext(worlds, kind, store, kept, how):
+    """It is no more than an id: of use only to an upstream that stores it. Any other one would refuse it, so it is not sent
+    there in the first place."""
+    world = worlds(kind)
+    name = world.names[0]
+    dialogue = Dialogue()
+    with world.clients() as (api, other):
+        dialogue.say(api, 'one', store=store, reasoning={'effort': 'low'})
+        assert 'reasoning' in [item['type'] for item in dialogue.items] and not ciphertexts(dialogue.items)
+        dialogue.say(other, 'two', how, store=store)
+    stats = world.upstream.stats(name)
+    assert stats['turns'] == 2 and stats['found']['unknown_item'] == 0, stats
+    if how == 'whole':
+        assert ('reasoning' in [item['type'] for item in sent(world.upstream.requests(name)[-1])]) is kept
 
 
 def test_somebody_elses_history(worlds):

@@ -110,7 +110,7 @@ class Pool:
     def reset(self):
         self.does.clear()
         for name in self.names:
-            self.cluster.cli('account', 'resume', name)
+            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
         time.sleep(KNOWN)
         self.upstream.clear()
 
@@ -319,7 +319,8 @@ def test_a_node_that_starts_later_knows(pool):
     pool.does.update(a=exhausted(3000), b=exhausted(4000))
     until = now() + 3000
     assert pool.post().status == 429
-    pool.becomes('a', 'exhausted'), pool.becomes('b', 'exhausted')
+    for name in 'ab':
+        pool.becomes(name, 'exhausted')
     late = pool.cluster.node()
     with http.Client(late.url, pool.key) as api:
         says_exhausted(api.post({'model': 'demo', 'input': 'x'}), until)
@@ -333,7 +334,8 @@ def test_the_block_survives_a_restart_of_all_nodes(pool, how):
     pool.does.update(a=exhausted(3000), b=cooling(2000))
     until = now() + 2000
     assert pool.post().status == 429
-    pool.becomes('a', 'exhausted'), pool.becomes('b', 'cooling')
+    pool.becomes('a', 'exhausted')
+    pool.becomes('b', 'cooling')
     for node in pool.nodes:
         if how == 'stopped':
             node.signal(signal.SIGTERM)
@@ -471,13 +473,11 @@ def failing(code, items):
 @pytest.mark.parametrize('items', [1, 2, 5])
 def test_a_limit_within_the_stream_counts(pool, items):
     """Before the first item nobody sees it; behind it the client gets its one end. The account is blocked either way."""
-    names = {'a': failing('usage_limit_reached', items), 'b': failing('usage_limit_reached', items)}
-    pool.does.update(names)
-    spared = threading.Lock()
+    first_one = threading.Lock()
 
     def once(x):
         """The first that is asked fails, the other one answers."""
-        if spared.acquire(blocking=False):
+        if first_one.acquire(blocking=False):
             failing('usage_limit_reached', items)(x)
         else:
             raw.plain(x)

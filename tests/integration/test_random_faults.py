@@ -36,7 +36,8 @@ SHORT = {
 }
 
 MODES = [{'mode': mode} for mode in ('down', 'limited', 'quota', 'overloaded', 'revoked', 'deactivated', 'refuse')]
-PLAIN = [{'status': 500}, {'status': 502, 'html': True}, {'status': 504, 'body': ''}, {'status': 529, 'code': 'overloaded_error'},
+PLAIN = [{'status': 500}, {'status': 502, 'html': True}, {'status': 504, 'body': ''},
+         {'status': 529, 'code': 'overloaded_error'},
          {'status': 429, 'code': 'rate_limit_exceeded', 'retry_after': 1},
          {'status': 429, 'code': 'slow_down'},
          {'status': 402, 'body': {'detail': {'code': 'deactivated_workspace'}}},
@@ -210,8 +211,8 @@ class Speaker:
                 dialogue.hear(new, turn)
                 self.figures.add(turn.continuity)
                 return True
-            except AssertionError as fault:
-                raise AssertionError('%s\nweather: %s\nanswer: %s\nrequest: %.600s' % (
+            except (AssertionError, OSError, http.http.client.HTTPException) as fault:
+                raise AssertionError('%r\nweather: %s\nanswer: %s\nrequest: %.600s' % (
                     fault, self.weather, locals().get('answer'), body)) from None
 
     def converse(self):
@@ -225,7 +226,8 @@ class Speaker:
         stored = True
         for number in range(draw.randint(3, 7)):
             new = self.words(dialogue, number)
-            how = draw.choice(['anchored', 'whole'] if stored else ['anchored', 'whole', 'both']) if style == 'mixed' else style
+            # where upstream could go on by itself, history with an anchor is the client's own doubling
+            how = draw.choice(['anchored', 'whole', 'both'][:2 if stored else 3]) if style == 'mixed' else style
             members = dict(REASONING) if reasoning and draw.random() < 0.8 else {}
             if members and draw.random() < 0.2:
                 del members['include']  # reasoning without ciphertext
@@ -244,8 +246,8 @@ class Speaker:
 
 def strangers(upstream, name, names):
     """For the message of a failure: requests of that account that name another one in an id or in ciphertext."""
-    others = [mark % other for other in names if other != name for mark in ('"id":"rs_%s_', '"msg_%s_', '"fc_%s_', '"ctc_%s_',
-                                                                               '"resp_%s_', 'enc:%s:', 'ts:%s:')]
+    marks = ('"id":"rs_%s_', '"msg_%s_', '"fc_%s_', '"ctc_%s_', '"resp_%s_', 'enc:%s:', 'ts:%s:')
+    others = [mark % other for other in names if other != name for mark in marks]
     return [r['body'][-6000:] for r in upstream.requests(name, last=20000)
             if any(mark in r['body'].replace('": "', '":"') for mark in others)][:1]
 
@@ -299,3 +301,31 @@ def test_random_faults(make_cluster):
     assert weather.phases[1] > 0 and any(what.startswith('refused') for what in figures.counts), 'no phase without accounts'
     figure('%d conversations, %d turns in %d + %d phases, %d faults met, %.0f turns a second; %s' % (
         total, answered, weather.phases[0], weather.phases[1], faulted, answered / took, figures.counts))
+
+
+@pytest.mark.parametrize('fault', [{'fault': 'silence', 'at': 'item'}, {'fault': 'silence', 'at': 'added'}])
+def test_silence_ends_in_an_event(make_cluster, fault):
+    """A client that reads is never cut off: also where upstream's time and the client's own end together, the failure is
+    told before the connection is given up."""
+    env = {'POSTHOUSE_IDLE_TIMEOUT': '1s', 'POSTHOUSE_HOLD_TIMEOUT': '60s'}
+    cluster = make_cluster(env)
+    upstream = cluster.own(FakeUpstream([('s1', 'stateless')], '--no-record'))
+    cluster.account('s1', 'stateless', upstream.base('s1'))
+    upstream.account('s1', do=fault)
+    key, node = cluster.key('k1'), cluster.node()
+    outcomes = []
+
+    def ask():
+        with http.Client(node.url, key) as api:
+            try:
+                turn = api.turn({'model': 'demo', 'input': 'x', 'stream': True})
+                outcomes.append(turn.status)
+            except (OSError, http.http.client.HTTPException) as broken:
+                outcomes.append(repr(broken))
+    for _ in range(count(60)):
+        threads = [threading.Thread(target=ask) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(outcomes) == {'failed'}, {what: outcomes.count(what) for what in set(outcomes)}

@@ -81,7 +81,8 @@ def worlds(make_cluster):
             made[kinds] = World(make_cluster, kinds)
         found = made[kinds]
         found.upstream.reset()
-        blocked = found.cluster.sql("SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")
+        blocked = found.cluster.sql(
+            "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")
         for name, in blocked:
             found.resume(name)
         return found
