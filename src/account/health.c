@@ -162,6 +162,8 @@ void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struc
 		.strikes = (int)ph_pg_int(rows, row, PH_ACCOUNT_STRIKES),
 	};
 
+	if (now.version > a->health.version && now.state == PH_ACCOUNT_ACTIVE)
+		a->health.faults = 0; /* an operator's word forgives */
 	if (a->health.answered && now.version < a->health.version)
 		settle(a); /* it was read before that answer was written */
 	else

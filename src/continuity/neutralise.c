@@ -286,7 +286,9 @@ static int put_neutral(struct ph_transfer *t, const struct ph_chain_run *run, st
 		return ph_transfer_expand(t, before(t, &it));
 	if (treatment == BOUND || treatment == EXPAND)
 		return refuse(t, &it, run->account);
-	keeps_id = treatment == KEEP_ID || (!run->minted && t->target->client_ids && !t->orphaned);
+	/* What a client carried along has the id that the row's account gave it. */
+	keeps_id = treatment == KEEP_ID ||
+		   (!run->minted && t->target->client_ids && !t->orphaned && !ph_item_output_like(&it));
 	cut = given(&it) | (keeps_id ? 0 : CUT_ID);
 	cut |= treatment == UNKNOWN ? CUT_STATUS : 0;
 	cut |= t->target->client_ids ? 0 : CUT_METADATA;

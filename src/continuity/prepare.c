@@ -49,6 +49,12 @@ static int put_without_id(struct ph_transfer *t, struct ph_str bytes)
 	return t->out->failed ? -PH_E_CHAIN_TOO_LARGE : 0;
 }
 
+/* Reasoning that its account has forgotten: without ciphertext it leads to "not found". */
+static bool is_lost(const struct ph_item *it, const struct ph_found_item *f)
+{
+	return f && !f->stored && !ph_item_has_ciphertext(it);
+}
+
 /* Of the target's own making, or of nobody's that is known. A compaction item is one with its id. */
 static int put_as_it_came(struct ph_transfer *t, const struct ph_item *it, const struct ph_found_item *f)
 {
@@ -56,7 +62,7 @@ static int put_as_it_came(struct ph_transfer *t, const struct ph_item *it, const
 
 	if (ph_transfer_call_dropped(t, it))
 		return 0;
-	if (plain && ph_item_is(it, PH_STR("reasoning"))) {
+	if (ph_item_is(it, PH_STR("reasoning")) && (plain || (t->target && is_lost(it, f)))) {
 		t->orphaned = true;
 		return 0;
 	}

@@ -62,11 +62,14 @@ static void check_rows(const struct row *rows, size_t n)
 #define BARE           "{'id':'r','type':'reasoning','summary':[]}"
 #define FOLLOWED(item) item "," MESSAGE("'id':'m',")
 #define HOSTED(type)   {MADE_BY_IT, "{'id':'h','type':'" type "','status':'completed'}", SAME, GONE, GONE}
-#define PAIRED(type)                                                                                         \
+#define PAIRED(type, sent_to_codex)                                                                          \
 	{MADE_BY_IT, "{'id':'x','type':'" type "','call_id':'c'}", SAME,                                     \
 		"{'type':'" type "','call_id':'c'}", "{'type':'" type "','call_id':'c'}"},                   \
-		{SENT_TO_IT, "{'id':'x','type':'" type "','call_id':'c'}", SAME, SAME,                       \
+		{SENT_TO_IT, "{'id':'x','type':'" type "','call_id':'c'}", SAME, sent_to_codex,              \
 			"{'type':'" type "','call_id':'c'}"}
+/* A call was made by an account, whoever sends it; its output by the client. */
+#define PAIRED_CALL(type)   PAIRED(type, "{'type':'" type "','call_id':'c'}")
+#define PAIRED_OUTPUT(type) PAIRED(type, SAME)
 #define WITH_ID(type)                                                                                        \
 	{MADE_BY_IT, "{'id':'x','type':'" type "','call_id':'c'}", SAME, SAME, SAME},                        \
 	{                                                                                                    \
@@ -88,20 +91,21 @@ static const struct row table[] = {
 	{SENT_TO_IT, FOLLOWED(REASONING), SAME, MESSAGE(""), MESSAGE("")},
 	/* ids, the server's and the client's */
 	{MADE_BY_IT, MESSAGE("'id':'m',"), SAME, MESSAGE(""), MESSAGE("")},
-	{SENT_TO_IT, MESSAGE("'id':'m',"), SAME, SAME, MESSAGE("")},
+	{SENT_TO_IT, MESSAGE("'id':'m',"), SAME, MESSAGE(""),
+		MESSAGE("")}, /* carried along: the account's own id */
 	{SENT_TO_IT, "{'role':'user','id':'u','content':'x'}", SAME, SAME, "{'role':'user','content':'x'}"},
 	{SENT_TO_IT, "{'type':'item_reference','id':'x'}", SAME, BOUND, BOUND},
 	/* pairs */
-	PAIRED("function_call"),
-	PAIRED("function_call_output"),
-	PAIRED("custom_tool_call"),
-	PAIRED("custom_tool_call_output"),
-	PAIRED("shell_call"),
-	PAIRED("shell_call_output"),
-	PAIRED("apply_patch_call"),
-	PAIRED("apply_patch_call_output"),
-	PAIRED("computer_call"),
-	PAIRED("computer_call_output"),
+	PAIRED_CALL("function_call"),
+	PAIRED_OUTPUT("function_call_output"),
+	PAIRED_CALL("custom_tool_call"),
+	PAIRED_OUTPUT("custom_tool_call_output"),
+	PAIRED_CALL("shell_call"),
+	PAIRED_OUTPUT("shell_call_output"),
+	PAIRED_CALL("apply_patch_call"),
+	PAIRED_OUTPUT("apply_patch_call_output"),
+	PAIRED_CALL("computer_call"),
+	PAIRED_OUTPUT("computer_call_output"),
 	WITH_ID("local_shell_call"),
 	WITH_ID("local_shell_call_output"),
 	/* compaction: what is before it is sent with what the account compacted, and is not known of a
@@ -160,7 +164,7 @@ static void test_rows(void **state)
 
 /* ---- 7.1: on every replay, to the owner as well ---- */
 
-#define CALL(type) "{'type':'" type "','call_id':'c'}"
+#define PAIRED_CALL(type) "{'type':'" type "','call_id':'c'}"
 
 static const struct row given[] = {
 	{MADE_BY_IT, "{'type':'message','created_by':'u','role':'assistant'}",
