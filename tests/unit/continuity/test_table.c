@@ -164,7 +164,7 @@ static void test_rows(void **state)
 
 /* ---- 7.1: on every replay, to the owner as well ---- */
 
-#define PAIRED_CALL(type) "{'type':'" type "','call_id':'c'}"
+#define CALL(type) "{'type':'" type "','call_id':'c'}"
 
 static const struct row given[] = {
 	{MADE_BY_IT, "{'type':'message','created_by':'u','role':'assistant'}",
