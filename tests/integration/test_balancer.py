@@ -14,7 +14,7 @@ import pytest
 
 import client as http
 from harness import ROOT, SEED, Cluster, FakeUpstream, Postgres, Process, count, figure, free_port, seeded
-from traffic import Traffic, any_turn, codex_turn
+from traffic import Traffic, any_turn
 
 CONFIGURATION = ROOT / 'compose' / 'haproxy.cfg'
 HAPROXY = shutil.which('haproxy', path=os.environ.get('PATH', '') + ':/usr/sbin')
@@ -73,7 +73,7 @@ class World:
             self.upstream.account(name, do=script)
 
     def traffic(self, name, width=20):
-        return Traffic(self.balancer.url, [(self.all, codex_turn), (self.two, any_turn)], width, '%d %s' % (SEED, name))
+        return Traffic(self.balancer.url, [(self.all, any_turn), (self.two, any_turn)], width, '%d %s' % (SEED, name))
 
     def kinds(self):
         return {name: account['completed'] for name, account in self.upstream.accounts().items()}

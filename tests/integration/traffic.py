@@ -25,11 +25,6 @@ SLOW = {'deltas': 12, 'delay_ms': 350}  # a turn longer than a draining node acc
 LONGEST = 12                            # turns of a conversation
 
 
-def codex_turn(_):
-    """What an account of any kind takes as it is."""
-    return {'stream': True, 'store': False}
-
-
 def any_turn(draw):
     return {'stream': draw.random() < 0.5, 'store': draw.random() < 0.5}
 
