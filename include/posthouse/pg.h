@@ -5,7 +5,9 @@
  * re-opened with back-off (at most 1 s between tries), and resolve names off the loop.
  *
  * Statements are single calls with bound parameters (a transaction is one SQL function), sent in pipeline
- * mode without names, so that a transaction pooler in between does no harm. Results come in binary format.
+ * mode. A connection prepares a text that it meets for the first time and sends it by name from then on, so
+ * the same text always comes with the same kinds of parameters (or NULL). Behind a transaction pooler names
+ * do not hold: that is noticed, and no call fails for it. Results come in binary format.
  */
 #ifndef POSTHOUSE_PG_H
 #define POSTHOUSE_PG_H
@@ -20,7 +22,9 @@ struct ph_pg_call;
 struct ph_pg_options {
 	/* Conninfo or URI; "" = libpq's own variables. Several hosts: target_session_attrs=read-write. */
 	const char *dsn;
-	const char *direct_dsn;  /* for LISTEN; NULL = dsn */
+	/* For LISTEN; NULL = dsn. Another one than dsn says that a pooler stands behind dsn: no names there.
+	 */
+	const char *direct_dsn;
 	int readers;             /* connections of the pool: 2 */
 	const char *application; /* application_name: "posthouse node NAME" */
 	/* Run once on each pooled and on the writing connection when it opens, before anything else, whatever

@@ -214,7 +214,7 @@ static void on_end(struct ph_pg_segment *s, bool synced)
 	struct ph_pg_writer *w = PH_CONTAINER(s, struct ph_pg_writer, segment);
 
 	ph_timer_stop(&w->late);
-	if (!synced)
+	if (!synced || s->again)
 		put_back(w);
 	else if (w->error)
 		judge(w);
