@@ -45,17 +45,26 @@ struct ph_pg_param {
 		PH_PG_NULL,
 		PH_PG_TEXT,
 		PH_PG_BYTES,
-		PH_PG_INT,
-		PH_PG_BOOL
+		PH_PG_INT, /* in text form: for an integer of any size */
+		PH_PG_INT4,
+		PH_PG_INT8,
+		PH_PG_BOOL,
+		PH_PG_DATE,
+		PH_PG_UUID
 	} kind;
-	struct ph_str s; /* TEXT (any type's text form, arrays too), BYTES (bytea) */
-	int64_t i;       /* INT, BOOL */
+	struct ph_str s; /* TEXT (any type's text form, arrays too), BYTES (bytea), UUID (16 bytes) */
+	int64_t i;       /* the numbers, BOOL, DATE (days since 2000-01-01) */
 };
 #define PH_P_NULL       ((struct ph_pg_param){PH_PG_NULL, PH_STR_NONE, 0})
 #define PH_P_STR(str)   ((struct ph_pg_param){PH_PG_TEXT, str, 0})
 #define PH_P_BYTES(str) ((struct ph_pg_param){PH_PG_BYTES, str, 0})
 #define PH_P_INT(n)     ((struct ph_pg_param){PH_PG_INT, PH_STR_NONE, (int64_t)(n)})
-#define PH_P_BOOL(yes)  ((struct ph_pg_param){PH_PG_BOOL, PH_STR_NONE, (yes) ? 1 : 0})
+/* For a call that comes with every turn: no digits are made and read again. The type must be the very one. */
+#define PH_P_INT4(n)   ((struct ph_pg_param){PH_PG_INT4, PH_STR_NONE, (int32_t)(n)})
+#define PH_P_INT8(n)   ((struct ph_pg_param){PH_PG_INT8, PH_STR_NONE, (int64_t)(n)})
+#define PH_P_BOOL(yes) ((struct ph_pg_param){PH_PG_BOOL, PH_STR_NONE, (yes) ? 1 : 0})
+#define PH_P_DATE(day) ((struct ph_pg_param){PH_PG_DATE, PH_STR_NONE, (int32_t)(day)})
+#define PH_P_UUID(p)   ((struct ph_pg_param){PH_PG_UUID, ph_str((const char *)(p), 16), 0})
 /* Builds the text form of a text[] (quoted and escaped) in b. */
 void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n);
 
