@@ -87,11 +87,16 @@ void ph_pg_abandon(struct ph_pg_call *call); /* cb will not fire; only before it
  * while the last batch was in flight goes out as one implicit transaction (at most 64 statements or 1 MiB); a
  * batch that fails is sent again one by one, so that one bad row harms nobody else. What was not acknowledged
  * is kept at most 5 minutes or 64 MiB, then cb gets DATABASE_AWAY. Parameters are copied. Order of acceptance
- * is kept. An error that may pass (deadlock, serialization, lock or statement time-out, disk full) is tried a
- * few times before cb gets it. cb may be NULL.
+ * is kept, except that those of ph_pg_write_later() may be overtaken by the others. An error that may pass
+ * (deadlock, serialization, lock or statement time-out, disk full) is tried a few times before cb gets it. cb
+ * may be NULL.
  */
 void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
 	void *arg);
+/* The same for what nobody waits for: it leaves three quarters of each batch to what somebody waits for, and
+ * goes first where there are more than 64 MiB. */
+void ph_pg_write_later(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
+	ph_pg_cb cb, void *arg);
 size_t ph_pg_write_queued(const struct ph_pg *pg); /* statements not yet acknowledged */
 
 /*

@@ -257,7 +257,8 @@ void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *
 		ph_defer_call(c->loop, &w->hopeless);
 	} else {
 		fill(p, t, &d);
-		ph_snapshot_store_commit(c, p, on_written, w);
+		/* Only rows that say where an id is must be there before the client hears of it. */
+		ph_snapshot_store_commit(c, p, t->keep || t->stored_upstream, on_written, w);
 	}
 	bytes = d.runs.n + d.input.n + d.output.n;
 	if (ret_bytes)

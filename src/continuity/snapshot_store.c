@@ -56,10 +56,10 @@ struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scop
 	return call;
 }
 
-void ph_snapshot_store_commit(
-	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg)
+void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS],
+	bool waited, ph_pg_cb cb, void *arg)
 {
-	ph_pg_write(c->pg,
+	(waited ? ph_pg_write : ph_pg_write_later)(c->pg,
 		"SELECT * FROM posthouse.commit_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 		"$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, "
 		"$32, $33, "

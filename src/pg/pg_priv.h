@@ -41,12 +41,14 @@ enum {
 	PG_STALL_MS = 2000,     /* without an answer after a deadline: the connection is given up */
 	PG_BACKOFF_MIN_MS = 50, /* between tries, doubled up to the maximum */
 	PG_BACKOFF_MAX_MS = 1000,
-	PG_DEPTH_MAX = 8,           /* calls in flight on one pooled connection */
-	PG_PREPARED_MAX = 64,       /* statements that one connection knows by name */
-	PG_CALLS_MAX = 4096,        /* calls that wait for the pool */
-	PG_READERS_MAX = 16,        /* connections of the pool */
-	PG_BATCH_MAX = 64,          /* statements of a batch */
-	PG_BATCH_BYTES = 1 << 20,   /* and their bytes */
+	PG_DEPTH_MAX = 8,         /* calls in flight on one pooled connection */
+	PG_PREPARED_MAX = 64,     /* statements that one connection knows by name */
+	PG_CALLS_MAX = 4096,      /* calls that wait for the pool */
+	PG_READERS_MAX = 16,      /* connections of the pool */
+	PG_BATCH_MAX = 64,        /* statements of a batch */
+	PG_BATCH_BYTES = 1 << 20, /* and their bytes */
+	PG_BATCH_SHARE = 16,      /* statements of a batch for those that nobody waits for */
+	PG_SHARE_BYTES = PG_BATCH_BYTES / 4,
 	PG_BATCH_MS = 4000,         /* until a batch is late */
 	PG_KEEP_MS = 5 * 60 * 1000, /* how long a write that nobody acknowledged is kept */
 	PG_KEEP_BYTES = 64 << 20,   /* and how much of them */
@@ -281,12 +283,13 @@ struct ph_pg_writer {
 	struct ph_pg *pg;
 	struct ph_pg_conn conn;
 	struct ph_pg_segment segment;
+	struct ph_list single;  /* their batch failed: to be sent one by one, before all others */
 	struct ph_list queue;   /* not sent, or to be sent again; oldest first */
+	struct ph_list later;   /* the same, for those that nobody waits for */
 	struct ph_list batch;   /* in flight */
 	struct ph_list refused; /* asked in vain: fail in the next turn */
-	size_t count;           /* in all three */
+	size_t count;           /* in all of these */
 	size_t bytes;
-	size_t alone;     /* how many of the queue's first go one by one, because their batch failed */
 	PGresult *error;  /* the first of the batch in flight */
 	uint64_t keep_ms; /* PG_KEEP_MS and PG_KEEP_BYTES, unless a test says otherwise */
 	size_t keep_bytes;

@@ -127,7 +127,8 @@ struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_
 	assert(count >= 0);
 	for (int i = 0; i < count; i++)
 		room += param_room(&params[i]);
-	st = ph_alloc(sizeof(*st) + arrays + room);
+	st = ph_realloc(NULL, sizeof(*st) + arrays + room); /* not zeroed: bodies are large */
+	memset(st, 0, sizeof(*st) + arrays);
 	st->bytes = room;
 	st->count = count;
 	st->value = (const char **)(st + 1);
