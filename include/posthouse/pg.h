@@ -5,7 +5,9 @@
  * re-opened with back-off (at most 1 s between tries), and resolve names off the loop.
  *
  * Statements are single calls with bound parameters (a transaction is one SQL function), sent in pipeline
- * mode without names, so that a transaction pooler in between does no harm. Results come in binary format.
+ * mode. A connection prepares a text that it meets for the first time and sends it by name from then on, so
+ * the same text always comes with the same kinds of parameters (or NULL). Behind a transaction pooler names
+ * do not hold: that is noticed, and no call fails for it. Results come in binary format.
  */
 #ifndef POSTHOUSE_PG_H
 #define POSTHOUSE_PG_H
@@ -20,7 +22,9 @@ struct ph_pg_call;
 struct ph_pg_options {
 	/* Conninfo or URI; "" = libpq's own variables. Several hosts: target_session_attrs=read-write. */
 	const char *dsn;
-	const char *direct_dsn;  /* for LISTEN; NULL = dsn */
+	/* For LISTEN; NULL = dsn. Another one than dsn says that a pooler stands behind dsn: no names there.
+	 */
+	const char *direct_dsn;
 	int readers;             /* connections of the pool: 2 */
 	const char *application; /* application_name: "posthouse node NAME" */
 	/* Run once on each pooled and on the writing connection when it opens, before anything else, whatever
@@ -41,17 +45,26 @@ struct ph_pg_param {
 		PH_PG_NULL,
 		PH_PG_TEXT,
 		PH_PG_BYTES,
-		PH_PG_INT,
-		PH_PG_BOOL
+		PH_PG_INT, /* in text form: for an integer of any size */
+		PH_PG_INT4,
+		PH_PG_INT8,
+		PH_PG_BOOL,
+		PH_PG_DATE,
+		PH_PG_UUID
 	} kind;
-	struct ph_str s; /* TEXT (any type's text form, arrays too), BYTES (bytea) */
-	int64_t i;       /* INT, BOOL */
+	struct ph_str s; /* TEXT (any type's text form, arrays too), BYTES (bytea), UUID (16 bytes) */
+	int64_t i;       /* the numbers, BOOL, DATE (days since 2000-01-01) */
 };
 #define PH_P_NULL       ((struct ph_pg_param){PH_PG_NULL, PH_STR_NONE, 0})
 #define PH_P_STR(str)   ((struct ph_pg_param){PH_PG_TEXT, str, 0})
 #define PH_P_BYTES(str) ((struct ph_pg_param){PH_PG_BYTES, str, 0})
 #define PH_P_INT(n)     ((struct ph_pg_param){PH_PG_INT, PH_STR_NONE, (int64_t)(n)})
-#define PH_P_BOOL(yes)  ((struct ph_pg_param){PH_PG_BOOL, PH_STR_NONE, (yes) ? 1 : 0})
+/* For a call that comes with every turn: no digits are made and read again. The type must be the very one. */
+#define PH_P_INT4(n)   ((struct ph_pg_param){PH_PG_INT4, PH_STR_NONE, (int32_t)(n)})
+#define PH_P_INT8(n)   ((struct ph_pg_param){PH_PG_INT8, PH_STR_NONE, (int64_t)(n)})
+#define PH_P_BOOL(yes) ((struct ph_pg_param){PH_PG_BOOL, PH_STR_NONE, (yes) ? 1 : 0})
+#define PH_P_DATE(day) ((struct ph_pg_param){PH_PG_DATE, PH_STR_NONE, (int32_t)(day)})
+#define PH_P_UUID(p)   ((struct ph_pg_param){PH_PG_UUID, ph_str((const char *)(p), 16), 0})
 /* Builds the text form of a text[] (quoted and escaped) in b. */
 void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n);
 
@@ -74,11 +87,16 @@ void ph_pg_abandon(struct ph_pg_call *call); /* cb will not fire; only before it
  * while the last batch was in flight goes out as one implicit transaction (at most 64 statements or 1 MiB); a
  * batch that fails is sent again one by one, so that one bad row harms nobody else. What was not acknowledged
  * is kept at most 5 minutes or 64 MiB, then cb gets DATABASE_AWAY. Parameters are copied. Order of acceptance
- * is kept. An error that may pass (deadlock, serialization, lock or statement time-out, disk full) is tried a
- * few times before cb gets it. cb may be NULL.
+ * is kept, except that those of ph_pg_write_later() may be overtaken by the others. An error that may pass
+ * (deadlock, serialization, lock or statement time-out, disk full) is tried a few times before cb gets it. cb
+ * may be NULL.
  */
 void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
 	void *arg);
+/* The same for what nobody waits for: it leaves three quarters of each batch to what somebody waits for, and
+ * goes first where there are more than 64 MiB. */
+void ph_pg_write_later(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
+	ph_pg_cb cb, void *arg);
 size_t ph_pg_write_queued(const struct ph_pg *pg); /* statements not yet acknowledged */
 
 /*

@@ -210,8 +210,9 @@ struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scop
 enum {
 	PH_COMMIT_PARAMS = 39
 };
-void ph_snapshot_store_commit(
-	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg);
+/* waited: somebody waits for it; else it may be overtaken. */
+void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS],
+	bool waited, ph_pg_cb cb, void *arg);
 
 /* ---- snapshot.c ---- */
 /* A stored body, unpacked where it is packed. -PH_E_INTERNAL if it cannot be read, -PH_E_CHAIN_TOO_LARGE. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing a turn: the parameters of posthouse.commit_turn(), and stored bodies packed where it pays. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "continuity_priv.h"
@@ -16,13 +15,11 @@
 #define PACK_MIN    (16 * 1024)
 #define BODY_MAX    (256 * 1024 * 1024)
 #define INDEXED_MAX 32767 /* items of one output: their places are two-byte numbers */
-#define DATE_EPOCH  10957 /* days from 1970-01-01 to 2000-01-01 */
 
 /* Everything that one commit borrows until ph_pg_write() has copied it. */
 struct draft {
 	struct ph_arena arena;
 	struct ph_buf input, output, envelope, runs, ids;
-	char turn[33], parent_day[16], parent_until[16];
 	int codec;
 };
 
@@ -97,19 +94,6 @@ static void put_ids(struct draft *d, struct ph_str output)
 	free(ids);
 }
 
-static void put_date(char dst[16], int32_t day)
-{
-	/* Civil date of a day number, Gregorian (days counted from 0000-03-01). */
-	int64_t z = (int64_t)day + DATE_EPOCH + 719468;
-	int64_t era = z / 146097, doe = z % 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-	int64_t month = mp < 10 ? mp + 3 : mp - 9, year = yoe + era * 400 + (month <= 2 ? 1 : 0);
-
-	snprintf(dst, 16, "%04u-%02u-%02u", (unsigned)year % 10000, (unsigned)month % 100,
-		(unsigned)(doy - (153 * mp + 2) / 5 + 1) % 100);
-}
-
 static int put_bodies(struct draft *d, const struct ph_turn_record *t)
 {
 	struct ph_buf whole;
@@ -140,12 +124,7 @@ static int draft_init(struct draft *d, const struct ph_turn_record *t)
 	ph_buf_init(&d->envelope, BODY_MAX);
 	ph_buf_init(&d->runs, BODY_MAX);
 	ph_buf_init(&d->ids, BODY_MAX);
-	ph_hex(d->turn, t->turn, sizeof t->turn);
 	put_ids(d, t->output);
-	if (t->parent) {
-		put_date(d->parent_day, t->parent->day);
-		put_date(d->parent_until, t->parent->until);
-	}
 	return t->keep ? put_bodies(d, t) : 0;
 }
 
@@ -192,40 +171,40 @@ static void fill(
 {
 	bool linked = t->parent && !t->fold;
 	const struct ph_pg_param all[PH_COMMIT_PARAMS] = {
-		PH_P_STR(ph_str_c(d->turn)),
+		PH_P_UUID(t->turn),
 		PH_P_STR(ph_str_c(t->node)),
-		PH_P_INT(t->scope),
+		PH_P_INT8(t->scope),
 		PH_P_STR(ph_str_c(t->request_id)),
 		PH_P_STR(ph_str_c(t->route)),
 		text_or_null(t->model),
-		t->account ? PH_P_INT(t->account) : PH_P_NULL,
+		t->account ? PH_P_INT8(t->account) : PH_P_NULL,
 		PH_P_STR(ph_str_c(t->continuity)),
 		PH_P_STR(ph_str_c(t->outcome)),
-		PH_P_INT(t->status),
+		PH_P_INT4(t->status),
 		c_or_null(t->error),
-		PH_P_INT(t->attempts),
-		PH_P_INT(t->hops),
-		PH_P_INT(t->chain_bytes),
+		PH_P_INT4(t->attempts),
+		PH_P_INT4(t->hops),
+		PH_P_INT8(t->chain_bytes),
 		PH_P_BOOL(t->stream),
-		PH_P_INT(t->duration_us),
-		PH_P_INT(t->first_event_us),
-		PH_P_INT(t->bytes_in),
-		PH_P_INT(t->bytes_out),
-		PH_P_INT(t->input_tokens),
-		PH_P_INT(t->cached_tokens),
-		PH_P_INT(t->output_tokens),
+		PH_P_INT8(t->duration_us),
+		PH_P_INT8(t->first_event_us),
+		PH_P_INT8(t->bytes_in),
+		PH_P_INT8(t->bytes_out),
+		PH_P_INT8(t->input_tokens),
+		PH_P_INT8(t->cached_tokens),
+		PH_P_INT8(t->output_tokens),
 		text_or_null(t->response_id),
 		PH_P_BOOL(t->keep),
 		PH_P_BOOL(t->stored_upstream),
-		PH_P_INT(t->class),
+		PH_P_INT4(t->class),
 		linked ? PH_P_STR(t->parent->id) : PH_P_NULL,
-		linked ? PH_P_STR(ph_str_c(d->parent_day)) : PH_P_NULL,
-		linked ? PH_P_INT(t->parent->class) : PH_P_NULL,
-		linked ? PH_P_STR(ph_str_c(d->parent_until)) : PH_P_NULL,
-		PH_P_INT(flags_of(t)),
+		linked ? PH_P_DATE(t->parent->day) : PH_P_NULL,
+		linked ? PH_P_INT4(t->parent->class) : PH_P_NULL,
+		linked ? PH_P_DATE(t->parent->until) : PH_P_NULL,
+		PH_P_INT4(flags_of(t)),
 		PH_P_STR(t->turn_status.n ? t->turn_status : PH_STR("completed")),
-		PH_P_INT(linked ? t->parent->depth + 1 : 1),
-		PH_P_INT(d->codec),
+		PH_P_INT4(linked ? t->parent->depth + 1 : 1),
+		PH_P_INT4(d->codec),
 		PH_P_BYTES(ph_buf_str(&d->input)),
 		PH_P_BYTES(ph_buf_str(&d->output)),
 		d->runs.n ? PH_P_BYTES(ph_buf_str(&d->runs)) : PH_P_NULL,
@@ -278,7 +257,8 @@ void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *
 		ph_defer_call(c->loop, &w->hopeless);
 	} else {
 		fill(p, t, &d);
-		ph_snapshot_store_commit(c, p, on_written, w);
+		/* Only rows that say where an id is must be there before the client hears of it. */
+		ph_snapshot_store_commit(c, p, t->keep || t->stored_upstream, on_written, w);
 	}
 	bytes = d.runs.n + d.input.n + d.output.n;
 	if (ret_bytes)

@@ -15,8 +15,8 @@ struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t sc
 	for (size_t i = 0; i < forward_count; i++)
 		ph_buf_printf(&accounts, "%s%lld", i ? "," : "", (long long)forward[i]);
 	ph_buf_putc(&accounts, '}');
-	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id), PH_P_STR(ph_buf_str(&accounts)),
-		PH_P_INT(max_bytes), PH_P_INT(PH_HOPS_MAX)};
+	struct ph_pg_param p[] = {PH_P_INT8(scope), PH_P_STR(id), PH_P_STR(ph_buf_str(&accounts)),
+		PH_P_INT8(max_bytes), PH_P_INT4(PH_HOPS_MAX)};
 	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.resolve($1, $2, $3, $4, $5)", p, 5,
 		CHAIN_TIMEOUT_MS, cb, arg);
 	ph_buf_deinit(&accounts);
@@ -26,7 +26,7 @@ struct ph_pg_call *ph_snapshot_store_resolve(struct ph_continuity *c, int64_t sc
 struct ph_pg_call *ph_snapshot_store_read(
 	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id)};
+	struct ph_pg_param p[] = {PH_P_INT8(scope), PH_P_STR(id)};
 
 	return ph_pg_query(c->pg, "SELECT * FROM posthouse.read_response($1, $2)", p, 2, 0, cb, arg);
 }
@@ -34,7 +34,7 @@ struct ph_pg_call *ph_snapshot_store_read(
 struct ph_pg_call *ph_snapshot_store_hide(
 	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
 {
-	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(id)};
+	struct ph_pg_param p[] = {PH_P_INT8(scope), PH_P_STR(id)};
 
 	return ph_pg_query(c->pg, "SELECT * FROM posthouse.hide_response($1, $2)", p, 2, 0, cb, arg);
 }
@@ -49,17 +49,17 @@ struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scop
 	ph_buf_init(&read, 4 * 1024 * 1024);
 	ph_pg_text_array(&all, ids, n);
 	ph_pg_text_array(&read, bodies, bodies_n);
-	struct ph_pg_param p[] = {PH_P_INT(scope), PH_P_STR(ph_buf_str(&all)), PH_P_STR(ph_buf_str(&read))};
+	struct ph_pg_param p[] = {PH_P_INT8(scope), PH_P_STR(ph_buf_str(&all)), PH_P_STR(ph_buf_str(&read))};
 	call = ph_pg_query(c->pg, "SELECT * FROM posthouse.read_items($1, $2, $3)", p, 3, 0, cb, arg);
 	ph_buf_deinit(&all);
 	ph_buf_deinit(&read);
 	return call;
 }
 
-void ph_snapshot_store_commit(
-	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg)
+void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS],
+	bool waited, ph_pg_cb cb, void *arg)
 {
-	ph_pg_write(c->pg,
+	(waited ? ph_pg_write : ph_pg_write_later)(c->pg,
 		"SELECT * FROM posthouse.commit_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 		"$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, "
 		"$32, $33, "

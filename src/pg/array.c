@@ -54,16 +54,26 @@ int64_t ph_pg_array_int(const struct ph_pg_result *r, int row, int col, size_t i
 	return (int64_t)v;
 }
 
+static void put_quoted(struct ph_buf *b, struct ph_str s)
+{
+	size_t from = 0;
+
+	for (size_t at = 0; at < s.n; at++) {
+		if (s.p[at] != '"' && s.p[at] != '\\')
+			continue;
+		ph_buf_append(b, s.p + from, at - from);
+		ph_buf_putc(b, '\\');
+		from = at;
+	}
+	ph_buf_append(b, s.p + from, s.n - from);
+}
+
 void ph_pg_text_array(struct ph_buf *b, const struct ph_str *items, size_t n)
 {
 	ph_buf_putc(b, '{');
 	for (size_t i = 0; i < n; i++) {
 		ph_buf_puts(b, i ? PH_STR(",\"") : PH_STR("\""));
-		for (size_t k = 0; k < items[i].n; k++) {
-			if (items[i].p[k] == '"' || items[i].p[k] == '\\')
-				ph_buf_putc(b, '\\');
-			ph_buf_putc(b, items[i].p[k]);
-		}
+		put_quoted(b, items[i]);
 		ph_buf_putc(b, '"');
 	}
 	ph_buf_putc(b, '}');

@@ -193,6 +193,7 @@ static void release(struct ph_pg_conn *c)
 	ph_watch_drop(&c->watch);
 	PQfinish(c->pq);
 	c->pq = NULL;
+	ph_pg_prepared_forget(c);
 }
 
 /* One line when it is lost or cannot be reached, not one per try. */
@@ -297,9 +298,9 @@ void ph_pg_conn_late(struct ph_pg_conn *c, struct ph_pg_segment *s)
 		ph_timer_start(&c->timer, PG_STALL_MS);
 }
 
-void ph_pg_conn_progress(struct ph_pg_conn *c)
+void ph_pg_conn_progress(struct ph_pg_conn *c, bool helped)
 {
-	if (c->sm.state != PG_DRAIN)
+	if (helped && c->sm.state != PG_DRAIN)
 		c->backoff_ms = 0; /* it works: should it break now, the next try comes at once */
 	if (c->late > 0) {
 		ph_timer_start(&c->timer, PG_STALL_MS);
@@ -380,6 +381,8 @@ void ph_pg_conn_init(struct ph_pg_conn *c, struct ph_loop *loop, struct ph_pg_ds
 	ph_sm_init(&c->sm, "pg", states, PG_CONN_NR, PG_DOWN);
 	ph_timer_init(&c->timer, loop, on_timer, c);
 	ph_list_init(&c->sent);
+	ph_list_init(&c->prepared);
+	ph_pg_prepared_forget(c);
 	ph_list_push_back(&dsn->conns, &c->in_dsn);
 	ph_metric_add(PH_M_PG_CONNECTIONS, 1, 0, 1);
 }

@@ -77,6 +77,7 @@ struct ph_pg *ph_pg_open(struct ph_loop *loop, const struct ph_pg_options *optio
 	pg->loop = loop;
 	pg->dsn = dsn;
 	pg->direct = direct;
+	dsn->pooled = direct != dsn;
 	pg->warm_sql = options->warm_sql;
 	ph_timer_init(&pg->grace, loop, shut, pg);
 	ph_defer_init(&pg->close_defer, shut, pg);

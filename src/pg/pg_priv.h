@@ -5,6 +5,7 @@
  *     dsn.c       conninfo -> options and hosts; names -> addresses; PQconnectStartParams
  *     conn.c      one connection: from DOWN to READY and back, on a watcher and a timer
  *     pipeline.c  what is in flight on a connection: segments, each ended by one sync
+ *     prepared.c  which statements a connection knows by name
  *     pool.c      short calls on a few connections        \
  *     writer.c    batches of writes on one connection      > users of conn and pipeline
  *     listen.c    LISTEN, and the poll, on one connection /
@@ -40,11 +41,14 @@ enum {
 	PG_STALL_MS = 2000,     /* without an answer after a deadline: the connection is given up */
 	PG_BACKOFF_MIN_MS = 50, /* between tries, doubled up to the maximum */
 	PG_BACKOFF_MAX_MS = 1000,
-	PG_DEPTH_MAX = 8,           /* calls in flight on one pooled connection */
-	PG_CALLS_MAX = 4096,        /* calls that wait for the pool */
-	PG_READERS_MAX = 16,        /* connections of the pool */
-	PG_BATCH_MAX = 64,          /* statements of a batch */
-	PG_BATCH_BYTES = 1 << 20,   /* and their bytes */
+	PG_DEPTH_MAX = 8,         /* calls in flight on one pooled connection */
+	PG_PREPARED_MAX = 64,     /* statements that one connection knows by name */
+	PG_CALLS_MAX = 4096,      /* calls that wait for the pool */
+	PG_READERS_MAX = 16,      /* connections of the pool */
+	PG_BATCH_MAX = 64,        /* statements of a batch */
+	PG_BATCH_BYTES = 1 << 20, /* and their bytes */
+	PG_BATCH_SHARE = 16,      /* statements of a batch for those that nobody waits for */
+	PG_SHARE_BYTES = PG_BATCH_BYTES / 4,
 	PG_BATCH_MS = 4000,         /* until a batch is late */
 	PG_KEEP_MS = 5 * 60 * 1000, /* how long a write that nobody acknowledged is kept */
 	PG_KEEP_BYTES = 64 << 20,   /* and how much of them */
@@ -114,6 +118,7 @@ struct ph_pg_dsn {
 	struct ph_pg_place place[PG_HOSTS_MAX];
 	bool want_writable; /* target_session_attrs=read-write */
 	bool want_primary;  /* target_session_attrs=primary or read-write */
+	bool pooled;        /* a transaction pooler stands in between: no statement has a name */
 	struct ph_list conns;
 	int trying;  /* connections that are in RESOLVE or CONNECT */
 	bool failed; /* a try failed since the last one that succeeded */
@@ -173,13 +178,16 @@ struct ph_pg_conn {
 	struct ph_watch *watch;
 	struct ph_timer timer; /* the state's: back-off, connect deadline, stall */
 	struct ph_pg_names names;
-	unsigned first;      /* place to begin with */
-	uint64_t backoff_ms; /* 0: the next try comes at once */
-	struct ph_list sent; /* segments in flight, oldest first */
-	int depth;           /* their number */
-	size_t bytes;        /* of their statements: libpq may hold them all */
-	int late;            /* those past their deadline */
-	char farewell[128];  /* what the server said when it hung up */
+	unsigned first;          /* place to begin with */
+	uint64_t backoff_ms;     /* 0: the next try comes at once */
+	struct ph_list sent;     /* segments in flight, oldest first */
+	int depth;               /* their number */
+	size_t bytes;            /* of their statements: libpq may hold them all */
+	int late;                /* those past their deadline */
+	struct ph_list prepared; /* statements by name, of this socket */
+	int prepared_count;
+	bool unnamed;       /* names do not hold here */
+	char farewell[128]; /* what the server said when it hung up */
 };
 
 enum ph_pg_conn_state {
@@ -205,7 +213,8 @@ void ph_pg_conn_leave(struct ph_pg_conn *c); /* the same, with back-off: this se
 void ph_pg_conn_drop(struct ph_pg_conn *c, const char *why); /* gives the connection up now, and reconnects */
 /* A segment in flight is past its deadline: if nothing drains soon, the connection is given up. */
 void ph_pg_conn_late(struct ph_pg_conn *c, struct ph_pg_segment *s);
-void ph_pg_conn_progress(struct ph_pg_conn *c); /* a segment has ended */
+/* A segment has ended; helped: the server did what was asked of it. */
+void ph_pg_conn_progress(struct ph_pg_conn *c, bool helped);
 /* After reading or writing: arms the watcher for what libpq waits for, or loses the connection. */
 void ph_pg_conn_settle(struct ph_pg_conn *c);
 
@@ -223,6 +232,9 @@ struct ph_pg_segment {
 	bool had_result; /* of statement `at` */
 	bool late;       /* its deadline has passed */
 	bool broken;     /* libpq did not take all of it */
+	bool named;      /* some of it went by name */
+	bool aside;      /* nobody asked for it: that it went well does not say that the server can help */
+	bool again;      /* at its end: a name was not known, nothing of it was done, send it once more */
 	/* r is taken over. */
 	void (*on_result)(struct ph_pg_segment *s, int at, PGresult *r);
 	/* synced: the server has committed or rolled back all of it. Else the connection is gone and nothing
@@ -236,8 +248,19 @@ void ph_pg_segment_init(struct ph_pg_segment *s,
  * one too. */
 void ph_pg_send(struct ph_pg_conn *c, struct ph_pg_segment *s, const struct ph_pg_statement *st);
 void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s);
+/* The same, but false where the connection broke: it is the caller's to drop. */
+bool ph_pg_send_sync(struct ph_pg_conn *c, struct ph_pg_segment *s) PH_WARN_UNUSED;
 void ph_pg_read(struct ph_pg_conn *c);      /* hands out what has arrived */
 void ph_pg_fail_sent(struct ph_pg_conn *c); /* ends every segment unsynced */
+
+/* ---- prepared.c ---- */
+/* Between two segments: has a statement that is new to the connection prepared. False: the connection broke.
+ */
+bool ph_pg_prepare(struct ph_pg_conn *c, const struct ph_pg_statement *st) PH_WARN_UNUSED;
+const char *ph_pg_prepared_name(const struct ph_pg_conn *c, const struct ph_pg_statement *st); /* or NULL */
+/* Whether an error means that a name does not hold: then the same may be sent again. */
+bool ph_pg_prepared_lost(struct ph_pg_conn *c, const PGresult *r);
+void ph_pg_prepared_forget(struct ph_pg_conn *c); /* the socket goes, or was never there */
 
 /* ---- warm.c ---- */
 void ph_pg_warm(struct ph_pg_conn *c, const char *sql); /* READY; sql may be NULL */
@@ -260,12 +283,13 @@ struct ph_pg_writer {
 	struct ph_pg *pg;
 	struct ph_pg_conn conn;
 	struct ph_pg_segment segment;
+	struct ph_list single;  /* their batch failed: to be sent one by one, before all others */
 	struct ph_list queue;   /* not sent, or to be sent again; oldest first */
+	struct ph_list later;   /* the same, for those that nobody waits for */
 	struct ph_list batch;   /* in flight */
 	struct ph_list refused; /* asked in vain: fail in the next turn */
-	size_t count;           /* in all three */
+	size_t count;           /* in all of these */
 	size_t bytes;
-	size_t alone;     /* how many of the queue's first go one by one, because their batch failed */
 	PGresult *error;  /* the first of the batch in flight */
 	uint64_t keep_ms; /* PG_KEEP_MS and PG_KEEP_BYTES, unless a test says otherwise */
 	size_t keep_bytes;

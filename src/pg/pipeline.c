@@ -26,17 +26,28 @@ void ph_pg_segment_init(struct ph_pg_segment *s,
 
 void ph_pg_send(struct ph_pg_conn *c, struct ph_pg_segment *s, const struct ph_pg_statement *st)
 {
+	const char *name;
+	int taken;
+
+	if (s->statements == 0 && !ph_pg_prepare(c, st))
+		s->broken = true;
 	s->statements++;
 	s->bytes += st->bytes;
-	if (PQsendQueryParams(c->pq, st->sql, st->count, st->type, st->value, st->length, st->format, 1) != 1)
-		s->broken = true;
+	name = ph_pg_prepared_name(c, st);
+	if (name)
+		taken = PQsendQueryPrepared(c->pq, name, st->count, st->value, st->length, st->format, 1);
+	else
+		taken = PQsendQueryParams(
+			c->pq, st->sql, st->count, st->type, st->value, st->length, st->format, 1);
+	s->named |= name != NULL;
+	s->broken |= taken != 1;
 }
 
-void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s)
+bool ph_pg_send_sync(struct ph_pg_conn *c, struct ph_pg_segment *s)
 {
 	s->conn = c;
 	s->at = 0;
-	s->had_result = s->late = false;
+	s->had_result = s->late = s->again = false;
 	ph_list_push_back(&c->sent, &s->node);
 	c->depth++;
 	c->bytes += s->bytes;
@@ -46,7 +57,12 @@ void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s)
 	if (!s->broken && PQpipelineSync(c->pq) != 1)
 #endif
 		s->broken = true;
-	if (s->broken)
+	return !s->broken;
+}
+
+void ph_pg_send_end(struct ph_pg_conn *c, struct ph_pg_segment *s)
+{
+	if (!ph_pg_send_sync(c, s))
 		ph_pg_conn_drop(c, PQerrorMessage(c->pq));
 	else if (c->bytes > PG_BIG)
 		ph_pg_conn_drain(c);
@@ -63,7 +79,7 @@ static void end(struct ph_pg_conn *c, struct ph_pg_segment *s, bool synced)
 		c->late--;
 	s->bytes = 0;
 	s->statements = 0;
-	s->broken = s->late = false;
+	s->broken = s->late = s->named = false;
 	s->on_end(s, synced);
 }
 
@@ -87,6 +103,8 @@ static void take_result(struct ph_pg_conn *c, struct ph_pg_segment *s, PGresult 
 		ph_pg_conn_drain(c);
 	if (PQresultStatus(r) == PGRES_FATAL_ERROR && ph_pg_classify_result(r) == PG_ELSEWHERE)
 		ph_pg_conn_leave(c);
+	if (s->named && ph_pg_prepared_lost(c, r))
+		s->again = true;
 	s->on_result(s, s->at, r);
 }
 
@@ -103,9 +121,11 @@ void ph_pg_read(struct ph_pg_conn *c)
 			if (s->at < s->statements)
 				s->at++;
 		} else if (PQresultStatus(r) == PGRES_PIPELINE_SYNC) {
+			bool helped = !s->aside;
+
 			PQclear(r);
 			end(c, s, true);
-			ph_pg_conn_progress(c);
+			ph_pg_conn_progress(c, helped);
 		} else {
 			take_result(c, s, r);
 		}

@@ -19,8 +19,8 @@
 struct ph_pg_call {
 	struct ph_list node; /* pool->waiting */
 	struct ph_pg_pool *pool;
-	struct ph_pg_segment segment;      /* segment.conn is NULL while it waits */
-	struct ph_pg_statement *statement; /* until sent */
+	struct ph_pg_segment segment; /* segment.conn is NULL while it waits */
+	struct ph_pg_statement *statement;
 	PGresult *result;
 	struct ph_timer timer;
 	uint64_t asked_ns;
@@ -92,14 +92,31 @@ static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 	call->result = r;
 }
 
+/* It has the oldest claim. */
+static void send_again(struct ph_pg_call *call)
+{
+	struct ph_pg_pool *p = call->pool;
+
+	call->segment.conn = NULL;
+	ph_list_push_front(&p->waiting, &call->node);
+	p->waiting_count++;
+	ph_defer_call(p->pg->loop, &p->pump);
+}
+
 static void on_end(struct ph_pg_segment *s, bool synced)
 {
 	struct ph_pg_call *call = PH_CONTAINER(s, struct ph_pg_call, segment);
 	bool closing = call->pool->pg->closing;
-	ph_pg_cb cb = take_cb(call);
 	PGresult *r = call->result;
+	ph_pg_cb cb;
 
 	call->result = NULL;
+	if (s->again && call->cb && !closing) {
+		PQclear(r);
+		send_again(call);
+		return;
+	}
+	cb = take_cb(call);
 	if (cb && synced && r) {
 		ph_metric_observe(PH_M_PG_WAIT_SECONDS, ph_clock_ns() - call->asked_ns);
 		ph_pg_answer(cb, call->arg, r);
@@ -153,7 +170,6 @@ static void send_call(struct ph_pg_conn *c, struct ph_pg_call *call)
 	}
 	leave_queue(call);
 	ph_pg_send(c, &call->segment, call->statement);
-	call->statement = ph_pg_statement_free(call->statement);
 	ph_pg_send_end(c, &call->segment);
 }
 

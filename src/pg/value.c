@@ -2,10 +2,11 @@
 /*
  * Parameters into libpq's arrays, results and errors out of its results.
  *
- * Parameters are sent without types, in text form, so that PostgreSQL infers them from the function or column
- * they meet: an int8 parameter would not match an int4 argument. bytea alone goes in binary form with its
- * type, because its text form is twice as long. Results come in binary form and are read by the type that the
- * server names.
+ * Text and numbers of no certain size are sent without a type, in text form, so that PostgreSQL infers it
+ * from the function or column they meet: an int8 parameter would not match an int4 argument. All others go in
+ * binary form with their type: the text of a bytea is twice as long, and making and reading the digits of the
+ * twenty numbers of a turn costs the node more than sending them. Results come in binary form and are read by
+ * the type that the server names.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -31,6 +32,7 @@ enum {
 	OID_DATE = 1082,
 	OID_TIMESTAMP = 1114,
 	OID_TIMESTAMPTZ = 1184,
+	OID_UUID = 2950,
 	OID_JSONB = 3802,
 };
 
@@ -40,6 +42,18 @@ enum {
 	INT_TEXT = 21
 }; /* "-9223372036854775808" and its NUL */
 
+/* Those that always have the same size. */
+static const struct {
+	Oid type;
+	int size;
+} fixed[] = {
+	[PH_PG_INT4] = {OID_INT4, 4},
+	[PH_PG_INT8] = {OID_INT8, 8},
+	[PH_PG_BOOL] = {OID_BOOL, 1},
+	[PH_PG_DATE] = {OID_DATE, 4},
+	[PH_PG_UUID] = {OID_UUID, 16},
+};
+
 static size_t param_room(const struct ph_pg_param *p)
 {
 	switch (p->kind) {
@@ -47,12 +61,43 @@ static size_t param_room(const struct ph_pg_param *p)
 	case PH_PG_BYTES:
 		return p->s.n + 1;
 	case PH_PG_INT:
-	case PH_PG_BOOL:
 		return INT_TEXT;
 	case PH_PG_NULL:
-		break;
+		return 0;
+	default:
+		return (size_t)fixed[p->kind].size;
 	}
-	return 0;
+}
+
+static void put_big_endian(char *to, int size, int64_t n)
+{
+	for (uint64_t rest = (uint64_t)n; size > 0; rest >>= 8)
+		to[--size] = (char)(rest & 0xff);
+}
+
+static void fill_fixed(struct ph_pg_statement *st, int i, const struct ph_pg_param *p, char *to)
+{
+	st->type[i] = fixed[p->kind].type;
+	st->length[i] = fixed[p->kind].size;
+	st->format[i] = 1;
+	if (p->kind == PH_PG_UUID)
+		memcpy(to, p->s.p, p->s.n);
+	else
+		put_big_endian(to, st->length[i], p->i);
+}
+
+static void fill_bytes(struct ph_pg_statement *st, int i, const struct ph_pg_param *p, char *to)
+{
+	if (p->s.n)
+		memcpy(to, p->s.p, p->s.n);
+	to[p->s.n] = '\0';
+	st->length[i] = (int)p->s.n;
+	if (p->kind == PH_PG_BYTES) {
+		st->format[i] = 1;
+		st->type[i] = OID_BYTEA;
+	} else if (p->s.n && memchr(p->s.p, '\0', p->s.n)) {
+		st->has_nul = true;
+	}
 }
 
 /* Writes the value at `to`, which has param_room() bytes. */
@@ -61,22 +106,12 @@ static void param_fill(struct ph_pg_statement *st, int i, const struct ph_pg_par
 	if (p->kind == PH_PG_NULL)
 		return;
 	st->value[i] = to;
-	if (p->kind == PH_PG_INT) {
+	if (p->kind == PH_PG_INT)
 		snprintf(to, INT_TEXT, "%" PRId64, p->i);
-	} else if (p->kind == PH_PG_BOOL) {
-		snprintf(to, INT_TEXT, "%s", p->i ? "true" : "false");
-	} else {
-		if (p->s.n)
-			memcpy(to, p->s.p, p->s.n);
-		to[p->s.n] = '\0';
-		st->length[i] = (int)p->s.n;
-	}
-	if (p->kind == PH_PG_BYTES) {
-		st->format[i] = 1;
-		st->type[i] = OID_BYTEA;
-	} else if (p->kind == PH_PG_TEXT && p->s.n && memchr(p->s.p, '\0', p->s.n)) {
-		st->has_nul = true;
-	}
+	else if (p->kind == PH_PG_TEXT || p->kind == PH_PG_BYTES)
+		fill_bytes(st, i, p, to);
+	else
+		fill_fixed(st, i, p, to);
 }
 
 struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count)
@@ -92,7 +127,8 @@ struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_
 	assert(count >= 0);
 	for (int i = 0; i < count; i++)
 		room += param_room(&params[i]);
-	st = ph_alloc(sizeof(*st) + arrays + room);
+	st = ph_realloc(NULL, sizeof(*st) + arrays + room); /* not zeroed: bodies are large */
+	memset(st, 0, sizeof(*st) + arrays);
 	st->bytes = room;
 	st->count = count;
 	st->value = (const char **)(st + 1);

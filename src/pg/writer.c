@@ -14,6 +14,9 @@
  *     the connection was lost  nobody knows: the same again, in order, when a connection is back.
  *                              Statements are idempotent, that is the contract
  *
+ * Turns wait for their commit, log rows of other turns come by the thousand. So there are two queues, and log
+ * rows get a quarter of the places while anybody waits: a turn meets at most the batch in flight and its own.
+ *
  * What waits longer than five minutes, or beyond 64 MiB, is given up with DATABASE_AWAY.
  */
 #include <libpq-fe.h>
@@ -23,9 +26,10 @@
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 
-/* Owner: the writer; one of its three lists holds it. */
+/* Owner: the writer; one of its lists holds it. */
 struct ph_pg_write {
 	struct ph_list node;
+	struct ph_list *home; /* where it waits, unless it is in flight */
 	struct ph_pg_statement *statement;
 	size_t bytes; /* counted against keep_bytes */
 	PGresult *result;
@@ -42,6 +46,20 @@ struct ph_pg_write {
 static struct ph_pg_write *first(const struct ph_list *list)
 {
 	return PH_CONTAINER(list->next, struct ph_pg_write, node);
+}
+
+/* The lists of those that wait, in the order of sending. */
+enum {
+	LIST_NR = 3
+};
+static struct ph_list *list_of(struct ph_pg_writer *w, size_t i)
+{
+	return (struct ph_list *[LIST_NR]){&w->single, &w->queue, &w->later}[i];
+}
+
+static bool idle(struct ph_pg_writer *w)
+{
+	return ph_list_empty(&w->single) && ph_list_empty(&w->queue) && ph_list_empty(&w->later);
 }
 
 static void wake(struct ph_pg_writer *w)
@@ -87,22 +105,24 @@ static void finish(struct ph_pg_writer *w, struct ph_pg_write *write, PGresult *
 
 /* ---- patience ---- */
 
-/* The oldest writes are in the batch, then at the queue's head. */
 static void watch_oldest(struct ph_pg_writer *w)
 {
 	uint64_t now = ph_loop_now_ms(w->pg->loop);
-	const struct ph_pg_write *oldest = NULL;
+	uint64_t at = UINT64_MAX;
 
 	PH_LIST_EACH (it, &w->batch) {
-		if (!oldest && !PH_CONTAINER(it, struct ph_pg_write, node)->given_up)
-			oldest = PH_CONTAINER(it, struct ph_pg_write, node);
+		const struct ph_pg_write *write = PH_CONTAINER(it, struct ph_pg_write, node);
+
+		if (!write->given_up && write->expires_ms < at)
+			at = write->expires_ms;
 	}
-	if (!oldest && !ph_list_empty(&w->queue))
-		oldest = first(&w->queue);
-	if (!oldest)
+	for (size_t i = 0; i < LIST_NR; i++)
+		if (!ph_list_empty(list_of(w, i)) && first(list_of(w, i))->expires_ms < at)
+			at = first(list_of(w, i))->expires_ms;
+	if (at == UINT64_MAX)
 		ph_timer_stop(&w->expire);
 	else
-		ph_timer_start(&w->expire, oldest->expires_ms > now ? oldest->expires_ms - now : 0);
+		ph_timer_start(&w->expire, at > now ? at - now : 0);
 }
 
 static void give_up(struct ph_pg_write *write)
@@ -123,20 +143,19 @@ static void on_expire(void *arg)
 		if (!write->given_up && write->expires_ms <= now)
 			give_up(write);
 	}
-	while (!ph_list_empty(&w->queue) && first(&w->queue)->expires_ms <= now)
-		finish(w, first(&w->queue), NULL, PH_E_DATABASE_AWAY, NULL,
-			"the database stayed away too long");
+	for (size_t i = 0; i < LIST_NR; i++)
+		while (!ph_list_empty(list_of(w, i)) && first(list_of(w, i))->expires_ms <= now)
+			finish(w, first(list_of(w, i)), NULL, PH_E_DATABASE_AWAY, NULL,
+				"the database stayed away too long");
 	watch_oldest(w);
 	ph_pg_writer_empty(w->pg);
 }
 
 /* ---- a batch comes back ---- */
 
-/* Everything in the batch to the queue's front, in order; what was given up meanwhile is forgotten. */
-static size_t put_back(struct ph_pg_writer *w)
+/* Everything in the batch to where it came from, in order; what was given up meanwhile is forgotten. */
+static void put_back(struct ph_pg_writer *w)
 {
-	size_t n = 0;
-
 	while (!ph_list_empty(&w->batch)) {
 		struct ph_pg_write *write = PH_CONTAINER(w->batch.prev, struct ph_pg_write, node);
 
@@ -147,10 +166,16 @@ static size_t put_back(struct ph_pg_writer *w)
 			continue;
 		}
 		ph_list_remove(&write->node);
-		ph_list_push_front(&w->queue, &write->node);
-		n++;
+		ph_list_push_front(write->home, &write->node);
 	}
-	return n;
+}
+
+/* The batch failed, or what was alone in it for a reason that may pass. */
+static void single_out(struct ph_pg_writer *w)
+{
+	PH_LIST_EACH (it, &w->batch)
+		PH_CONTAINER(it, struct ph_pg_write, node)->home = &w->single;
+	put_back(w);
 }
 
 static void acknowledge(struct ph_pg_writer *w)
@@ -172,7 +197,7 @@ static void refuse_single(struct ph_pg_writer *w)
 
 	if (ph_pg_classify_result(error) == PG_AGAIN && ++write->tries < PG_TRIES_MAX) {
 		ph_timer_start(&w->pause, UINT64_C(10) << write->tries);
-		w->alone += put_back(w);
+		single_out(w);
 		return;
 	}
 	w->error = NULL;
@@ -186,7 +211,7 @@ static void judge(struct ph_pg_writer *w)
 	else if (w->batch.next == w->batch.prev)
 		refuse_single(w);
 	else
-		w->alone += put_back(w);
+		single_out(w);
 }
 
 static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
@@ -214,7 +239,7 @@ static void on_end(struct ph_pg_segment *s, bool synced)
 	struct ph_pg_writer *w = PH_CONTAINER(s, struct ph_pg_writer, segment);
 
 	ph_timer_stop(&w->late);
-	if (!synced)
+	if (!synced || s->again)
 		put_back(w);
 	else if (w->error)
 		judge(w);
@@ -235,24 +260,35 @@ static void on_late(void *arg)
 
 /* ---- a batch goes out ---- */
 
-static void send_batch(struct ph_pg_writer *w)
+/* Of one list, at most so many and so much, but at least one. Returns how many. */
+static size_t send_some(struct ph_pg_writer *w, struct ph_list *list, size_t most, size_t most_bytes)
 {
-	size_t limit = w->alone ? 1 : PG_BATCH_MAX;
 	size_t bytes = 0;
 	size_t n = 0;
 
-	while (n < limit && !ph_list_empty(&w->queue)) {
-		struct ph_pg_write *write = first(&w->queue);
+	while (n < most && !ph_list_empty(list)) {
+		struct ph_pg_write *write = first(list);
 
 		bytes += write->statement->bytes;
-		if (n > 0 && bytes > PG_BATCH_BYTES)
+		if (n > 0 && bytes > most_bytes)
 			break;
 		ph_list_move(&write->node, &w->batch);
 		ph_pg_send(&w->conn, &w->segment, write->statement);
 		n++;
 	}
-	if (w->alone)
-		w->alone--;
+	return n;
+}
+
+static void send_batch(struct ph_pg_writer *w)
+{
+	size_t share = ph_list_empty(&w->later) ? 0 : PG_BATCH_SHARE;
+
+	if (send_some(w, &w->single, 1, 0) == 0) {
+		if (send_some(w, &w->queue, PG_BATCH_MAX - share, PG_BATCH_BYTES))
+			send_some(w, &w->later, share, PG_SHARE_BYTES);
+		else
+			send_some(w, &w->later, PG_BATCH_MAX, PG_BATCH_BYTES);
+	}
 	ph_metric_add(PH_M_PG_BATCHES, 0, 0, 1);
 	ph_timer_start(&w->late, PG_BATCH_MS);
 	ph_pg_send_end(&w->conn, &w->segment);
@@ -266,11 +302,12 @@ static void refuse(struct ph_pg_writer *w, struct ph_pg_write *write)
 	ph_list_move(&write->node, &w->refused);
 }
 
-/* What is beyond the bounds, the newest first, and what was asked in vain. */
+/* What is beyond the bounds, what nobody waits for and the newest first, and what was asked in vain. */
 static void shed(struct ph_pg_writer *w)
 {
-	while (w->bytes > w->keep_bytes && !ph_list_empty(&w->queue))
-		refuse(w, PH_CONTAINER(w->queue.prev, struct ph_pg_write, node));
+	for (size_t i = LIST_NR; i-- > 0;)
+		while (w->bytes > w->keep_bytes && !ph_list_empty(list_of(w, i)))
+			refuse(w, PH_CONTAINER(list_of(w, i)->prev, struct ph_pg_write, node));
 	while (!ph_list_empty(&w->refused)) {
 		struct ph_pg_write *write = first(&w->refused);
 
@@ -289,8 +326,7 @@ static void pump(void *arg)
 	struct ph_pg_writer *w = arg;
 
 	shed(w);
-	if (ph_list_empty(&w->batch) && !ph_list_empty(&w->queue) && ph_pg_conn_ready(&w->conn) &&
-		!ph_timer_active(&w->pause))
+	if (ph_list_empty(&w->batch) && !idle(w) && ph_pg_conn_ready(&w->conn) && !ph_timer_active(&w->pause))
 		send_batch(w);
 	if (!ph_timer_active(&w->expire))
 		watch_oldest(w);
@@ -319,25 +355,38 @@ static const struct ph_pg_conn_ops ops = {.on_up = on_up, .on_room = on_conn, .o
 
 /* ---- the interface ---- */
 
-void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
-	void *arg)
+static void accept_write(
+	struct ph_pg *pg, struct ph_list *home, struct ph_pg_statement *statement, ph_pg_cb cb, void *arg)
 {
 	struct ph_pg_writer *w = &pg->writer;
 	struct ph_pg_write *write = ph_alloc(sizeof(*write));
 
-	write->statement = ph_pg_statement_new(sql, params, count);
+	write->home = home;
+	write->statement = statement;
 	write->asked_ns = ph_clock_ns();
 	write->expires_ms = ph_loop_now_ms(pg->loop) + w->keep_ms;
 	write->cb = cb;
 	write->arg = arg;
 	write->bytes = write->statement->bytes;
-	ph_list_push_back(&w->queue, &write->node);
+	ph_list_push_back(home, &write->node);
 	w->count++;
 	w->bytes += write->bytes;
 	ph_metric_set(PH_M_WRITE_QUEUE, 0, 0, (int64_t)w->count);
 	if (pg->closing || write->statement->has_nul)
 		refuse(w, write);
 	wake(w);
+}
+
+void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
+	void *arg)
+{
+	accept_write(pg, &pg->writer.queue, ph_pg_statement_new(sql, params, count), cb, arg);
+}
+
+void ph_pg_write_later(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
+	ph_pg_cb cb, void *arg)
+{
+	accept_write(pg, &pg->writer.later, ph_pg_statement_new(sql, params, count), cb, arg);
 }
 
 size_t ph_pg_write_queued(const struct ph_pg *pg)
@@ -350,7 +399,9 @@ void ph_pg_writer_init(struct ph_pg_writer *w, struct ph_pg *pg)
 	w->pg = pg;
 	w->keep_ms = PG_KEEP_MS;
 	w->keep_bytes = PG_KEEP_BYTES;
+	ph_list_init(&w->single);
 	ph_list_init(&w->queue);
+	ph_list_init(&w->later);
 	ph_list_init(&w->batch);
 	ph_list_init(&w->refused);
 	ph_pg_segment_init(&w->segment, on_result, on_end);
@@ -369,8 +420,9 @@ void ph_pg_writer_start(struct ph_pg_writer *w)
 void ph_pg_writer_close(struct ph_pg_writer *w)
 {
 	ph_pg_conn_close(&w->conn); /* what is in flight comes back to the queue */
-	while (!ph_list_empty(&w->queue))
-		refuse(w, first(&w->queue));
+	for (size_t i = 0; i < LIST_NR; i++)
+		while (!ph_list_empty(list_of(w, i)))
+			refuse(w, first(list_of(w, i)));
 	shed(w);
 	ph_timer_stop(&w->late);
 	ph_timer_stop(&w->pause);

@@ -100,6 +100,7 @@ static void test_the_queue_is_bounded(void **state)
 {
 	static struct answer a[PG_CALLS_MAX + 100];
 	struct answers all = {a, PH_COUNT(a)};
+	struct answer first = {0};
 	struct bench b;
 	int refused = 0;
 
@@ -107,7 +108,8 @@ static void test_the_queue_is_bounded(void **state)
 	NEED_SERVER();
 	memset(a, 0, sizeof(a));
 	bench_open(&b, ph_test_server_dsn(server), 1);
-	bench_run(&b, is_up, &b, 5000);
+	ph_pg_query(b.pg, "select 1", NULL, 0, 0, on_answer, &first);
+	bench_run(&b, answered, &first, 5000); /* its name takes no place of a call any more */
 	for (size_t i = 0; i < PH_COUNT(a); i++)
 		ph_pg_query(b.pg, "select 1", NULL, 0, 60000, on_answer, &a[i]);
 	bench_run(&b, all_answered, &all, 60000);

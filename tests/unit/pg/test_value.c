@@ -48,6 +48,37 @@ static void test_int(void **state)
 	}
 }
 
+/* Those that go in binary form: what the server understands is what was meant. */
+static void test_numbers_with_a_type(void **state)
+{
+	static const uint8_t uuid[16] = {
+		0, 1, 2, 3, 4, 5, 6, 7, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff};
+	static const int64_t numbers[] = {0, 1, -1, 255, 256, -32769, 2147483647, -2147483647 - 1};
+
+	(void)state;
+	NEED_SERVER();
+	for (size_t i = 0; i < PH_COUNT(numbers); i++) {
+		struct ph_pg_param p[] = {PH_P_INT4(numbers[i]), PH_P_INT8(numbers[i] * 4294967296 + 7),
+			PH_P_DATE(numbers[i] / 1024), PH_P_BOOL(numbers[i]), PH_P_UUID(uuid),
+			PH_P_INT(numbers[i])};
+		struct ph_pg_result *r =
+			query("select $1, $2, $3, $4, $5::text, $1 = $6::int4, pg_typeof($1)::text, "
+			      "$2 = $6::int8 * 4294967296 + 7, date '2000-01-01' + $6 / 1024 = $3",
+				p, 6);
+
+		assert_true(ph_pg_int(r, 0, 0) == numbers[i]);
+		assert_true(ph_pg_int(r, 0, 1) == numbers[i] * 4294967296 + 7);
+		assert_true(ph_pg_int(r, 0, 2) == numbers[i] / 1024);
+		assert_true(ph_pg_int(r, 0, 3) == (numbers[i] != 0));
+		ph_assert_str(ph_pg_str(r, 0, 4), PH_STR("00010203-0405-0607-8899-aabbccddeeff"));
+		assert_true(ph_pg_int(r, 0, 5) == 1);
+		ph_assert_str(ph_pg_str(r, 0, 6), PH_STR("integer"));
+		assert_true(ph_pg_int(r, 0, 7) == 1);
+		assert_true(ph_pg_int(r, 0, 8) == 1);
+		ph_pg_result_free(r);
+	}
+}
+
 static void test_every_integer_type(void **state)
 {
 	struct ph_pg_result *r;
@@ -133,7 +164,7 @@ static void test_json(void **state)
 	ph_pg_result_free(r);
 }
 
-/* An int8 parameter would not find a function of int4: parameters carry no type. */
+/* An int8 parameter would not find a function of int4: numbers of no certain size carry no type. */
 static void test_functions_of_every_type_are_found(void **state)
 {
 	struct ph_pg_param p[] = {PH_P_INT(4), PH_P_INT(8), PH_P_BOOL(true), PH_P_STR(PH_STR("2001-02-03")),
@@ -279,6 +310,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_int),
+		cmocka_unit_test(test_numbers_with_a_type),
 		cmocka_unit_test(test_every_integer_type),
 		cmocka_unit_test(test_float),
 		cmocka_unit_test(test_wrong_type_reads_as_zero),

@@ -30,6 +30,13 @@ static void write_id(struct bench *b, int id, struct answer *a)
 	ph_pg_write(b->pg, INSERT, &p, 1, on_answer, a);
 }
 
+static void later_id(struct bench *b, int id, struct answer *a)
+{
+	struct ph_pg_param p = PH_P_INT(id);
+
+	ph_pg_write_later(b->pg, INSERT, &p, 1, on_answer, a);
+}
+
 static void assert_all_well(const struct answer *a, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -177,6 +184,150 @@ static void test_passing_errors(void **state)
 	assert_string_equal(a[1].sqlstate, "40001");
 	assert_int_equal(a[2].code, 0);
 	assert_int_equal(ask("select last_value from tries"), 4 + 1 + PG_TRIES_MAX);
+	bench_close(&b, 0);
+}
+
+/* ---- what nobody waits for ---- */
+
+/* Answers in the order of the array. */
+static void assert_in_order(const struct answer *a, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		assert_true(a[i].place > a[i - 1].place);
+}
+
+static void test_one_that_is_waited_for_overtakes(void **state)
+{
+	static struct answer a[2000];
+	struct answers all = {a, PH_COUNT(a)};
+	struct answer w = {0};
+	struct bench b;
+	int order = 0;
+
+	(void)state;
+	NEED_SERVER();
+	clear();
+	memset(a, 0, sizeof(a));
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	w.order = &order;
+	for (int i = 0; i < (int)PH_COUNT(a); i++) {
+		a[i].order = &order;
+		later_id(&b, i, &a[i]);
+	}
+	write_id(&b, 5000, &w);
+	assert_int_equal(ph_pg_write_queued(b.pg), PH_COUNT(a) + 1);
+	bench_run(&b, all_answered, &all, 20000);
+	assert_int_equal(w.place, 0);
+	assert_int_equal(w.code, 0);
+	assert_all_well(a, PH_COUNT(a));
+	assert_in_order(a, PH_COUNT(a));
+	/* One batch with a share of them, then whole ones. */
+	assert_int_equal(ask("select count(distinct xmin::text) from w"),
+		1 + (PH_COUNT(a) - PG_BATCH_SHARE + PG_BATCH_MAX - 1) / PG_BATCH_MAX);
+	bench_close(&b, 0);
+}
+
+/* However many are waited for, the others get their share, and both keep their order. */
+static void test_neither_starves(void **state)
+{
+	static struct answer w[960], l[160];
+	struct answers all = {w, PH_COUNT(w)};
+	struct bench b;
+	int order = 0;
+
+	(void)state;
+	NEED_SERVER();
+	clear();
+	memset(w, 0, sizeof(w));
+	memset(l, 0, sizeof(l));
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	for (int i = 0; i < (int)PH_COUNT(w); i++) {
+		w[i].order = &order;
+		write_id(&b, i, &w[i]);
+	}
+	for (int i = 0; i < (int)PH_COUNT(l); i++) {
+		l[i].order = &order;
+		later_id(&b, 2000 + i, &l[i]);
+	}
+	bench_run(&b, all_answered, &all, 20000);
+	assert_all_well(w, PH_COUNT(w));
+	assert_all_well(l, PH_COUNT(l));
+	assert_in_order(w, PH_COUNT(w));
+	assert_in_order(l, PH_COUNT(l));
+	for (int i = 0; i < (int)PH_COUNT(l); i++)
+		assert_int_equal(l[i].place / PG_BATCH_MAX, i / PG_BATCH_SHARE);
+	bench_close(&b, 0);
+}
+
+/* The batch of both is taken apart, and put together again where the connection is lost meanwhile. */
+static void test_a_mixed_batch_fails(void **state)
+{
+	enum {
+		BAD_W = 11,
+		BAD_L = 3
+	};
+	static struct answer w[100], l[100];
+	struct answers all = {w, PH_COUNT(w)}, others = {l, PH_COUNT(l)};
+	struct bench b;
+	int order = 0;
+
+	(void)state;
+	NEED_SERVER();
+	clear();
+	memset(w, 0, sizeof(w));
+	memset(l, 0, sizeof(l));
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	for (int i = 0; i < (int)PH_COUNT(w); i++) {
+		w[i].order = l[i].order = &order;
+		write_id(&b, i == BAD_W ? 1000000 : i, &w[i]);
+		later_id(&b, i == BAD_L ? 1000001 : 2000 + i, &l[i]);
+	}
+	bench_run(&b, answered, &w[5], 20000);
+	ask("select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = "
+	    "'posthouse test'");
+	bench_run(&b, all_answered, &all, 20000);
+	bench_run(&b, all_answered, &others, 20000);
+	for (int i = 0; i < (int)PH_COUNT(w); i++) {
+		assert_int_equal(w[i].count, 1);
+		assert_int_equal(l[i].count, 1);
+		assert_string_equal(w[i].sqlstate, i == BAD_W ? "23514" : "");
+		assert_string_equal(l[i].sqlstate, i == BAD_L ? "23514" : "");
+	}
+	assert_in_order(w, PH_COUNT(w));
+	assert_in_order(l, PH_COUNT(l));
+	assert_int_equal(ask("select count(*) from w"), PH_COUNT(w) + PH_COUNT(l) - 2);
+	bench_close(&b, 0);
+}
+
+/* Where memory is short, what nobody waits for goes first, whenever it came; patience ends for both. */
+static void test_what_nobody_waits_for_is_shed_first(void **state)
+{
+	static char text[1000];
+	struct answer w[15] = {0}, l[15] = {0};
+	struct answers all = {w, PH_COUNT(w)};
+	struct ph_pg_param p = PH_P_BYTES(ph_str(text, sizeof(text)));
+	struct bench b;
+	char dsn[64];
+
+	(void)state;
+	snprintf(dsn, sizeof(dsn), "host=127.0.0.1 port=%d user=x dbname=x", ph_test_free_port());
+	memset(text, 'm', sizeof(text));
+	bench_open(&b, dsn, 1);
+	b.pg->writer.keep_bytes = 20 * 1100;
+	b.pg->writer.keep_ms = 1000;
+	for (size_t i = 0; i < PH_COUNT(l); i++)
+		ph_pg_write_later(b.pg, "select $1", &p, 1, on_answer, &l[i]);
+	for (size_t i = 0; i < PH_COUNT(w); i++)
+		ph_pg_write(b.pg, "select $1", &p, 1, on_answer, &w[i]);
+	bench_run(&b, answered, &l[14], 5000);
+	assert_true(b.pg->writer.bytes <= b.pg->writer.keep_bytes);
+	assert_int_equal(l[0].count, 0);
+	for (size_t i = 0; i < PH_COUNT(w); i++)
+		assert_int_equal(w[i].count, 0);
+	bench_run(&b, all_answered, &all, 5000);
+	assert_int_equal(l[0].code, PH_E_DATABASE_AWAY);
+	assert_int_equal(w[0].code, PH_E_DATABASE_AWAY);
+	assert_int_equal(ph_pg_write_queued(b.pg), 0);
 	bench_close(&b, 0);
 }
 
@@ -404,6 +555,10 @@ int main(void)
 		cmocka_unit_test(test_one_bad_row_harms_nobody),
 		cmocka_unit_test(test_a_commit_that_fails),
 		cmocka_unit_test(test_passing_errors),
+		cmocka_unit_test(test_one_that_is_waited_for_overtakes),
+		cmocka_unit_test(test_neither_starves),
+		cmocka_unit_test(test_a_mixed_batch_fails),
+		cmocka_unit_test(test_what_nobody_waits_for_is_shed_first),
 		cmocka_unit_test(test_the_backend_dies_in_mid_batch),
 		cmocka_unit_test(test_a_random_kill_loop),
 		cmocka_unit_test(test_patience_ends),
