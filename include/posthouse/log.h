@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The log: one line per event on standard error, JSON or text. The writer redacts (bearer tokens, API keys,
- * JWTs, passwords in URLs) and never blocks: a full pipe drops the line and counts it. Bodies are never
+ * JWTs, passwords in URLs) and never blocks: a full pipe drops the lines and counts them. Bodies are never
  * logged. A message is cut to 511 bytes, a value to 1023, a line to 4096; fields that no longer fit are left
  * out and the line says "cut".
  */
@@ -46,6 +46,14 @@ void ph_log(enum ph_log_level level, const char *fmt, ...) __attribute__((format
 /* msg is a fixed phrase; what varies goes into fields. Empty strings are left out. */
 void ph_log_fields(enum ph_log_level level, const char *msg, const struct ph_field *fields, size_t n);
 uint64_t ph_log_dropped(void);
+/*
+ * While lines are held they leave together: at ph_log_flush(), when 4096 bytes of them wait, with the next
+ * error (which is never held) or ph_die(), and when holding ends. Whoever owns the event loop holds them and
+ * flushes before each wait; without a loop every line leaves at once. A process that ends by _exit() flushes
+ * first.
+ */
+void ph_log_hold(bool hold);
+void ph_log_flush(void);
 /* Replaces secrets in s by "***". The result is cut to size - 1 bytes. Exposed for its test. */
 void ph_log_redact(char *dst, size_t size, struct ph_str s);
 

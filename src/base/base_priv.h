@@ -33,27 +33,81 @@ static inline uint64_t ph_swar_special(uint64_t x, bool trusted)
 	return (quote | backslash | (trusted ? 0 : x | low)) & PH_SWAR_HIGHS;
 }
 
+#if defined(__SSE2__) && !defined(PH_NO_SIMD)
+#define PH_BLOCK 64
+
+static inline uint64_t ph_mask(__m128i v)
+{
+	return (unsigned)_mm_movemask_epi8(v);
+}
+
+/* A bit for each of sixteen bytes that ends a run. */
+static inline uint64_t ph_special16(const char *p, bool trusted)
+{
+	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i special =
+		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+
+	/* Signed: control characters and all bytes above 0x7f are below the space. */
+	if (!trusted)
+		special = _mm_or_si128(special, _mm_cmplt_epi8(v, _mm_set1_epi8(0x20)));
+	return ph_mask(special);
+}
+
+/* The bytes of a block by what they mean, a bit each. */
+struct ph_block {
+	uint64_t quote, backslash;
+	uint64_t judged; /* control characters and bytes above 0x7f; not filled for trusted text */
+};
+
+static inline struct ph_block ph_block_look(const char *p, bool trusted)
+{
+	struct ph_block b = {0, 0, 0};
+
+	for (unsigned i = 0; i < PH_BLOCK; i += 16) {
+		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+
+		b.quote |= ph_mask(_mm_cmpeq_epi8(v, _mm_set1_epi8('"'))) << i;
+		b.backslash |= ph_mask(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))) << i;
+		if (!trusted)
+			b.judged |= ph_mask(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20))) << i;
+	}
+	return b;
+}
+
+/*
+ * The bytes that a backslash escapes, and in *carry whether the next block's first is one. A run of
+ * backslashes escapes every second byte: subtracting where a run starts carries through it, and leaves a
+ * pattern that differs from alternating bits exactly there (the way of simdjson).
+ */
+static inline uint64_t ph_block_escaped(uint64_t backslash, uint64_t *carry)
+{
+	const uint64_t odd = UINT64_C(0xaaaaaaaaaaaaaaaa);
+	uint64_t first = *carry, starts, pairs;
+
+	if (!backslash) {
+		*carry = 0;
+		return first;
+	}
+	starts = backslash & ~first;
+	pairs = ((starts << 1 | odd) - starts) ^ odd;
+	*carry = (pairs & backslash) >> 63;
+	return pairs ^ (backslash | first);
+}
+#endif
+
 /* The run that ends at a quote or a backslash and, unless the text was validated before, at a byte that needs
  * judging. `trusted` is a constant at every call, so that each gets a loop of its own. */
 static inline size_t ph_run(const char *p, size_t n, bool trusted)
 {
 	size_t i = 0;
 
-#if defined(__SSE2__) && !defined(PH_NO_SIMD)
-	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
-		      space = _mm_set1_epi8(0x20);
-
+#ifdef PH_BLOCK
 	for (; n - i >= 16; i += 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-		__m128i special = _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash));
-		int mask;
+		uint64_t mask = ph_special16(p + i, trusted);
 
-		/* Signed: control characters and all bytes above 0x7f are below the space. */
-		if (!trusted)
-			special = _mm_or_si128(special, _mm_cmplt_epi8(v, space));
-		mask = _mm_movemask_epi8(special);
 		if (mask)
-			return i + (size_t)__builtin_ctz((unsigned)mask);
+			return i + (size_t)__builtin_ctzll(mask);
 	}
 #endif
 	for (; n - i >= 8; i += 8) {
@@ -66,6 +120,18 @@ static inline size_t ph_run(const char *p, size_t n, bool trusted)
 	while (i < n && (trusted ? p[i] != '"' && p[i] != '\\' : ph_is_plain((unsigned char)p[i])))
 		i++;
 	return i;
+}
+
+/* Where a run of plain bytes ends within the first sixteen, if there are as many; else any place in it. */
+static inline size_t ph_short_run(const char *p, size_t n)
+{
+#ifdef PH_BLOCK
+	uint64_t mask = n >= 16 ? ph_special16(p, false) : 0;
+
+	return mask ? (size_t)__builtin_ctzll(mask) : 0;
+#else
+	return ph_run(p, n < 16 ? n : 16, false);
+#endif
 }
 
 /* Length of the run of bytes at p that may stand in a JSON string as they are. */

@@ -5,6 +5,8 @@
  */
 #include "posthouse/buf.h"
 
+#include "posthouse/crypt.h"
+
 #include "base_priv.h"
 
 #include <assert.h>
@@ -42,10 +44,10 @@ static int grow(struct ph_buf *b, size_t n)
 {
 	size_t need = b->n + n, cap = b->cap ? b->cap : FIRST_CAP;
 
+	if (n <= b->cap - b->n && !b->failed)
+		return 0;
 	if (b->failed || n > b->max - b->n)
 		return fail(b);
-	if (need <= b->cap)
-		return 0;
 	while (cap < need)
 		cap = cap > b->max / 2 ? b->max : cap * 2;
 	if (cap > b->max)
@@ -55,7 +57,7 @@ static int grow(struct ph_buf *b, size_t n)
 	return 0;
 }
 
-int ph_buf_append(struct ph_buf *b, const void *p, size_t n)
+int ph_buf_append_slow(struct ph_buf *b, const void *p, size_t n)
 {
 	int result = grow(b, n);
 
@@ -66,14 +68,40 @@ int ph_buf_append(struct ph_buf *b, const void *p, size_t n)
 	return result;
 }
 
-int ph_buf_puts(struct ph_buf *b, struct ph_str s)
+int ph_buf_u64(struct ph_buf *b, uint64_t n)
 {
-	return ph_buf_append(b, s.p, s.n);
+	return ph_buf_padded(b, n, 0);
 }
 
-int ph_buf_putc(struct ph_buf *b, char c)
+int ph_buf_i64(struct ph_buf *b, int64_t n)
 {
-	return ph_buf_append(b, &c, 1);
+	char text[PH_INT_TEXT];
+
+	return ph_buf_append(b, text, ph_i64_text(text, n));
+}
+
+int ph_buf_padded(struct ph_buf *b, uint64_t n, size_t width)
+{
+	static const char zeros[PH_INT_TEXT - 1 + 1] = "00000000000000000000";
+	char text[PH_INT_TEXT];
+	size_t size = ph_u64_text(text, n);
+
+	assert(width < sizeof(zeros));
+	if (size < width)
+		(void)ph_buf_append(b, zeros, width - size);
+	return ph_buf_append(b, text, size);
+}
+
+int ph_buf_ms(struct ph_buf *b, int64_t ns)
+{
+	uint64_t size = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+	uint64_t us = size / 1000 + (size % 1000 >= 500);
+
+	if (ns < 0)
+		(void)ph_buf_putc(b, '-');
+	(void)ph_buf_u64(b, us / 1000);
+	(void)ph_buf_putc(b, '.');
+	return ph_buf_padded(b, us % 1000, 3);
 }
 
 int ph_buf_printf(struct ph_buf *b, const char *fmt, ...)
@@ -105,8 +133,12 @@ static int put_special(struct ph_buf *b, char c)
 		if (short_form[i] == c)
 			return ph_buf_append(b, (char[]){'\\', short_form[i + 1]}, 2);
 	}
-	if ((unsigned char)c < 0x20)
-		return ph_buf_printf(b, "\\u%04x", (unsigned)c);
+	if ((unsigned char)c < 0x20) {
+		char text[] = "\\u00xx";
+
+		ph_hex(text + 4, (const uint8_t *)&c, 1);
+		return ph_buf_append(b, text, sizeof(text) - 1);
+	}
 	return ph_buf_puts(b, PH_STR("\xef\xbf\xbd"));
 }
 

@@ -5,6 +5,8 @@
  */
 #include "posthouse/err.h"
 
+#include "posthouse/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +33,7 @@ static void fill(struct ph_err *err, int code, const char *param, const char *fm
 
 	memset(&e, 0, sizeof(e));
 	e.code = code;
-	snprintf(e.param, sizeof(e.param), "%s", param);
+	ph_str_copy(e.param, sizeof(e.param), ph_str_c(param));
 	vsnprintf(e.detail, sizeof(e.detail), fmt, ap);
 	*err = e;
 }
@@ -68,6 +70,7 @@ void ph_die(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	ph_log_flush();
 	dprintf(STDERR_FILENO, "posthouse: %s\n", text);
 	abort(); /* not exit(): what is broken must not run exit handlers, and a core helps */
 }

@@ -19,6 +19,7 @@
 struct scan {
 	const char *p, *end, *start;
 	bool trusted; /* validated before: strings are skipped, not judged */
+	bool escaped; /* the string that was skipped last holds a backslash */
 	bool strict;  /* numbers and literals by their grammar: inside wanted members */
 	unsigned depth;
 	const char *wrong; /* what is wrong at p, or NULL */
@@ -35,35 +36,23 @@ static bool fail(struct scan *s, const char *at, const char *what)
 /* The first byte that is no white space, or NUL at the end, which is valid nowhere. */
 static inline char peek(struct scan *s)
 {
-	while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
+	while (s->p < s->end) {
+		char c = *s->p;
+
+		if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
+			return c;
 		s->p++;
-	return s->p < s->end ? *s->p : '\0';
+	}
+	return '\0';
 }
 
 /* ---- strings ---- */
 
-/* s->p stands on the opening quote, and comes to stand behind the closing one. */
-static bool skip_trusted_string(struct scan *s)
-{
-	const char *p = s->p + 1;
-
-	for (;;) {
-		p += ph_run(p, (size_t)(s->end - p), true);
-		while (p < s->end && *p == '\\')
-			p += s->end - p > 1 ? 2 : 1;
-		if (p == s->end)
-			return fail(s, s->p, "a string without end");
-		if (*p == '"')
-			break;
-	}
-	s->p = p + 1;
-	return true;
-}
-
-/* Steps over one escape sequence. */
+/* Steps over one escape sequence. Text that was validated before needs no look at it. */
 static const char *skip_escape(struct scan *s, const char *p)
 {
-	if (s->end - p >= 2 && ph_json_letter(p[1]))
+	s->escaped = true;
+	if (s->end - p >= 2 && (s->trusted || ph_json_letter(p[1])))
 		return p + 2;
 	if (s->end - p >= 2 && p[1] == 'u' && ph_hex4(p + 2, s->end) >= 0)
 		return p + 6;
@@ -71,43 +60,137 @@ static const char *skip_escape(struct scan *s, const char *p)
 	return NULL;
 }
 
-/* Steps over a run of characters above U+007F. */
-static const char *skip_wide(struct scan *s, const char *p)
+/* Behind a run of characters above U+007F, or where it is wrong. */
+static const char *wide_end(const char *p, const char *end)
 {
-	while (p < s->end && (unsigned char)*p >= 0x80) {
-		size_t n = ph_utf8_len(p, (size_t)(s->end - p));
+	size_t n;
 
-		if (n == 0) {
-			fail(s, p, "invalid UTF-8");
-			return NULL;
-		}
+	while (p < end && (unsigned char)*p >= 0x80 && (n = ph_utf8_len(p, (size_t)(end - p))) > 0)
 		p += n;
-	}
 	return p;
 }
 
-static bool skip_string(struct scan *s)
+/* Steps over what ended a run and is no quote. */
+static const char *skip_special(struct scan *s, const char *p)
+{
+	const char *behind;
+
+	if (*p == '\\')
+		return skip_escape(s, p);
+	if ((unsigned char)*p < 0x20) {
+		fail(s, p, "a control character in a string");
+		return NULL;
+	}
+	behind = wide_end(p, s->end);
+	if (behind < s->end && (unsigned char)*behind >= 0x80) {
+		fail(s, behind, "invalid UTF-8");
+		return NULL;
+	}
+	return behind;
+}
+
+/* To the closing quote, run by run. */
+static inline bool skip_runs(struct scan *s, const char *p, bool trusted)
+{
+	while (p) {
+		p += ph_run(p, (size_t)(s->end - p), trusted);
+		if (p == s->end)
+			return fail(s, s->p, "a string without end");
+		if (*p == '"') {
+			s->p = p + 1;
+			return true;
+		}
+		p = skip_special(s, p);
+	}
+	return false;
+}
+
+#ifdef PH_BLOCK
+static bool escapes_ok(const struct scan *s, const char *block, uint64_t escaped)
+{
+	for (; escaped; escaped &= escaped - 1) {
+		const char *p = block + __builtin_ctzll(escaped);
+
+		if (!ph_json_letter(*p) && (*p != 'u' || ph_hex4(p + 1, s->end) < 0))
+			return false;
+	}
+	return true;
+}
+
+/* Bytes of a block that are neither plain nor part of an escape sequence must be UTF-8. *next comes to stand
+ * behind the last character that begins in the block. */
+static bool wide_ok(const struct scan *s, const char *block, uint64_t judged, const char **next)
+{
+	while (judged) {
+		const char *p = block + __builtin_ctzll(judged), *behind = wide_end(p, s->end);
+
+		if (behind == p || (behind < s->end && (unsigned char)*behind >= 0x80))
+			return false;
+		if (behind >= *next) {
+			*next = behind;
+			return true;
+		}
+		judged &= UINT64_MAX << (behind - block);
+	}
+	return true;
+}
+
+/*
+ * The same for whole blocks: bytes become masks, and escape sequences are found without a branch for each,
+ * for no processor foresees how long the next run is. Stops on the closing quote, where less than a block is
+ * left, or before a block that is not right: skip_runs() says what about it.
+ */
+static inline const char *skip_blocks(struct scan *s, const char *p, bool trusted)
+{
+	uint64_t carry = 0;
+
+	while (s->end - p >= PH_BLOCK) {
+		struct ph_block b = ph_block_look(p, trusted);
+		const char *here = p - carry, *next = p + PH_BLOCK;
+		uint64_t escaped = ph_block_escaped(b.backslash, &carry);
+		uint64_t quotes = b.quote & ~escaped;
+		uint64_t inside = (quotes & (0 - quotes)) - 1; /* the bytes before the first */
+
+		s->escaped |= (b.backslash & inside) != 0;
+		if (!trusted && (escaped & inside) && !escapes_ok(s, p, escaped & inside))
+			return here;
+		if (!trusted && (b.judged & inside) && !wide_ok(s, p, b.judged & inside, &next))
+			return here;
+		if (quotes)
+			return p + __builtin_ctzll(quotes);
+		p = next;
+	}
+	return p - carry;
+}
+#else
+static inline const char *skip_blocks(struct scan *s, const char *p, bool trusted)
+{
+	(void)s;
+	(void)trusted;
+	return p;
+}
+#endif
+
+/* The text was trusted or not: a loop of its own for each. */
+static __attribute__((noinline)) bool skip_long_string(struct scan *s)
 {
 	const char *p = s->p + 1;
 
 	if (s->trusted)
-		return skip_trusted_string(s);
-	for (;;) {
-		p += ph_plain_run(p, (size_t)(s->end - p));
-		if (p == s->end)
-			return fail(s, s->p, "a string without end");
-		if (*p == '"')
-			break;
-		if ((unsigned char)*p < 0x20)
-			return fail(s, p, "a control character in a string");
-		if ((unsigned char)*p >= 0x80)
-			p = skip_wide(s, p);
-		while (p && p < s->end && *p == '\\')
-			p = skip_escape(s, p);
-		if (!p)
-			return false;
-	}
-	s->p = p + 1;
+		return skip_runs(s, skip_blocks(s, p, true), true);
+	return skip_runs(s, skip_blocks(s, p, false), false);
+}
+
+/* s->p stands on the opening quote, and comes to stand behind the closing one. Most strings are short. */
+static inline bool skip_string(struct scan *s)
+{
+	const char *p = s->p + 1;
+	size_t n = ph_short_run(p, (size_t)(s->end - p));
+
+	s->escaped = false;
+	if (p + n == s->end || p[n] != '"')
+		return skip_long_string(s);
+	s->p = p + n + 1;
 	return true;
 }
 
@@ -177,11 +260,35 @@ static bool skip_literal(struct scan *s)
 	       fail(s, from, "an unknown literal");
 }
 
-static bool skip_scalar(struct scan *s)
+static const uint8_t kinds[256] = {['{'] = PH_JSON_OBJECT,
+	['['] = PH_JSON_ARRAY,
+	['"'] = PH_JSON_STRING,
+	['t'] = PH_JSON_TRUE,
+	['f'] = PH_JSON_FALSE,
+	['n'] = PH_JSON_NULL,
+	['-'] = PH_JSON_NUMBER,
+	['0'] = PH_JSON_NUMBER,
+	['1'] = PH_JSON_NUMBER,
+	['2'] = PH_JSON_NUMBER,
+	['3'] = PH_JSON_NUMBER,
+	['4'] = PH_JSON_NUMBER,
+	['5'] = PH_JSON_NUMBER,
+	['6'] = PH_JSON_NUMBER,
+	['7'] = PH_JSON_NUMBER,
+	['8'] = PH_JSON_NUMBER,
+	['9'] = PH_JSON_NUMBER};
+
+enum ph_json_kind ph_json_kind(struct ph_str value)
+{
+	return value.n ? (enum ph_json_kind)kinds[(unsigned char)value.p[0]] : PH_JSON_ABSENT;
+}
+
+/* A value that holds no others and begins with c. */
+static bool skip_scalar(struct scan *s, char c)
 {
 	if (s->p == s->end)
 		return fail(s, s->p, "an end where a value is expected");
-	switch (ph_json_kind(ph_str(s->p, 1))) {
+	switch (kinds[(unsigned char)c]) {
 	case PH_JSON_STRING:
 		return skip_string(s);
 	case PH_JSON_NUMBER:
@@ -268,7 +375,7 @@ static bool skip_value(struct scan *s)
 			}
 			s->p++;
 			s->depth--;
-		} else if (!skip_scalar(s)) {
+		} else if (!skip_scalar(s, c)) {
 			return false;
 		}
 		if (!after_value(s, floor))
@@ -280,10 +387,9 @@ static bool skip_value(struct scan *s)
 /* ---- members of the top level ---- */
 
 /* Which of the names the quoted one is, or `count`. */
-static size_t which(struct ph_str quoted, const struct ph_str *names, size_t count)
+static size_t which(struct ph_str quoted, bool escaped, const struct ph_str *names, size_t count)
 {
 	struct ph_str inner = ph_str(quoted.p + 1, quoted.n - 2);
-	bool escaped = memchr(inner.p, '\\', inner.n) != NULL;
 	size_t i = 0;
 
 	while (i < count && !(escaped ? ph_json_text_is(quoted, names[i]) : ph_str_eq(inner, names[i])))
@@ -297,6 +403,7 @@ static bool member(struct scan *s, const struct ph_str *names, size_t count, siz
 {
 	const char *name, *value;
 	struct ph_str quoted;
+	bool escaped;
 
 	if (peek(s) != '"')
 		return fail(s, s->p, "no member name where one is expected");
@@ -304,18 +411,19 @@ static bool member(struct scan *s, const struct ph_str *names, size_t count, siz
 	if (!skip_string(s))
 		return false;
 	quoted = ph_str(name, (size_t)(s->p - name));
+	escaped = s->escaped;
 	if (peek(s) != ':')
 		return fail(s, s->p, "no colon behind a member name");
 	s->p++;
 	peek(s);
 	value = s->p;
-	*ret_which = which(quoted, names, count);
+	*ret_which = which(quoted, escaped, names, count);
 	s->strict = !s->trusted && *ret_which < count;
 	if (!skip_value(s))
 		return false;
 	ret->value = ph_str(value, (size_t)(s->p - value));
 	ret->kind = ph_json_kind(ret->value);
-	ret->escaped = ret->kind == PH_JSON_STRING && memchr(value, '\\', ret->value.n) != NULL;
+	ret->escaped = ret->kind == PH_JSON_STRING && s->escaped;
 	ret->start = (size_t)(name - s->start);
 	ret->end = (size_t)(s->p - s->start);
 	return true;
@@ -473,28 +581,4 @@ bool ph_json_pair(struct ph_str text, size_t *offset, struct ph_str *ret_name, s
 		return false;
 	s.p++;
 	return take_value(&s, offset, ret_value);
-}
-
-enum ph_json_kind ph_json_kind(struct ph_str value)
-{
-	if (value.n == 0)
-		return PH_JSON_ABSENT;
-	switch (value.p[0]) {
-	case '{':
-		return PH_JSON_OBJECT;
-	case '[':
-		return PH_JSON_ARRAY;
-	case '"':
-		return PH_JSON_STRING;
-	case 't':
-		return PH_JSON_TRUE;
-	case 'f':
-		return PH_JSON_FALSE;
-	case 'n':
-		return PH_JSON_NULL;
-	case '-':
-		return PH_JSON_NUMBER;
-	default:
-		return value.p[0] >= '0' && value.p[0] <= '9' ? PH_JSON_NUMBER : PH_JSON_ABSENT;
-	}
 }

@@ -298,9 +298,11 @@ static void put_plain(struct ph_buf *out, enum ph_metric m)
 
 	for (unsigned i = 0; i < n1; i++) {
 		for (unsigned j = 0; j < n2; j++) {
-			ph_buf_printf(out, "%s", families[m].name);
+			ph_buf_puts(out, ph_str_c(families[m].name));
 			put_labels(out, m, (unsigned[2]){i, j});
-			ph_buf_printf(out, " %lld\n", (long long)ph_metric_get(m, i, j));
+			ph_buf_putc(out, ' ');
+			ph_buf_i64(out, ph_metric_get(m, i, j));
+			ph_buf_putc(out, '\n');
 		}
 	}
 }

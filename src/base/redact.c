@@ -73,17 +73,23 @@ static struct secret password(struct ph_str s)
 
 static struct secret find(struct ph_str s, bool after_word)
 {
-	struct secret found = password(s);
-
-	if (found.size == 0 && !after_word)
-		found = bearer(s);
-	if (found.size == 0 && !after_word)
-		found = marked(s, PH_STR("sk-"), SK_MIN);
-	if (found.size == 0 && !after_word)
-		found = marked(s, PH_STR("ph_"), KEY_MIN);
-	if (found.size == 0 && !after_word)
-		found = marked(s, PH_STR("eyJ"), JWT_MIN);
-	return found;
+	if (s.p[0] == ':')
+		return password(s);
+	if (after_word)
+		return (struct secret){0, 0};
+	switch (s.p[0]) {
+	case 'B':
+	case 'b':
+		return bearer(s);
+	case 's':
+		return marked(s, PH_STR("sk-"), SK_MIN);
+	case 'p':
+		return marked(s, PH_STR("ph_"), KEY_MIN);
+	case 'e':
+		return marked(s, PH_STR("eyJ"), JWT_MIN);
+	default:
+		return (struct secret){0, 0};
+	}
 }
 
 struct out {
@@ -104,20 +110,21 @@ void ph_log_redact(char *dst, size_t size, struct ph_str s)
 {
 	struct out o = {dst, 0, size};
 	bool after_word = false;
+	size_t clean = 0; /* bytes at the front of s that are looked at and stay */
 
-	while (s.n > 0 && o.n + 1 < size) {
-		struct secret found = find(s, after_word);
+	while (clean < s.n && o.n + clean + 1 < size) {
+		struct secret found = find(ph_str_from(s, clean), after_word);
 
 		if (found.size) {
-			put(&o, ph_str(s.p, found.keep));
+			put(&o, ph_str(s.p, clean + found.keep));
 			put(&o, PH_STR("***"));
-			s = ph_str_from(s, found.keep + found.size);
+			s = ph_str_from(s, clean + found.keep + found.size);
+			clean = 0;
 			after_word = false;
 		} else {
-			put(&o, ph_str(s.p, 1));
-			after_word = is_word(s.p[0]);
-			s = ph_str_from(s, 1);
+			after_word = is_word(s.p[clean++]);
 		}
 	}
+	put(&o, ph_str(s.p, clean));
 	dst[o.n] = '\0';
 }

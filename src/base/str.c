@@ -105,6 +105,26 @@ bool ph_str_u64(struct ph_str s, uint64_t max, uint64_t *ret)
 	return true;
 }
 
+size_t ph_u64_text(char *dst, uint64_t n)
+{
+	size_t size = 1, i;
+
+	for (uint64_t rest = n; rest > 9; rest /= 10)
+		size++;
+	dst[size] = '\0';
+	for (i = size; i-- > 0; n /= 10)
+		dst[i] = (char)('0' + n % 10);
+	return size;
+}
+
+size_t ph_i64_text(char *dst, int64_t n)
+{
+	if (n >= 0)
+		return ph_u64_text(dst, (uint64_t)n);
+	dst[0] = '-';
+	return 1 + ph_u64_text(dst + 1, 0 - (uint64_t)n);
+}
+
 void ph_str_copy(char *dst, size_t size, struct ph_str s)
 {
 	size_t n = s.n < size ? s.n : size - 1;

@@ -61,18 +61,6 @@ const char *ph_http_reason(int status)
 	return "Unknown";
 }
 
-/* Digits of v in `base`, into the end of 20 bytes. */
-static struct ph_str digits(char to[20], uint64_t v, unsigned base)
-{
-	size_t i = 20;
-
-	do {
-		to[--i] = "0123456789abcdef"[v % base];
-		v /= base;
-	} while (v > 0);
-	return ph_str(to + i, 20 - i);
-}
-
 static char *put(char *to, struct ph_str s)
 {
 	if (s.n > 0)
@@ -82,10 +70,8 @@ static char *put(char *to, struct ph_str s)
 
 void ph_http_put_status(struct ph_buf *b, int status)
 {
-	char number[20];
-
 	ph_buf_puts(b, PH_STR("HTTP/1.1 "));
-	ph_buf_puts(b, digits(number, (uint64_t)status, 10));
+	ph_buf_i64(b, status);
 	ph_buf_putc(b, ' ');
 	ph_buf_puts(b, ph_str_c(ph_http_reason(status)));
 	ph_buf_puts(b, PH_STR("\r\n"));
@@ -140,9 +126,10 @@ void ph_http_put_header(struct ph_buf *b, struct ph_str name, struct ph_str valu
 
 void ph_http_put_length(struct ph_buf *b, uint64_t length)
 {
-	char number[20];
+	char text[PH_INT_TEXT];
+	size_t n = ph_u64_text(text, length);
 
-	ph_http_put_header(b, PH_STR("content-length"), digits(number, length, 10));
+	ph_http_put_header(b, PH_STR("content-length"), ph_str(text, n));
 }
 
 void ph_http_put_end(struct ph_buf *b)
@@ -152,8 +139,12 @@ void ph_http_put_end(struct ph_buf *b)
 
 void ph_http_put_chunk_head(struct ph_buf *b, size_t n)
 {
-	char number[20];
+	char hex[2 * sizeof(n)];
+	size_t i = sizeof(hex);
 
-	ph_buf_puts(b, digits(number, n, 16));
+	do
+		hex[--i] = "0123456789abcdef"[n % 16];
+	while (n /= 16);
+	ph_buf_append(b, hex + i, sizeof(hex) - i);
 	ph_buf_puts(b, PH_STR("\r\n"));
 }

@@ -10,7 +10,7 @@
  * settle() runs what was deferred, then what was deferred late (the writes of streams), again while they
  * defer more, and then empties the graveyard. It runs twice: in check, so that what events caused leaves at
  * once, and in prepare, for what close callbacks and timers caused. Neither has a callback of ours below it
- * on the stack.
+ * on the stack. The log lines of a turn leave in prepare, together.
  */
 #include <assert.h>
 #include <signal.h>
@@ -127,6 +127,7 @@ static void on_prepare(uv_prepare_t *handle)
 	uint64_t ns;
 
 	settle(loop);
+	ph_log_flush();
 	if (loop->woke_ns == 0)
 		return;
 	ns = uv_hrtime() - loop->woke_ns;
@@ -270,7 +271,9 @@ int ph_loop_free(struct ph_loop *loop)
 /* ---- running ---- */
 void ph_loop_run(struct ph_loop *loop)
 {
+	ph_log_hold(true);
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	ph_log_hold(false);
 }
 
 void ph_loop_stop(struct ph_loop *loop)

@@ -160,6 +160,7 @@ static void on_signal(void *arg, int signum)
 
 	if (n->view.draining) {
 		ph_log(PH_LOG_WARN, "second signal %d: ending at once", signum);
+		ph_log_flush();
 		_exit(1);
 	}
 	n->view.draining = true;

@@ -23,6 +23,7 @@ static void grows_to_its_maximum(void **state)
 
 static void past_the_maximum_it_stays_failed(void **state)
 {
+	volatile size_t huge = SIZE_MAX; /* as the compiler must not know */
 	struct ph_buf b;
 
 	(void)state;
@@ -39,9 +40,44 @@ static void past_the_maximum_it_stays_failed(void **state)
 	ph_buf_reset(&b);
 	assert_int_equal(ph_buf_putc(&b, 'z'), 0);
 	ph_assert_str(ph_buf_str(&b), PH_STR("z"));
-	assert_int_equal(ph_buf_append(&b, "", SIZE_MAX), -PH_E_BODY_TOO_LARGE);
+	assert_int_equal(ph_buf_append(&b, "", huge), -PH_E_BODY_TOO_LARGE);
 	ph_buf_deinit(&b);
 	assert_false(b.failed);
+}
+
+static void numbers(void **state)
+{
+	static const struct {
+		int64_t ns;
+		const char *ms;
+	} times[] = {{0, "0.000"}, {499, "0.000"}, {500, "0.001"}, {1234567, "1.235"},
+		{999999500, "1000.000"}, {-1234567, "-1.235"}, {INT64_MAX, "9223372036854.776"},
+		{INT64_MIN, "-9223372036854.776"}};
+	struct ph_buf b;
+
+	(void)state;
+	ph_buf_init(&b, 100);
+	assert_int_equal(ph_buf_u64(&b, UINT64_MAX), 0);
+	assert_int_equal(ph_buf_putc(&b, ' '), 0);
+	assert_int_equal(ph_buf_i64(&b, INT64_MIN), 0);
+	assert_int_equal(ph_buf_putc(&b, ' '), 0);
+	assert_int_equal(ph_buf_padded(&b, 42, 6), 0);
+	assert_int_equal(ph_buf_padded(&b, 1234, 2), 0);
+	assert_int_equal(ph_buf_padded(&b, 0, 20), 0);
+	ph_assert_str(ph_buf_str(&b),
+		PH_STR("18446744073709551615 -9223372036854775808 000042123400000000000000000000"));
+	for (size_t i = 0; i < PH_COUNT(times); i++) {
+		ph_buf_reset(&b);
+		assert_int_equal(ph_buf_ms(&b, times[i].ns), 0);
+		ph_assert_str(ph_buf_str(&b), ph_str_c(times[i].ms));
+	}
+	ph_buf_deinit(&b);
+	ph_buf_init(&b, 3);
+	assert_int_equal(ph_buf_ms(&b, 1234567), -PH_E_BODY_TOO_LARGE);
+	assert_int_equal(ph_buf_u64(&b, 1), -PH_E_BODY_TOO_LARGE);
+	assert_int_equal(ph_buf_i64(&b, -1), -PH_E_BODY_TOO_LARGE);
+	assert_int_equal(ph_buf_padded(&b, 1, 2), -PH_E_BODY_TOO_LARGE);
+	ph_buf_deinit(&b);
 }
 
 static void printf_fills_to_the_last_byte(void **state)
@@ -124,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grows_to_its_maximum),
 		cmocka_unit_test(past_the_maximum_it_stays_failed),
+		cmocka_unit_test(numbers),
 		cmocka_unit_test(printf_fills_to_the_last_byte),
 		cmocka_unit_test(room_and_consume),
 		cmocka_unit_test(json_escapes),

@@ -18,6 +18,8 @@
 #include "posthouse/clock.h"
 #include "posthouse/json.h"
 
+#include "base/base_priv.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,6 +337,95 @@ static void members_are_those_of_jansson(void **state)
 	ph_buf_deinit(&b);
 }
 
+/* ---- long strings: escapes, wide characters and faults at all places of a block ---- */
+
+static void put_long_string(struct ph_buf *b)
+{
+	static const char *const parts[] = {
+		"\\\"", "\\n", "\\u0041", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\x8e"};
+	static const char *const faults[] = {"\"", "\\x", "\\u00g0", "\x1f", "\xc3", "\xed\xa0\x80", "\xff"};
+
+	ph_buf_reset(b);
+	ph_buf_putc(b, '"');
+	for (uint64_t n = ph_test_below(&seed, 20); n > 0; n--) {
+		uint64_t kind = ph_test_below(&seed, 40), length = ph_test_below(&seed, 70);
+
+		if (kind == 0)
+			ph_buf_puts(b, ph_str_c(choose(faults, PH_COUNT(faults))));
+		else if (kind < 25)
+			ph_buf_puts(b, ph_str_c(choose(parts, PH_COUNT(parts))));
+		else if (kind < 28)
+			for (uint64_t i = 0; i < length; i++)
+				ph_buf_puts(b, PH_STR("\\\\"));
+		else
+			for (uint64_t i = 0; i < length; i++)
+				ph_buf_putc(b, 'x');
+	}
+	ph_buf_putc(b, '"');
+	if (ph_test_below(&seed, 2))
+		for (uint64_t i = ph_test_below(&seed, 80); i > 0; i--)
+			ph_buf_putc(b, ' ');
+}
+
+/* Byte by byte. The length of the string at the front of s, or 0 and where it is wrong. */
+static size_t string_size(struct ph_str s, size_t *wrong)
+{
+	size_t i = 1;
+
+	while (i < s.n && s.p[i] != '"') {
+		size_t n = ph_utf8_len(s.p + i, s.n - i);
+
+		if (s.p[i] == '\\' && s.n - i > 1)
+			n = ph_json_letter(s.p[i + 1]) ? 2 : 0;
+		if (s.p[i] == '\\' && s.n - i > 1 && s.p[i + 1] == 'u')
+			n = ph_hex4(s.p + i + 2, s.p + s.n) >= 0 ? 6 : 0;
+		*wrong = i;
+		if (n == 0 || (unsigned char)s.p[i] < 0x20)
+			return 0;
+		i += n;
+	}
+	*wrong = 0;
+	return i < s.n ? i + 1 : 0;
+}
+
+static void long_strings(void **state)
+{
+	struct ph_buf b, list;
+	size_t good = 0;
+
+	(void)state;
+	ph_buf_init(&b, 65536);
+	ph_buf_init(&list, 65536);
+	for (uint64_t round = 0; round < rounds; round++) {
+		struct ph_err err = {0};
+		struct ph_str text, first;
+		size_t size, wrong, offset = 0;
+		char place[40];
+
+		put_long_string(&b);
+		text = ph_buf_str(&b);
+		size = string_size(text, &wrong);
+		if (size == 0 || ph_str_trim(ph_str_from(text, size)).n > 0) {
+			assert_int_equal(ph_json_check(text, &err), -PH_E_JSON_BAD);
+			snprintf(place, sizeof(place), "Byte %zu:", size ? size : wrong);
+			if (!ph_str_starts(ph_str_c(err.detail), ph_str_c(place)))
+				fail_msg("%s, not %s, in %.*s", err.detail, place, PH_STR_ARG(text));
+			continue;
+		}
+		good++;
+		assert_int_equal(ph_json_check(text, &err), 0);
+		ph_buf_reset(&list);
+		ph_buf_putc(&list, '[');
+		ph_buf_puts(&list, text);
+		ph_buf_puts(&list, PH_STR(",1]"));
+		assert_true(ph_json_next(ph_buf_str(&list), &offset, &first));
+		ph_assert_str(first, ph_str(text.p, size));
+	}
+	assert_true(good > rounds / 4 && good < rounds);
+	ph_buf_deinit(&list);
+	ph_buf_deinit(&b);
+}
+
 static void every_truncation_is_refused(void **state)
 {
 	struct ph_buf b;
@@ -430,6 +521,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_agree),
 		cmocka_unit_test(members_are_those_of_jansson),
+		cmocka_unit_test(long_strings),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(speed),
 	};

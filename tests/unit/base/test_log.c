@@ -7,8 +7,10 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int saved, reader;
@@ -162,11 +164,18 @@ static void long_lines_are_cut(void **state)
 	}
 }
 
+static size_t count_lines(struct ph_str s)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		lines += s.p[i] == '\n';
+	return lines;
+}
+
 static void a_full_pipe_drops_and_counts(void **state)
 {
 	uint64_t before = ph_log_dropped(), sent = 0;
-	size_t lines = 0;
-	struct ph_str all;
 
 	(void)state;
 	ph_metrics_init(1);
@@ -178,13 +187,107 @@ static void a_full_pipe_drops_and_counts(void **state)
 	ph_log(PH_LOG_INFO, "another");
 	assert_true(ph_log_dropped() == before + 2);
 	assert_int_equal(ph_metric_get(PH_M_LOG_DROPPED, 0, 0), 2);
-	all = written();
-	for (size_t i = 0; i < all.n; i++)
-		lines += all.p[i] == '\n';
-	assert_int_equal(lines, sent - 1); /* whole lines, all but the dropped */
+	assert_int_equal(count_lines(written()), sent - 1); /* whole lines, all but the dropped */
 	ph_log(PH_LOG_INFO, "after");
 	assert_non_null(strstr(written().p, "after"));
 	alarm(0);
+}
+
+static void held_lines_leave_together_and_in_order(void **state)
+{
+	struct ph_str s;
+
+	(void)state;
+	ph_log_init(PH_LOG_INFO, PH_LOG_TEXT, "one");
+	ph_log_hold(true);
+	ph_log(PH_LOG_INFO, "first");
+	ph_log(PH_LOG_WARN, "second");
+	assert_int_equal(written().n, 0);
+	ph_log_flush();
+	s = written();
+	assert_int_equal(count_lines(s), 2);
+	assert_true(ph_str_find(s, PH_STR("first")) < ph_str_find(s, PH_STR("second")));
+	ph_log_flush();
+	assert_int_equal(written().n, 0);
+	ph_log(PH_LOG_INFO, "before");
+	ph_log(PH_LOG_ERROR, "an error is not held");
+	s = written();
+	assert_int_equal(count_lines(s), 2);
+	assert_true(ph_str_find(s, PH_STR("before")) < ph_str_find(s, PH_STR("an error")));
+	ph_log(PH_LOG_INFO, "last");
+	assert_int_equal(written().n, 0);
+	ph_log_hold(false);
+	assert_int_equal(count_lines(written()), 1);
+	ph_log(PH_LOG_INFO, "at once");
+	assert_int_equal(count_lines(written()), 1);
+}
+
+/* More than fits is written on the way, in whole lines and at most PIPE_BUF bytes at a time. */
+static void held_lines_are_bounded(void **state)
+{
+	static char text[400];
+	size_t lines = 0, sent = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	ph_log_init(PH_LOG_INFO, PH_LOG_TEXT, "one");
+	ph_log_hold(true);
+	while (sent < 50) {
+		struct ph_str s;
+
+		ph_log(PH_LOG_INFO, "%.*s", (int)(sent % 7 * 50), text);
+		sent++;
+		s = written();
+		assert_true(s.n <= 4096 && (s.n == 0 || s.p[s.n - 1] == '\n'));
+		lines += count_lines(s);
+	}
+	assert_true(lines > 25);
+	ph_log_hold(false);
+	assert_int_equal(lines + count_lines(written()), sent);
+}
+
+static void held_lines_that_nobody_takes_are_counted(void **state)
+{
+	uint64_t dropped;
+
+	(void)state;
+	ph_log_init(PH_LOG_INFO, PH_LOG_TEXT, "one");
+	alarm(20);
+	for (dropped = ph_log_dropped(); ph_log_dropped() == dropped;)
+		ph_log(PH_LOG_INFO, "filling the pipe");
+	ph_log_hold(true);
+	for (int i = 0; i < 5; i++)
+		ph_log(PH_LOG_INFO, "nobody reads this");
+	assert_int_equal(ph_log_dropped(), dropped + 1);
+	ph_log_hold(false);
+	assert_int_equal(ph_log_dropped(), dropped + 6);
+	assert_true(ph_str_find(written(), PH_STR("nobody")) < 0);
+	ph_log(PH_LOG_INFO, "after");
+	assert_int_equal(count_lines(written()), 1);
+	alarm(0);
+}
+
+/* What was held when the process died stands before its last words. */
+static void dying_loses_no_line(void **state)
+{
+	struct ph_str s;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	ph_log_init(PH_LOG_INFO, PH_LOG_TEXT, "one");
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGABRT, SIG_DFL);
+		ph_log_hold(true);
+		ph_log(PH_LOG_INFO, "what led to it");
+		ph_die("and the end");
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	s = written();
+	assert_true(ph_str_find(s, PH_STR("what led to it")) > 0);
+	assert_true(ph_str_find(s, PH_STR("and the end")) > ph_str_find(s, PH_STR("what led to it")));
 }
 
 #define JWT "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -257,6 +360,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(levels, capture, release),
 		cmocka_unit_test_setup_teardown(long_lines_are_cut, capture, release),
 		cmocka_unit_test_setup_teardown(a_full_pipe_drops_and_counts, capture, release),
+		cmocka_unit_test_setup_teardown(held_lines_leave_together_and_in_order, capture, release),
+		cmocka_unit_test_setup_teardown(held_lines_are_bounded, capture, release),
+		cmocka_unit_test_setup_teardown(held_lines_that_nobody_takes_are_counted, capture, release),
+		cmocka_unit_test_setup_teardown(dying_loses_no_line, capture, release),
 		cmocka_unit_test(secrets_are_taken_out),
 		cmocka_unit_test(redaction_comes_before_the_cut),
 		cmocka_unit_test_setup_teardown(lines_are_redacted, capture, release),

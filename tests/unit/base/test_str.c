@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ph_test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void equality(void **state)
@@ -95,6 +96,22 @@ static void copying(void **state)
 	assert_string_equal(dst, "");
 }
 
+static void numbers_as_text(void **state)
+{
+	static const int64_t n[] = {0, 7, 10, 99, 100, 1234567890, INT64_MAX, -1, -10, INT64_MIN};
+	char is[PH_INT_TEXT], expected[PH_INT_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(n); i++) {
+		snprintf(expected, sizeof(expected), "%lld", (long long)n[i]);
+		assert_int_equal(ph_i64_text(is, n[i]), strlen(expected));
+		assert_string_equal(is, expected);
+		snprintf(expected, sizeof(expected), "%llu", (unsigned long long)n[i]);
+		assert_int_equal(ph_u64_text(is, (uint64_t)n[i]), strlen(expected));
+		assert_string_equal(is, expected);
+	}
+}
+
 static void copies_on_the_heap(void **state)
 {
 	const struct ph_str from[] = {PH_STR("a\0b"), PH_STR(""), PH_STR_NONE};
@@ -120,6 +137,7 @@ int main(void)
 		cmocka_unit_test(splitting),
 		cmocka_unit_test(searching),
 		cmocka_unit_test(numbers),
+		cmocka_unit_test(numbers_as_text),
 		cmocka_unit_test(copying),
 		cmocka_unit_test(copies_on_the_heap),
 	};
