@@ -113,17 +113,18 @@ static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 		c->cached_tokens = number(&details);
 }
 
-/* The object with `[]` for its output, so that the items can be put back where they stood. */
-static void make_envelope(struct ph_collect *c, struct ph_str object, const struct ph_json_member *output)
+struct ph_str ph_collect_envelope(struct ph_collect *c)
 {
-	if (output->kind == PH_JSON_ABSENT) {
-		ph_buf_puts(&c->envelope, object);
-		return;
-	}
-	ph_buf_puts(&c->envelope, ph_str(object.p, (size_t)(output->value.p - object.p)));
+	struct ph_str object = ph_buf_str(&c->response);
+	size_t at = (size_t)(c->output_value.p - object.p);
+
+	if (!c->output_value.p)
+		return object;
+	ph_buf_reset(&c->envelope);
+	ph_buf_puts(&c->envelope, ph_str(object.p, at));
 	ph_buf_puts(&c->envelope, PH_STR("[]"));
-	ph_buf_puts(
-		&c->envelope, ph_str_from(object, (size_t)(output->value.p - object.p) + output->value.n));
+	ph_buf_puts(&c->envelope, ph_str_from(object, at + c->output_value.n));
+	return ph_buf_str(&c->envelope);
 }
 
 static void join_items(struct ph_collect *c)
@@ -137,14 +138,14 @@ static void join_items(struct ph_collect *c)
 	}
 }
 
-static void take(struct ph_collect *c, struct ph_str object, const struct ph_json_member *m)
+static void take(struct ph_collect *c, const struct ph_json_member *m)
 {
 	c->id = text_of(c, &m[R_ID]);
 	c->status = text_of(c, &m[R_STATUS]);
 	c->model = text_of(c, &m[R_MODEL]);
 	c->output = m[R_OUTPUT].kind == PH_JSON_ARRAY ? inside(m[R_OUTPUT].value) : PH_STR_NONE;
 	read_usage(c, &m[R_USAGE]);
-	make_envelope(c, object, &m[R_OUTPUT]);
+	c->output_value = m[R_OUTPUT].value;
 	if (c->output.n == 0 && c->item_count) {
 		join_items(c);
 		c->output = ph_buf_str(&c->joined);
@@ -159,7 +160,7 @@ bool ph_collect_response(struct ph_collect *c, struct ph_str response)
 	if (ph_buf_puts(&c->response, response) ||
 		!ph_json_find(ph_buf_str(&c->response), response_names, R_NR, m))
 		return false;
-	take(c, ph_buf_str(&c->response), m);
+	take(c, m);
 	return true;
 }
 
@@ -170,7 +171,7 @@ bool ph_collect_answer(struct ph_collect *c, struct ph_str answer)
 	if (ph_buf_puts(&c->response, answer) ||
 		ph_json_scan(ph_buf_str(&c->response), response_names, R_NR, m, NULL))
 		return false;
-	take(c, ph_buf_str(&c->response), m);
+	take(c, m);
 	return true;
 }
 

@@ -146,12 +146,39 @@ static bool read_members(struct reading *g, struct ph_str json)
 	return true;
 }
 
+static bool take_word(struct ph_str *rest, struct ph_str word)
+{
+	if (!ph_str_starts(*rest, word))
+		return false;
+	*rest = ph_str_from(*rest, word.n);
+	return true;
+}
+
+/* What nearly every event is: {"type":"EVENT","sequence_number":N and something behind it, EVENT being its
+ * name that also stands in front of the JSON, and one of those that pass as they are. */
+static bool is_plain(const struct ph_sse_unit *u, struct ph_json_member *number)
+{
+	struct ph_str rest = u->data;
+	size_t n = 0;
+
+	if (u->event.n == 0 || !take_word(&rest, PH_STR("{\"type\":\"")) || !take_word(&rest, u->event) ||
+		!take_word(&rest, PH_STR("\",\"sequence_number\":")))
+		return false;
+	while (n < rest.n && rest.p[n] >= '0' && rest.p[n] <= '9')
+		n++;
+	*number = (struct ph_json_member){.kind = PH_JSON_NUMBER, .value = ph_str(rest.p, n)};
+	return n > 0 && n < rest.n && rest.p[n] == ',' && class_of(u->event) == EVENT_OTHER;
+}
+
 static bool read_event(const struct ph_sse_unit *u, struct ph_json_member *m, enum event_class *class)
 {
 	struct reading g = {.m = m, .class = EVENT_OTHER};
 	bool read;
 
 	memset(m, 0, U_NR * sizeof *m);
+	*class = EVENT_OTHER;
+	if (is_plain(u, &m[U_NUMBER]))
+		return true;
 	ph_arena_init(&g.texts, NAMES_MAX);
 	read = read_members(&g, u->data);
 	ph_arena_deinit(&g.texts);

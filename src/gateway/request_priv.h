@@ -120,6 +120,7 @@ struct ph_collect {
 	struct ph_arena texts;                   /* what of these had to be decoded */
 	struct ph_str id, status, output, model; /* within `response`, or joined in `joined` */
 	struct ph_buf joined;                    /* items joined, where the terminal output was empty */
+	struct ph_str output_value;              /* where the output stands in `response`; or none */
 	struct ph_buf envelope;
 	bool output_missing; /* the terminal event's output was absent or empty, and items came */
 	uint64_t input_tokens, cached_tokens, output_tokens;
@@ -131,6 +132,8 @@ void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str it
 bool ph_collect_response(struct ph_collect *c, struct ph_str response);
 /* A whole JSON answer, likewise; judged in the same pass. */
 bool ph_collect_answer(struct ph_collect *c, struct ph_str answer);
+/* The response object with `[]` for its output, so that the items can be put back where they stood. */
+struct ph_str ph_collect_envelope(struct ph_collect *c);
 /* The response object with the collected items as its output. */
 void ph_collect_filled(const struct ph_collect *c, struct ph_str response, struct ph_buf *out);
 
