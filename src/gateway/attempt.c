@@ -218,7 +218,8 @@ static void on_head(void *owner, const struct ph_head *head)
 	a->collected = !r->body.stream && streams_always(r->account);
 	a->sse = head->status / 100 == 2 && (r->body.stream || a->collected) && is_sse(head);
 	a->refused = head->status / 100 != 2 || (r->body.stream && !a->sse);
-	a->after_ms = ph_retry_after_ms(head);
+	if (a->refused)
+		a->after_ms = ph_retry_after_ms(head);
 	ph_health_head(r->g, r->account, head);
 	put_client_headers(r, head);
 	ph_buf_init(&a->body, a->refused ? REFUSE_MAX : r->g->config->max_body + REFUSE_MAX);
@@ -263,8 +264,7 @@ static void on_whole(struct ph_request *r)
 	r->terminal_ns = ph_clock_ns();
 	if (!r->first_event_ns)
 		r->first_event_ns = r->terminal_ns;
-	if (ph_json_kind(body) != PH_JSON_OBJECT || ph_json_check(body, NULL) ||
-		!ph_collect_response(&r->collect, body)) {
+	if (!ph_collect_answer(&r->collect, body)) {
 		ph_request_event(
 			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
 		return;

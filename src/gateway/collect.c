@@ -80,39 +80,51 @@ static struct ph_str text_of(struct ph_collect *c, const struct ph_json_member *
 	return m->kind == PH_JSON_STRING && ph_json_text(m->value, &c->texts, &text) ? text : PH_STR_NONE;
 }
 
-static uint64_t number(struct ph_str object, struct ph_str name)
+static uint64_t number(const struct ph_json_member *m)
 {
-	struct ph_json_member m;
 	uint64_t n = 0;
 
-	if (ph_json_kind(object) == PH_JSON_OBJECT && ph_json_find(object, &name, 1, &m) &&
-		m.kind == PH_JSON_NUMBER)
-		(void)!ph_json_u64(m.value, &n);
+	if (m->kind == PH_JSON_NUMBER)
+		(void)!ph_json_u64(m->value, &n);
 	return n;
 }
 
-static void read_usage(struct ph_collect *c, struct ph_str usage)
+static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 {
-	static const struct ph_str details = PH_STR_INIT("input_tokens_details");
-	struct ph_json_member m;
+	enum {
+		INPUT,
+		OUTPUT,
+		DETAILS,
+		NR
+	};
+	static const struct ph_str names[NR] = {
+		PH_STR_INIT("input_tokens"),
+		PH_STR_INIT("output_tokens"),
+		PH_STR_INIT("input_tokens_details"),
+	};
+	static const struct ph_str cached = PH_STR_INIT("cached_tokens");
+	struct ph_json_member m[NR], details;
 
-	c->input_tokens = number(usage, PH_STR("input_tokens"));
-	c->output_tokens = number(usage, PH_STR("output_tokens"));
-	if (ph_json_kind(usage) == PH_JSON_OBJECT && ph_json_find(usage, &details, 1, &m))
-		c->cached_tokens = number(m.value, PH_STR("cached_tokens"));
+	if (usage->kind != PH_JSON_OBJECT || !ph_json_find(usage->value, names, NR, m))
+		return;
+	c->input_tokens = number(&m[INPUT]);
+	c->output_tokens = number(&m[OUTPUT]);
+	if (m[DETAILS].kind == PH_JSON_OBJECT && ph_json_find(m[DETAILS].value, &cached, 1, &details))
+		c->cached_tokens = number(&details);
 }
 
-/* The object with `[]` for its output, so that the items can be put back where they stood. */
-static void make_envelope(struct ph_collect *c, struct ph_str object, const struct ph_json_member *output)
+struct ph_str ph_collect_envelope(struct ph_collect *c)
 {
-	if (output->kind == PH_JSON_ABSENT) {
-		ph_buf_puts(&c->envelope, object);
-		return;
-	}
-	ph_buf_puts(&c->envelope, ph_str(object.p, (size_t)(output->value.p - object.p)));
+	struct ph_str object = ph_buf_str(&c->response);
+	size_t at = (size_t)(c->output_value.p - object.p);
+
+	if (!c->output_value.p)
+		return object;
+	ph_buf_reset(&c->envelope);
+	ph_buf_puts(&c->envelope, ph_str(object.p, at));
 	ph_buf_puts(&c->envelope, PH_STR("[]"));
-	ph_buf_puts(
-		&c->envelope, ph_str_from(object, (size_t)(output->value.p - object.p) + output->value.n));
+	ph_buf_puts(&c->envelope, ph_str_from(object, at + c->output_value.n));
+	return ph_buf_str(&c->envelope);
 }
 
 static void join_items(struct ph_collect *c)
@@ -126,27 +138,40 @@ static void join_items(struct ph_collect *c)
 	}
 }
 
-bool ph_collect_response(struct ph_collect *c, struct ph_str response)
+static void take(struct ph_collect *c, const struct ph_json_member *m)
 {
-	struct ph_json_member m[R_NR];
-	struct ph_str object;
-
-	if (ph_buf_puts(&c->response, response))
-		return false;
-	object = ph_buf_str(&c->response);
-	if (!ph_json_find(object, response_names, R_NR, m))
-		return false;
 	c->id = text_of(c, &m[R_ID]);
 	c->status = text_of(c, &m[R_STATUS]);
 	c->model = text_of(c, &m[R_MODEL]);
 	c->output = m[R_OUTPUT].kind == PH_JSON_ARRAY ? inside(m[R_OUTPUT].value) : PH_STR_NONE;
-	read_usage(c, m[R_USAGE].value);
-	make_envelope(c, object, &m[R_OUTPUT]);
+	read_usage(c, &m[R_USAGE]);
+	c->output_value = m[R_OUTPUT].value;
 	if (c->output.n == 0 && c->item_count) {
 		join_items(c);
 		c->output = ph_buf_str(&c->joined);
 		c->output_missing = true;
 	}
+}
+
+bool ph_collect_response(struct ph_collect *c, struct ph_str response)
+{
+	struct ph_json_member m[R_NR];
+
+	if (ph_buf_puts(&c->response, response) ||
+		!ph_json_find(ph_buf_str(&c->response), response_names, R_NR, m))
+		return false;
+	take(c, m);
+	return true;
+}
+
+bool ph_collect_answer(struct ph_collect *c, struct ph_str answer)
+{
+	struct ph_json_member m[R_NR];
+
+	if (ph_buf_puts(&c->response, answer) ||
+		ph_json_scan(ph_buf_str(&c->response), response_names, R_NR, m, NULL))
+		return false;
+	take(c, m);
 	return true;
 }
 

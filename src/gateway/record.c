@@ -82,7 +82,7 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 
 static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 {
-	const struct ph_collect *c = &r->collect;
+	struct ph_collect *c = &r->collect;
 	bool known = chain_known(r);
 
 	t->response_id = c->id;
@@ -96,7 +96,7 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 	t->partial = r->body.previous.n && !known;
 	t->input = stored_items(r);
 	t->output = c->output;
-	t->envelope = ph_buf_str(&c->envelope);
+	t->envelope = t->keep ? ph_collect_envelope(c) : PH_STR_NONE;
 }
 
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
@@ -107,9 +107,9 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 			r->sm.state == REQ_COMMIT;
 
 	fill_log(r, &t);
+	t.keep = keep && answered;
 	if (answered)
 		fill_snapshot(r, &t);
-	t.keep = keep && answered;
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
 }
 

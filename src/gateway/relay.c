@@ -25,6 +25,7 @@
 #define HELD_MAX    (1024 * 1024)
 #define CREATED_MAX (8 * 1024 * 1024)
 #define HEADERS_MAX (64 * 1024)
+#define NAMES_MAX   4096
 
 enum {
 	U_TYPE,
@@ -80,17 +81,109 @@ static bool is_bare_error(struct ph_str json)
 	return ph_json_find(json, &name, 1, &m) && m.kind == PH_JSON_OBJECT;
 }
 
-static enum event_class class_of(const struct ph_json_member *type, const struct ph_sse_unit *u)
+static enum event_class class_of(struct ph_str type)
 {
-	bool typed = type->kind == PH_JSON_STRING;
-
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-		if (typed ? ph_json_text_is(type->value, classes[i].type)
-			  : ph_str_eq(u->event, classes[i].type))
+		if (ph_str_eq(type, classes[i].type))
 			return classes[i].class;
-	if (ph_str_starts(typed ? ph_str_from(type->value, 1) : u->event, PH_STR("codex.")))
-		return EVENT_TELEMETRY;
-	return !typed && u->event.n == 0 && is_bare_error(u->data) ? EVENT_ERROR : EVENT_OTHER;
+	return ph_str_starts(type, PH_STR("codex.")) ? EVENT_TELEMETRY : EVENT_OTHER;
+}
+
+static enum event_class class_of_untyped(const struct ph_sse_unit *u)
+{
+	return u->event.n == 0 && is_bare_error(u->data) ? EVENT_ERROR : class_of(u->event);
+}
+
+/* What is wanted of one event. */
+struct reading {
+	struct ph_json_member *m;
+	struct ph_arena texts; /* of names and types that hold escapes */
+	bool typed;
+	enum event_class class;
+};
+
+static void take_member(struct reading *g, struct ph_str quoted, struct ph_str value)
+{
+	struct ph_str name, type;
+	size_t i = 0;
+
+	if (!ph_json_text(quoted, &g->texts, &name))
+		return;
+	while (i < U_NR && !ph_str_eq(name, unit_names[i]))
+		i++;
+	if (i == U_NR)
+		return;
+	g->m[i] = (struct ph_json_member){.kind = ph_json_kind(value), .value = value};
+	if (i != U_TYPE || g->m[i].kind != PH_JSON_STRING)
+		return;
+	g->typed = true;
+	g->class = ph_json_text(value, &g->texts, &type) ? class_of(type) : EVENT_OTHER;
+}
+
+/* Nothing else is wanted of an event that passes as it is. */
+static bool knows_enough(const struct reading *g)
+{
+	return g->typed && g->class == EVENT_OTHER && g->m[U_NUMBER].kind != PH_JSON_ABSENT;
+}
+
+/* Member by member, and only as far as anything is wanted: type and number stand in front. False: no object.
+ */
+static bool read_members(struct reading *g, struct ph_str json)
+{
+	size_t at = 0, end = 0;
+	struct ph_str name, value;
+
+	while (!knows_enough(g)) {
+		if (!ph_json_pair(json, &at, &name, &value)) {
+			json = ph_str_trim(ph_str_from(json, end));
+			return ph_str_eq(json, PH_STR("}")) ||
+			       (end == 0 && ph_str_starts(json, PH_STR("{")) &&
+				       ph_str_eq(ph_str_trim(ph_str_from(json, 1)), PH_STR("}")));
+		}
+		take_member(g, name, value);
+		end = at;
+	}
+	return true;
+}
+
+static bool take_word(struct ph_str *rest, struct ph_str word)
+{
+	if (!ph_str_starts(*rest, word))
+		return false;
+	*rest = ph_str_from(*rest, word.n);
+	return true;
+}
+
+/* What nearly every event is: {"type":"EVENT","sequence_number":N and something behind it, EVENT being its
+ * name that also stands in front of the JSON, and one of those that pass as they are. */
+static bool is_plain(const struct ph_sse_unit *u, struct ph_json_member *number)
+{
+	struct ph_str rest = u->data;
+	size_t n = 0;
+
+	if (u->event.n == 0 || !take_word(&rest, PH_STR("{\"type\":\"")) || !take_word(&rest, u->event) ||
+		!take_word(&rest, PH_STR("\",\"sequence_number\":")))
+		return false;
+	while (n < rest.n && rest.p[n] >= '0' && rest.p[n] <= '9')
+		n++;
+	*number = (struct ph_json_member){.kind = PH_JSON_NUMBER, .value = ph_str(rest.p, n)};
+	return n > 0 && n < rest.n && rest.p[n] == ',' && class_of(u->event) == EVENT_OTHER;
+}
+
+static bool read_event(const struct ph_sse_unit *u, struct ph_json_member *m, enum event_class *class)
+{
+	struct reading g = {.m = m, .class = EVENT_OTHER};
+	bool read;
+
+	memset(m, 0, U_NR * sizeof *m);
+	*class = EVENT_OTHER;
+	if (is_plain(u, &m[U_NUMBER]))
+		return true;
+	ph_arena_init(&g.texts, NAMES_MAX);
+	read = read_members(&g, u->data);
+	ph_arena_deinit(&g.texts);
+	*class = g.typed || !read ? g.class : class_of_untyped(u);
+	return read;
 }
 
 /* ---- towards the client ---- */
@@ -128,7 +221,10 @@ static void push(struct ph_request *r, struct ph_str bytes)
 /* Counts from the last event: comments do not reset the idle timers of clients. */
 static void start_keepalive(struct ph_request *r)
 {
-	if (r->relay.phase == PH_RELAY_SHOWN)
+	const struct ph_relay *y = &r->relay;
+
+	/* Not between the terminal event and its release: the number of that one is settled. */
+	if (y->phase == PH_RELAY_SHOWN && y->sse && !y->ended)
 		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);
 }
 
@@ -283,7 +379,7 @@ static void complete_unit(struct ph_relay *y)
 static void end_with(struct ph_request *r, enum ph_terminal terminal)
 {
 	flush_run(r);
-	ph_timer_stop(&r->hold); /* no keepalive between here and the terminal event: its number is settled */
+	ph_timer_stop(&r->hold);
 	complete_unit(&r->relay);
 	r->relay.ended = terminal;
 	r->terminal_ns = ph_clock_ns();
@@ -393,7 +489,7 @@ static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const st
 		pass_unit(r, u, m);
 	}
 	note_number(&r->relay, &m[U_NUMBER]);
-	start_keepalive(r);
+	r->relay.heard = true;
 }
 
 /* Upstream ended inside a unit: only a terminal event counts. The rest is not shown, or what we write behind
@@ -417,12 +513,11 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 	}
 	if (ph_str_eq(data, PH_STR("[DONE]")))
 		return;
-	if (!ph_json_find(u->data, unit_names, U_NR, m)) {
+	if (!read_event(u, m, &class)) {
 		if (!r->relay.finishing)
 			break_off(r, "an event that is no JSON object");
 		return;
 	}
-	class = class_of(&m[U_TYPE], u);
 	if (is_rest(r, class))
 		return;
 	if (class == EVENT_TELEMETRY)
@@ -476,6 +571,9 @@ int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
 	r->relay.fed = bytes;
 	rc = ph_sse_feed(r->relay.sse, bytes);
 	flush_run(r);
+	if (r->relay.heard)
+		start_keepalive(r);
+	r->relay.heard = false;
 	r->relay.fed = PH_STR_NONE;
 	if (rc == 0 && (r->relay.held.failed || r->relay.terminal.failed || r->relay.created.failed))
 		rc = -PH_E_BODY_TOO_LARGE;

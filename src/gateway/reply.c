@@ -221,7 +221,7 @@ static const struct ph_str never_with[] = {
 static bool may_pass(struct ph_str name)
 {
 	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-		if (ph_str_eq_nocase(name, never[i]))
+		if (name.n == never[i].n && ph_str_eq_nocase(name, never[i]))
 			return false;
 	for (size_t i = 0; i < sizeof never_with / sizeof *never_with; i++)
 		if (name.n >= never_with[i].n &&

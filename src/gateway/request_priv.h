@@ -93,6 +93,7 @@ struct ph_relay {
 	int64_t next_number; /* that an event of ours would carry */
 	bool saw_created;
 	bool saw_event;
+	bool heard;     /* an event was in this read */
 	bool finishing; /* upstream ended: what comes is the last unit, without its blank line */
 	enum ph_terminal ended;
 };
@@ -119,6 +120,7 @@ struct ph_collect {
 	struct ph_arena texts;                   /* what of these had to be decoded */
 	struct ph_str id, status, output, model; /* within `response`, or joined in `joined` */
 	struct ph_buf joined;                    /* items joined, where the terminal output was empty */
+	struct ph_str output_value;              /* where the output stands in `response`; or none */
 	struct ph_buf envelope;
 	bool output_missing; /* the terminal event's output was absent or empty, and items came */
 	uint64_t input_tokens, cached_tokens, output_tokens;
@@ -126,8 +128,12 @@ struct ph_collect {
 #define PH_COLLECT_MAX (256u * 1024 * 1024)
 void ph_collect_reset(struct ph_collect *c);
 void ph_collect_item(struct ph_collect *c, struct ph_str index, struct ph_str item);
-/* The terminal response object, or a whole JSON answer. False: it is no response. */
+/* The terminal response object. False: it is no response. */
 bool ph_collect_response(struct ph_collect *c, struct ph_str response);
+/* A whole JSON answer, likewise; judged in the same pass. */
+bool ph_collect_answer(struct ph_collect *c, struct ph_str answer);
+/* The response object with `[]` for its output, so that the items can be put back where they stood. */
+struct ph_str ph_collect_envelope(struct ph_collect *c);
 /* The response object with the collected items as its output. */
 void ph_collect_filled(const struct ph_collect *c, struct ph_str response, struct ph_buf *out);
 
@@ -165,7 +171,7 @@ struct ph_attempt {
 	bool open;      /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
 	int64_t health_version; /* of the account, when the attempt began */
-	uint64_t after_ms;      /* that the head told */
+	uint64_t after_ms;      /* that a refusal's head told */
 	struct ph_buf headers;  /* of the answer, as the client may see them */
 	struct ph_buf body;     /* an error's body, or a whole answer */
 	uint64_t sent_ns;

@@ -112,6 +112,20 @@ static int read_compared(struct ph_turn_body *b, struct ph_arena *a, struct ph_e
 }
 
 /* A string is one user message, made of the client's own string bytes. */
+static int read_string(struct ph_turn_body *b, struct ph_arena *a, struct ph_str value, struct ph_err *err)
+{
+	static const struct ph_str before = PH_STR_INIT("{\"role\":\"user\",\"content\":");
+	char *text = ph_arena_alloc(a, before.n + value.n + 1);
+
+	if (!text)
+		return ph_fail(err, PH_E_BODY_TOO_LARGE, "%s", "");
+	memcpy(text, before.p, before.n);
+	memcpy(text + before.n, value.p, value.n);
+	text[before.n + value.n] = '}';
+	b->items = ph_str(text, before.n + value.n + 1);
+	return 0;
+}
+
 static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
 	struct ph_str value = b->m[PH_B_INPUT].value;
@@ -121,14 +135,8 @@ static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	case PH_JSON_ABSENT:
 	case PH_JSON_NULL:
 		return 0;
-	case PH_JSON_STRING: {
-		char *text = ph_arena_printf(a, "{\"role\":\"user\",\"content\":%.*s}", PH_STR_ARG(value));
-
-		if (!text)
-			return ph_fail(err, PH_E_BODY_TOO_LARGE, "%s", "");
-		b->items = ph_str_c(text);
-		return 0;
-	}
+	case PH_JSON_STRING:
+		return read_string(b, a, value, err);
 	case PH_JSON_ARRAY:
 		b->items = ph_str_trim(ph_str(value.p + 1, value.n - 2));
 		ph_items_look(b->items, &facts);

@@ -7,6 +7,7 @@
 #include "server_priv.h"
 
 #define HEAD_MAX (160 * 1024)
+#define SKIP_MAX (64 * 1024) /* of a body that nobody wants */
 
 static bool read_body(void *end)
 {
@@ -52,12 +53,19 @@ static void put_framing(struct ph_client *c, struct ph_buf *b, int status, int64
 		c->close = true;
 }
 
-/* The connection ends behind an answer that was given before the request was read, and while draining. */
+/* Whether what is left of the request is worth reading, so that the connection can carry another. */
+static bool can_skip_body(const struct ph_head *h)
+{
+	return h->length >= 0 && h->length <= SKIP_MAX && !h->expect_continue;
+}
+
+/* The connection ends behind an answer that was given before a large request was read, and while draining. */
 static void decide_close(struct ph_client *c)
 {
-	bool unread = c->x.head->has_body && !c->body_done;
+	const struct ph_head *h = c->x.head;
+	bool unread = h->has_body && !c->body_done && !can_skip_body(h);
 
-	if (!c->x.head->keep_alive || unread || c->keeper->draining || c->body_fault)
+	if (!h->keep_alive || unread || c->keeper->draining || c->body_fault)
 		c->close = true;
 }
 

@@ -2,6 +2,8 @@
 /* A request's body: decoded as it comes, never above the maximum, and not before its handler wants it. */
 #include "server_priv.h"
 
+#define ROOM_MAX (256 * 1024)
+
 static void fault(struct ph_client *c, int code)
 {
 	if (c->body_fault == 0)
@@ -26,6 +28,12 @@ static int refuse_early(struct ph_client *c)
 	return 0;
 }
 
+/* Room for the whole body spares copies while it comes; nobody gets much of it for a promise alone. */
+static size_t at_once(uint64_t length)
+{
+	return length < ROOM_MAX ? (size_t)length : ROOM_MAX;
+}
+
 bool ph_body_want(struct ph_client *c)
 {
 	int rc = refuse_early(c);
@@ -43,7 +51,9 @@ bool ph_body_want(struct ph_client *c)
 	}
 	if (c->encoding != PH_IDENTITY)
 		c->unzip = ph_unzip_new(c->encoding, &c->x.body);
-	if (c->x.head->expect_continue && c->waiting.n == 0)
+	else if (c->x.head->length > 0)
+		ph_buf_room(&c->x.body, at_once((uint64_t)c->x.head->length));
+	if (c->x.head->expect_continue && c->waiting.n == 0 && c->arrived.n == 0)
 		ph_stream_push(c->stream, PH_STR("HTTP/1.1 100 Continue\r\n\r\n"));
 	ph_client_later(c);
 	return false;
@@ -53,7 +63,7 @@ void ph_body_take(struct ph_client *c, struct ph_str bytes)
 {
 	int rc;
 
-	if (c->body_fault)
+	if (c->body_fault || c->sm.state == CLIENT_SKIP)
 		return;
 	if (c->unzip)
 		rc = ph_unzip_feed(c->unzip, bytes);

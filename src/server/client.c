@@ -22,7 +22,8 @@
 static const struct ph_sm_state client_states[CLIENT_NR] = {
 	[CLIENT_IDLE] = {"IDLE", B(HEAD) | B(CLOSED)},
 	[CLIENT_HEAD] = {"HEAD", B(BUSY) | B(IDLE) | B(LINGER) | B(CLOSED)},
-	[CLIENT_BUSY] = {"BUSY", B(IDLE) | B(LINGER) | B(CLOSED)},
+	[CLIENT_BUSY] = {"BUSY", B(IDLE) | B(SKIP) | B(LINGER) | B(CLOSED)},
+	[CLIENT_SKIP] = {"SKIP", B(IDLE) | B(LINGER) | B(CLOSED)},
 	[CLIENT_LINGER] = {"LINGER", B(CLOSED)},
 	[CLIENT_CLOSED] = {"CLOSED", 0},
 };
@@ -190,13 +191,17 @@ static void on_bad_bytes(struct ph_client *c, int code)
 		ph_body_fail(c, code);
 		return;
 	}
-	refuse_bytes(c, code);
+	if (c->sm.state == CLIENT_SKIP)
+		linger(c);
+	else
+		refuse_bytes(c, code);
 }
 
-/* Feeds what waits, as far as the state allows. Returns whether anything moved. */
+/* Feeds what came, as far as the state allows. Returns whether anything moved. */
 static bool feed(struct ph_client *c)
 {
-	struct ph_str bytes = ph_buf_str(&c->waiting);
+	bool waited = c->waiting.n > 0;
+	struct ph_str bytes = waited ? ph_buf_str(&c->waiting) : c->arrived;
 	long used;
 
 	if (c->sm.state == CLIENT_BUSY && (!c->body_wanted || c->body_done || c->body_fault))
@@ -212,7 +217,10 @@ static bool feed(struct ph_client *c)
 		on_bad_bytes(c, (int)used);
 		return false;
 	}
-	ph_buf_consume(&c->waiting, (size_t)used);
+	if (waited)
+		ph_buf_consume(&c->waiting, (size_t)used);
+	else
+		c->arrived = ph_str_from(bytes, (size_t)used);
 	if (c->waiting.n <= WAITING_MAX)
 		ph_stream_read(c->stream, true);
 	if (c->head_seen)
@@ -268,14 +276,19 @@ static void tell_body(struct ph_client *c)
 	c->x.handler->on_body(c->x.h);
 }
 
+/* What is left of a small body is read first, within the time that lingering has. */
 static void after_answer(struct ph_client *c)
 {
 	count_request(c);
 	c->finished = false;
-	if (c->close)
+	if (c->close) {
 		linger(c);
-	else
+	} else if (c->x.head->has_body && !c->body_done) {
+		client_move(c, CLIENT_SKIP);
+		ph_timer_start(&c->timer, LINGER_MS);
+	} else {
 		next_request(c);
+	}
 }
 
 /* Runs outside every callback of the parser, the stream and the handlers. */
@@ -288,6 +301,10 @@ static void on_later(void *arg)
 			return;
 		if (c->finished) {
 			after_answer(c);
+			continue;
+		}
+		if (c->sm.state == CLIENT_SKIP && c->body_done) {
+			next_request(c);
 			continue;
 		}
 		if (c->sm.state == CLIENT_BUSY && c->x.handler && c->body_wanted) {
@@ -321,8 +338,16 @@ static void on_data(void *owner, struct ph_str bytes)
 		c->discarded += bytes.n; /* the answer to it is on its way */
 		return;
 	}
-	ph_buf_puts(&c->waiting, bytes);
-	on_later(c);
+	if (c->waiting.n) {
+		ph_buf_puts(&c->waiting, bytes);
+		on_later(c);
+	} else {
+		c->arrived = bytes;
+		on_later(c);
+		if (c->sm.state < CLIENT_LINGER)
+			ph_buf_puts(&c->waiting, c->arrived);
+		c->arrived = PH_STR_NONE;
+	}
 	if (c->sm.state == CLIENT_BUSY && c->waiting.n > WAITING_MAX)
 		ph_stream_read(c->stream, false);
 }

@@ -32,6 +32,7 @@ struct ph_door_keeper {
  *     IDLE    between requests, none of the next one's bytes seen
  *     HEAD    bytes of a head
  *     BUSY    a request is being served; bytes are its body, or wait behind it
+ *     SKIP    the answer is written; bytes are the rest of its request's body, and are discarded
  *     LINGER  the last answer is written; bytes are discarded, so that the answer arrives
  *     CLOSED  waiting for the stream's last callback
  */
@@ -39,6 +40,7 @@ enum ph_client_state {
 	CLIENT_IDLE,
 	CLIENT_HEAD,
 	CLIENT_BUSY,
+	CLIENT_SKIP,
 	CLIENT_LINGER,
 	CLIENT_CLOSED,
 	CLIENT_NR,
@@ -53,6 +55,7 @@ struct ph_client {
 	struct ph_http *http;
 	struct ph_buf
 		waiting; /* bytes that came before their time: pipelined requests, a body nobody wants yet */
+	struct ph_str arrived; /* the rest of the read that is being fed, if nothing waits before it */
 	struct ph_timer timer; /* of the state: head, body silence, answer's progress, idle, linger */
 	struct ph_defer later; /* goes on with waiting bytes, outside every callback */
 	struct ph_exchange x;

@@ -34,6 +34,7 @@ struct ph_call {
 	bool done;     /* the answer is complete */
 	bool busy; /* a callback of ours or the parser is on the stack: the call must not be freed under it */
 	bool over; /* ended or cancelled meanwhile */
+	struct ph_str piece; /* of the answer's body, in the read that is being parsed */
 	uint64_t progress_ms;
 };
 
@@ -298,12 +299,34 @@ static void on_head(void *owner, const struct ph_head *head)
 		c->keep = head->keep_alive && !head->upgrade;
 }
 
+/* An upstream may frame each event as a chunk: what came in one read is told in one piece. */
 static void on_body(void *owner, struct ph_str bytes)
 {
 	struct ph_call *c = ((struct ph_upconn *)owner)->call;
+	struct ph_buf *joined;
 
-	if (c && !c->over)
-		c->events->on_body(c->owner, bytes);
+	if (!c || c->over)
+		return;
+	if (!c->piece.p) {
+		c->piece = bytes;
+		return;
+	}
+	joined = &c->up->joined;
+	if (c->piece.p != joined->p) {
+		ph_buf_reset(joined);
+		ph_buf_puts(joined, c->piece);
+	}
+	ph_buf_puts(joined, bytes);
+	c->piece = ph_buf_str(joined);
+}
+
+static void tell_body(struct ph_call *c)
+{
+	struct ph_str piece = c->piece;
+
+	c->piece = PH_STR_NONE;
+	if (piece.p && !c->over)
+		c->events->on_body(c->owner, piece);
 }
 
 static void on_done(void *owner)
@@ -334,6 +357,7 @@ void ph_call_on_data(struct ph_call *c, struct ph_str bytes)
 	c->progress_ms = ph_loop_now_ms(c->up->loop);
 	c->busy = true;
 	used = ph_http_feed(http, bytes);
+	tell_body(c);
 	c->busy = false;
 	if (c->over) {
 		call_free(c);

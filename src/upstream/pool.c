@@ -10,8 +10,10 @@
 #include "posthouse/metrics.h"
 #include "upstream_priv.h"
 
-#define IDLE_MS  60000 /* below what common servers and balancers allow */
-#define IDLE_MAX 512   /* per origin */
+#define IDLE_MS    60000 /* below what common servers and balancers allow */
+#define IDLE_MAX   512   /* per origin */
+
+#define JOINED_MAX (4 * 1024 * 1024) /* more than one read brings */
 
 enum {
 	GAUGE_IDLE,
@@ -55,6 +57,7 @@ static void on_all_closed(void *arg)
 	for (struct ph_list *n; (n = ph_list_pop(&u->origins));)
 		free(PH_CONTAINER(n, struct ph_origin, node));
 	ph_tls_free(u->tls);
+	ph_buf_deinit(&u->joined);
 	free(u);
 	cb(cb_arg);
 }
@@ -290,6 +293,7 @@ struct ph_upstream *ph_upstream_new(
 	u->tls = tls;
 	u->connect_timeout_ms = options->connect_timeout_ms;
 	ph_list_init(&u->origins);
+	ph_buf_init(&u->joined, JOINED_MAX);
 	ph_defer_init(&u->closed, on_all_closed, u);
 	return u;
 }

@@ -11,6 +11,7 @@ struct ph_upstream {
 	uint64_t connect_timeout_ms;
 	struct ph_list origins; /* of struct origin (pool.c) */
 	size_t conns;           /* connections that are not closed yet */
+	struct ph_buf joined;   /* of one read: the pieces of an answer's body */
 	bool closing;
 	struct ph_defer closed;
 	void (*on_closed)(void *arg);

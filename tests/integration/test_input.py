@@ -351,6 +351,54 @@ def test_expect_continue_with_a_bad_key(world, api):
     assert http.split_answers(found)[0].status == 401
 
 
+def unwanted(fields, body):
+    """A request that is refused by its head."""
+    return b'POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer no\r\n%s\r\n\r\n%s' % (fields, body)
+
+
+@pytest.mark.parametrize('pieces', [1, 3, 50])
+@pytest.mark.parametrize('size', [0, 28, 60000])
+def test_a_refusal_keeps_the_connection(world, size, pieces):
+    """Its body is read and dropped, however it comes: what looks like a request in there is none."""
+    world.upstream.clear()
+    body = (vector().replace(b'KEY', world.key.encode()) * 400)[:size]
+    data = unwanted(b'Content-Length: %d' % size, body) * 2 + vector(b'Connection: close').replace(b'KEY', world.key.encode())
+    step = -(-len(data) // pieces)
+    with socket.create_connection(('127.0.0.1', world.node.port), timeout=10) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(data), step):
+            sock.sendall(data[at:at + step])
+            time.sleep(0.001)
+        found = b''
+        while True:
+            piece = sock.recv(65536)
+            if not piece:
+                break
+            found += piece
+    answers = http.split_answers(found)
+    assert [a.status for a in answers] == [401, 401, 200], found[:600]
+    assert [dict(a.headers).get('connection') for a in answers] == [None, None, 'close']
+    assert len(world.upstream.turns()) == 1
+
+
+@pytest.mark.parametrize('fields, body', [
+    (b'Content-Length: 70000', b'x' * 70000), (b'Transfer-Encoding: chunked', b'1c\r\n' + BODY + b'\r\n0\r\n\r\n'),
+    (b'Expect: 100-continue\r\nContent-Length: 28', BODY), (b'Connection: close\r\nContent-Length: 28', BODY),
+], ids=['large', 'of unknown length', 'not invited', 'asked to close'])
+def test_a_refusal_that_closes(world, fields, body):
+    found, _ = http.raw(world.node.url, unwanted(fields, body) + unwanted(b'Content-Length: 0', b''), timeout=2)
+    answer, = http.split_answers(found)
+    assert answer.status == 401 and dict(answer.headers).get('connection') == 'close', found[:600]
+
+
+def test_a_refused_body_that_does_not_come(world):
+    """What is left of it has as long as a connection lingers, and then the connection ends."""
+    start = time.monotonic()
+    found, closed = http.raw(world.node.url, unwanted(b'Content-Length: 28', BODY[:5]), timeout=20)
+    assert closed and http.split_answers(found)[0].status == 401
+    assert 4 < time.monotonic() - start < 15
+
+
 def test_http_10(world):
     world.upstream.clear()
     found, closed = http.raw(world.node.url, b'GET /v1/models HTTP/1.0\r\nAuthorization: Bearer %s\r\n\r\n'

@@ -31,7 +31,7 @@ static void what_a_response_says(void **state)
 	assert_int_equal(c.cached_tokens, 7);
 	assert_int_equal(c.output_tokens, 5);
 	assert_false(c.output_missing);
-	ph_assert_str(ph_buf_str(&c.envelope),
+	ph_assert_str(ph_collect_envelope(&c),
 		PH_STR("{\"id\":\"resp_1\",\"model\":\"m-1\",\"status\":\"incomplete\",\"output\":[],"
 		       "\"usage\":{\"input_tokens\":11,\"input_tokens_details\":{\"cached_tokens\":7},"
 		       "\"output_tokens\":5},\"x\":{\"id\":\"other\"}}"));
@@ -43,7 +43,7 @@ static void what_a_response_says(void **state)
 	ph_collect_reset(&c);
 	assert_true(ph_collect_response(&c, PH_STR("{}")));
 	assert_int_equal(c.id.n, 0);
-	ph_assert_str(ph_buf_str(&c.envelope), PH_STR("{}"));
+	ph_assert_str(ph_collect_envelope(&c), PH_STR("{}"));
 	ph_collect_reset(&c);
 	assert_false(ph_collect_response(&c, PH_STR("[1]")));
 	ph_collect_reset(&c);
