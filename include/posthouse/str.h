@@ -49,8 +49,8 @@ ptrdiff_t ph_str_find(struct ph_str s, struct ph_str needle);
 ptrdiff_t ph_str_find_nocase(struct ph_str s, struct ph_str needle);
 /* Decimal, no sign, no spaces, the whole of s. False on anything else or above max. */
 bool ph_str_u64(struct ph_str s, uint64_t max, uint64_t *ret);
-/* n in decimal with a NUL behind it; returns the length. dst holds PH_INT_TEXT bytes. A number is the last argument of many calls on a
- * turn's path: printf costs twenty times as much. */
+/* n in decimal with a NUL behind it; returns the length. dst holds PH_INT_TEXT bytes. A number is the last
+ * argument of many calls on a turn's path: printf costs twenty times as much. */
 #define PH_INT_TEXT 21
 size_t ph_u64_text(char *dst, uint64_t n);
 size_t ph_i64_text(char *dst, int64_t n);
