@@ -49,7 +49,7 @@ int ph_buf_u64(struct ph_buf *b, uint64_t n);
 int ph_buf_i64(struct ph_buf *b, int64_t n);
 int ph_buf_padded(struct ph_buf *b, uint64_t n, size_t width); /* with leading zeros to width, at most 20 */
 int ph_buf_ms(struct ph_buf *b, int64_t ns); /* nanoseconds, as milliseconds with three decimals */
-/* For what is rare: on a turn's path the functions above cost a twentieth of it. */
+/* For what is rare: the functions above cost a quarter of it. */
 int ph_buf_printf(struct ph_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends s as the inside of a JSON string (no quotes). Invalid UTF-8 becomes U+FFFD. */
 int ph_buf_json(struct ph_buf *b, struct ph_str s);

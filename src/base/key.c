@@ -12,16 +12,27 @@
 #define SECRET   43
 #define CHECKSUM 6
 
+/* Four bits at a time. */
 static uint32_t crc32_of(const char *p, size_t n)
 {
+	static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190,
+		0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
 	uint32_t crc = UINT32_MAX;
 
 	for (size_t i = 0; i < n; i++) {
 		crc ^= (uint8_t)p[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
+		crc = crc >> 4 ^ table[crc & 15];
+		crc = crc >> 4 ^ table[crc & 15];
 	}
 	return ~crc;
+}
+
+static bool is_base62(char c)
+{
+	char letter = (char)(c | 0x20);
+
+	return (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z');
 }
 
 static void checksum(const char *key, char ret[CHECKSUM])
@@ -50,7 +61,7 @@ bool ph_key_well_formed(struct ph_str key)
 	if (key.n != PH_KEY_LEN || !ph_str_starts(key, PH_STR("ph_")))
 		return false;
 	for (size_t i = PREFIX; i < key.n; i++) {
-		if (!memchr(ph_base62, key.p[i], 62))
+		if (!is_base62(key.p[i]))
 			return false;
 	}
 	checksum(key.p, expected);

@@ -14,12 +14,10 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-bool ph_str_eq_nocase(struct ph_str a, struct ph_str b)
+bool ph_bytes_eq_nocase(const char *a, const char *b, size_t n)
 {
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++) {
-		if (lower(a.p[i]) != lower(b.p[i]))
+	for (size_t i = 0; i < n; i++) {
+		if (lower(a[i]) != lower(b[i]))
 			return false;
 	}
 	return true;

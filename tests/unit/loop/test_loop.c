@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Turns, deferred calls, the graveyard, the thread pool, signals, and what a loop refuses to forget. */
+/* Turns, deferred calls, the graveyard, the thread pool, signals, the log, and what a loop refuses to forget.
+ */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "loop_test.h"
 
 #include "posthouse/buf.h"
+#include "posthouse/log.h"
 #include "posthouse/metrics.h"
 
 /* ---- deferred calls ---- */
@@ -313,6 +317,69 @@ static void test_lag(void **state)
 	assert_int_equal(ph_loop_free(loop), 0);
 }
 
+/* ---- the log ---- */
+struct reading {
+	int fd;
+	struct ph_timer next;
+	char same_turn[4096], next_turn[4096];
+};
+
+static void read_lines(int fd, char *dst, size_t size)
+{
+	ssize_t n = read(fd, dst, size - 1);
+
+	dst[n > 0 ? n : 0] = '\0';
+}
+
+static void on_logging(void *arg)
+{
+	struct reading *r = arg;
+
+	ph_log(PH_LOG_INFO, "one");
+	ph_log(PH_LOG_INFO, "two");
+	read_lines(r->fd, r->same_turn, sizeof(r->same_turn));
+	ph_timer_start(&r->next, 20);
+}
+
+static void on_reading(void *arg)
+{
+	struct reading *r = arg;
+
+	read_lines(r->fd, r->next_turn, sizeof(r->next_turn));
+}
+
+/* The lines of one turn leave before the loop waits; without a loop that runs they leave at once. */
+static void test_log(void **state)
+{
+	struct ph_loop *loop = ph_loop_new();
+	int standard_error = dup(STDERR_FILENO), fd[2];
+	struct reading r = {0};
+	struct ph_timer first;
+	char after[4096];
+
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(fcntl(fd[0], F_SETFL, O_NONBLOCK), 0);
+	dup2(fd[1], STDERR_FILENO);
+	ph_log_init(PH_LOG_INFO, PH_LOG_TEXT, "test");
+	r.fd = fd[0];
+	ph_timer_init(&r.next, loop, on_reading, &r);
+	ph_timer_init(&first, loop, on_logging, &r);
+	ph_timer_start(&first, 10);
+	ph_loop_run(loop);
+	ph_log(PH_LOG_INFO, "three");
+	read_lines(fd[0], after, sizeof(after));
+	dup2(standard_error, STDERR_FILENO);
+	close(standard_error);
+	close(fd[0]);
+	close(fd[1]);
+	assert_string_equal(r.same_turn, "");
+	assert_non_null(strstr(r.next_turn, "one"));
+	assert_non_null(strstr(r.next_turn, "two"));
+	assert_non_null(strstr(after, "three"));
+	assert_int_equal(ph_loop_free(loop), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_run_and_stop),
 		cmocka_unit_test(test_beat),
 		cmocka_unit_test(test_lag),
+		cmocka_unit_test(test_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
