@@ -17,6 +17,7 @@
  * event's response becomes the answer.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
@@ -166,8 +167,10 @@ static bool is_plain(const struct ph_sse_unit *u, struct ph_json_member *number)
 		return false;
 	while (n < rest.n && rest.p[n] >= '0' && rest.p[n] <= '9')
 		n++;
+	if (n == 0 || n == rest.n || rest.p[n] != ',' || class_of(u->event) != EVENT_OTHER)
+		return false;
 	*number = (struct ph_json_member){.kind = PH_JSON_NUMBER, .value = ph_str(rest.p, n)};
-	return n > 0 && n < rest.n && rest.p[n] == ',' && class_of(u->event) == EVENT_OTHER;
+	return true;
 }
 
 static bool read_event(const struct ph_sse_unit *u, struct ph_json_member *m, enum event_class *class)
@@ -202,6 +205,15 @@ static void send_head(struct ph_request *r)
 	ph_reply_continuity(&headers, ph_request_mode(r));
 	r->x->ops->head(r->x->end, r->attempt.status, &headers, -1);
 	ph_buf_deinit(&headers);
+	ph_buf_deinit(&r->attempt.headers);
+}
+
+/* From here on nothing is sent again, and a stream may be silent for long. */
+static void first_shown(struct ph_request *r)
+{
+	r->shown = true;
+	ph_turn_body_shrink(&r->body, ph_record_keeps(r));
+	r->choice.model = r->body.model;
 }
 
 /* The one place where the client gets bytes of an answer. */
@@ -210,7 +222,8 @@ static void push(struct ph_request *r, struct ph_str bytes)
 	if (!r->x || bytes.n == 0)
 		return;
 	send_head(r);
-	r->shown = true;
+	if (!r->shown)
+		first_shown(r);
 	r->bytes_out += bytes.n;
 	if (r->x->ops->push(r->x->end, bytes) <= 0 && r->attempt.call) {
 		r->paused = true;
@@ -432,14 +445,20 @@ static void on_failed(struct ph_request *r, enum ph_terminal terminal, const str
 
 /* ---- the scanner's units ---- */
 
+/* As long as it is: many streams hold it at a time. */
 static void note_created(struct ph_request *r, const struct ph_json_member *response)
 {
 	struct ph_relay *y = &r->relay;
 
 	y->saw_created = true;
-	ph_buf_reset(&y->created);
-	if (response->kind == PH_JSON_OBJECT)
-		ph_buf_puts(&y->created, response->value);
+	free(y->created);
+	y->created = NULL;
+	y->created_n = 0;
+	if (response->kind != PH_JSON_OBJECT || response->value.n > CREATED_MAX)
+		return;
+	y->created_n = response->value.n;
+	y->created = ph_realloc(NULL, y->created_n);
+	memcpy(y->created, response->value.p, y->created_n);
 }
 
 static void hold_or_pass(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
@@ -549,7 +568,9 @@ void ph_relay_close(struct ph_request *r)
 	}
 	ph_buf_deinit(&y->held);
 	ph_buf_deinit(&y->terminal);
-	ph_buf_deinit(&y->created);
+	free(y->created);
+	y->created = NULL;
+	y->created_n = 0;
 }
 
 void ph_relay_open(struct ph_request *r)
@@ -561,7 +582,6 @@ void ph_relay_open(struct ph_request *r)
 	y->sse = ph_sse_new(r->g->config->max_body, on_unit, r);
 	ph_buf_init(&y->held, HELD_MAX + CREATED_MAX);
 	ph_buf_init(&y->terminal, 2 * PH_COLLECT_MAX);
-	ph_buf_init(&y->created, CREATED_MAX);
 }
 
 int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
@@ -575,7 +595,7 @@ int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
 		start_keepalive(r);
 	r->relay.heard = false;
 	r->relay.fed = PH_STR_NONE;
-	if (rc == 0 && (r->relay.held.failed || r->relay.terminal.failed || r->relay.created.failed))
+	if (rc == 0 && (r->relay.held.failed || r->relay.terminal.failed))
 		rc = -PH_E_BODY_TOO_LARGE;
 	return rc ? -PH_E_UPSTREAM_BAD : 0;
 }
@@ -650,7 +670,7 @@ void ph_relay_fail(struct ph_request *r)
 		return;
 	flush_run(r);
 	ph_buf_init(&event, 3 * CREATED_MAX);
-	ph_put_failed_event(&event, ph_buf_str(&y->created), y->next_number);
+	ph_put_failed_event(&event, ph_str(y->created, y->created_n), y->next_number);
 	push(r, ph_buf_str(&event));
 	push(r, PH_SSE_DONE);
 	ph_buf_deinit(&event);

@@ -495,7 +495,7 @@ static void request_free(void *arg)
 	ph_chain_free(r->chain);
 	ph_found_free(r->found);
 	ph_collect_reset(&r->collect);
-	ph_buf_deinit(&r->body.buf);
+	ph_turn_body_free(&r->body);
 	ph_buf_deinit(&r->stored_items);
 	ph_buf_deinit(&r->words);
 	ph_arena_deinit(&r->arena);

@@ -34,9 +34,10 @@ enum {
 extern const struct ph_str ph_turn_body_names[PH_B_NR];
 
 struct ph_turn_body {
-	struct ph_buf buf; /* the client's bytes, taken over from the exchange */
-	struct ph_json_member m[PH_B_NR];
-	struct ph_str model;    /* decoded; empty = none */
+	struct ph_buf buf;        /* the client's bytes, taken over from the exchange */
+	struct ph_json_member *m; /* PH_B_NR of them, within buf */
+	char *own;           /* what is not within buf: the message that a string became, or what was kept */
+	struct ph_str model; /* decoded; empty = none */
 	struct ph_str previous; /* decoded and trimmed; empty = no anchor */
 	struct ph_str
 		compared; /* comparison_response_id: another response that the request names; empty = none */
@@ -48,6 +49,10 @@ struct ph_turn_body {
 };
 /* Reads and validates. Needs the arena of the turn for decoded text. */
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;
+/* No other account will get it: frees all but what the turn is recorded by, while the answer lasts. items:
+ * keep them too. */
+void ph_turn_body_shrink(struct ph_turn_body *b, bool items);
+void ph_turn_body_free(struct ph_turn_body *b);
 
 /* ---- turn_write.c: the same for an account ---- */
 #define PH_OMIT_MAX 4
@@ -85,9 +90,10 @@ struct ph_relay {
 	enum ph_relay_phase phase;
 	struct ph_buf held;     /* lifecycle events, before anything is shown */
 	struct ph_buf terminal; /* the terminal event as it will be shown */
-	struct ph_buf created;  /* the response object of response.created */
-	struct ph_str fed;      /* the read that is being scanned */
-	const char *run_p;      /* consecutive units of this read that pass as they are */
+	char *created;          /* the response object of response.created */
+	size_t created_n;
+	struct ph_str fed; /* the read that is being scanned */
+	const char *run_p; /* consecutive units of this read that pass as they are */
 	size_t run_n;
 	int64_t shift;       /* between upstream's sequence numbers and those shown */
 	int64_t next_number; /* that an event of ours would carry */

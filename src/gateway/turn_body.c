@@ -3,9 +3,12 @@
  * A turn's body: scanned once for the members that the gateway acts on, never parsed as a whole. What becomes
  * of them on the way to an account is turn_write.c's.
  */
+#include <stdlib.h>
+
 #include "request_priv.h"
 
 #define MODEL_MAX 512
+#define COPY_MAX  (16 * 1024)
 
 const struct ph_str ph_turn_body_names[PH_B_NR] = {
 	[PH_B_MODEL] = PH_STR_INIT("model"),
@@ -112,21 +115,18 @@ static int read_compared(struct ph_turn_body *b, struct ph_arena *a, struct ph_e
 }
 
 /* A string is one user message, made of the client's own string bytes. */
-static int read_string(struct ph_turn_body *b, struct ph_arena *a, struct ph_str value, struct ph_err *err)
+static void read_string(struct ph_turn_body *b, struct ph_str value)
 {
 	static const struct ph_str before = PH_STR_INIT("{\"role\":\"user\",\"content\":");
-	char *text = ph_arena_alloc(a, before.n + value.n + 1);
 
-	if (!text)
-		return ph_fail(err, PH_E_BODY_TOO_LARGE, "%s", "");
-	memcpy(text, before.p, before.n);
-	memcpy(text + before.n, value.p, value.n);
-	text[before.n + value.n] = '}';
-	b->items = ph_str(text, before.n + value.n + 1);
-	return 0;
+	b->own = ph_realloc(NULL, before.n + value.n + 1);
+	memcpy(b->own, before.p, before.n);
+	memcpy(b->own + before.n, value.p, value.n);
+	b->own[before.n + value.n] = '}';
+	b->items = ph_str(b->own, before.n + value.n + 1);
 }
 
-static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
+static int read_items(struct ph_turn_body *b, struct ph_err *err)
 {
 	struct ph_str value = b->m[PH_B_INPUT].value;
 	struct ph_items_facts facts;
@@ -136,7 +136,8 @@ static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	case PH_JSON_NULL:
 		return 0;
 	case PH_JSON_STRING:
-		return read_string(b, a, value, err);
+		read_string(b, value);
+		return 0;
 	case PH_JSON_ARRAY:
 		b->items = ph_str_trim(ph_str(value.p + 1, value.n - 2));
 		ph_items_look(b->items, &facts);
@@ -150,8 +151,10 @@ static int read_items(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
-	int rc = ph_json_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, b->m, err);
+	int rc;
 
+	b->m = ph_alloc(PH_B_NR * sizeof *b->m);
+	rc = ph_json_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, b->m, err);
 	if (rc == 0)
 		rc = read_model(b, a, err);
 	if (rc == 0)
@@ -169,6 +172,45 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_compared(b, a, err);
 	if (rc == 0)
-		rc = read_items(b, a, err);
+		rc = read_items(b, err);
 	return rc;
+}
+
+/* Copies s to *at, and moves on. */
+static struct ph_str keep(char **at, struct ph_str s)
+{
+	struct ph_str kept = ph_str(*at, s.n);
+
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
+void ph_turn_body_shrink(struct ph_turn_body *b, bool items)
+{
+	struct ph_turn_body old = *b;
+	char *at;
+
+	if (!items)
+		old.items.n = 0;
+	if (old.items.n > COPY_MAX && old.items.n > old.buf.n / 2)
+		return; /* there is little else in it */
+	b->m = NULL;
+	b->compared = PH_STR_NONE;
+	at = b->own = ph_realloc(NULL, old.model.n + old.previous.n + old.items.n + 1);
+	b->model = keep(&at, old.model);
+	b->previous = keep(&at, old.previous);
+	b->items = keep(&at, old.items);
+	ph_buf_init(&b->buf, old.buf.max);
+	ph_turn_body_free(&old);
+}
+
+void ph_turn_body_free(struct ph_turn_body *b)
+{
+	ph_buf_deinit(&b->buf);
+	free(b->m);
+	free(b->own);
+	b->m = NULL;
+	b->own = NULL;
 }

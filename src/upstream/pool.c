@@ -74,6 +74,7 @@ static void upconn_free(void *arg)
 	struct ph_upconn *c = arg;
 
 	ph_http_free(c->http);
+	free(c->addrs);
 	free(c);
 }
 
@@ -141,12 +142,14 @@ static void on_connect(void *owner, int status, const struct ph_err *err)
 
 	if (status == 0) {
 		c->ready = true;
+		free(c->addrs);
+		c->addrs = NULL;
 		ph_timer_stop(&c->timer);
 		ph_stream_read(c->stream, true);
 		ph_call_on_ready(c->call);
 		return;
 	}
-	if (status != -PH_E_TLS && c->next_addr < c->addrs.count) {
+	if (status != -PH_E_TLS && c->next_addr < c->addrs->count) {
 		static const struct ph_stream_events none = {NULL, NULL, NULL, NULL, on_stream_dropped};
 		struct ph_upconn *grave = ph_alloc(sizeof *grave);
 
@@ -186,7 +189,7 @@ static const struct ph_stream_events stream_events = {on_connect, on_data, on_en
 
 static void connect_next(struct ph_upconn *c)
 {
-	const struct ph_addr *addr = &c->addrs.addr[c->next_addr++];
+	const struct ph_addr *addr = &c->addrs->addr[c->next_addr++];
 
 	c->stream = ph_stream_connect(
 		c->up->loop, addr, c->origin->tls ? c->up->tls : NULL, c->origin->host, &stream_events, c);
@@ -203,7 +206,8 @@ static void on_resolved(void *arg, int status, const struct ph_addrs *addrs)
 		give_up(c, &err);
 		return;
 	}
-	c->addrs = *addrs;
+	c->addrs = ph_alloc(sizeof *c->addrs);
+	*c->addrs = *addrs;
 	connect_next(c);
 }
 

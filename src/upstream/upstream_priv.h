@@ -28,9 +28,9 @@ struct ph_upconn {
 	struct ph_stream *stream;
 	struct ph_resolve *resolve;
 	struct ph_http *http;
-	struct ph_call *call;  /* while busy */
-	struct ph_timer timer; /* connect deadline; then how long it may idle */
-	struct ph_addrs addrs;
+	struct ph_call *call;   /* while busy */
+	struct ph_timer timer;  /* connect deadline; then how long it may idle */
+	struct ph_addrs *addrs; /* while it connects */
 	int next_addr;
 	bool ready;  /* connected */
 	bool reused; /* carried a call before */

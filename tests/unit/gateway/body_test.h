@@ -23,7 +23,7 @@ static void read_body(struct world *w, struct ph_str text)
 
 static void done(struct world *w)
 {
-	ph_buf_deinit(&w->b.buf);
+	ph_turn_body_free(&w->b);
 	ph_arena_deinit(&w->arena);
 }
 

@@ -174,7 +174,7 @@ static void finish(void)
 	ph_collect_reset(&w.r.collect);
 	ph_arena_deinit(&w.r.arena);
 	ph_buf_deinit(&w.r.words);
-	ph_buf_deinit(&w.r.body.buf);
+	ph_turn_body_free(&w.r.body);
 	ph_buf_deinit(&w.sent);
 	assert_int_equal(ph_loop_free(w.loop), 0);
 }

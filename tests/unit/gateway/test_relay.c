@@ -22,6 +22,7 @@ struct world {
 	struct ph_gateway g;
 	struct ph_request r;
 	struct ph_exchange x;
+	struct ph_key key;
 	struct ph_buf out; /* what the client got */
 	int heads, finished;
 	int began;   /* AWAIT -> RELAY */
@@ -126,6 +127,7 @@ static void world_open(struct world *w)
 	w->x = (struct ph_exchange){.ops = &ops, .end = w};
 	w->r.g = &w->g;
 	w->r.x = &w->x;
+	w->r.door.key = &w->key;
 	w->r.attempt.status = 200;
 	w->r.attempt.call = (struct ph_call *)(void *)w;
 	ph_buf_init(&w->r.attempt.headers, 1024);
@@ -139,6 +141,7 @@ static void world_close(struct world *w)
 {
 	ph_relay_close(&w->r);
 	ph_collect_reset(&w->r.collect);
+	ph_turn_body_free(&w->r.body);
 	ph_buf_deinit(&w->out);
 	ph_buf_deinit(&w->r.attempt.headers);
 	assert_int_equal(ph_loop_free(w->loop), 0);
@@ -285,6 +288,40 @@ static const struct one {
 		1},
 	{"U+2028 is no line end", "data: {\"type\":\"x\",\"d\":\"\xe2\x80\xa8\xc2\x85\"}\n\n" FULL("1"),
 		"data: {\"type\":\"x\",\"d\":\"\xe2\x80\xa8\xc2\x85\"}\n\n" FULL("1") DONE, 1},
+
+	{"type and number stand anywhere: found and shifted all the same",
+		CREATED
+		"data: {\"type\":\"codex.x\",\"sequence_number\":1}\n\n"
+		"event: x\ndata: {\"type\":\"x\",\"sequence_number\":2}\n\n"
+		"event: x\ndata: {\"type\":\"xy\",\"sequence_number\":3,\"d\":1}\n\n"
+		"event: x\ndata: {\"type\": \"x\" , \"sequence_number\" : 4 , \"d\":1}\n\n"
+		"event: x\ndata: {\"sequence_number\":5,\"d\":{\"type\":\"error\"},\"type\":\"x\"}\n\n"
+		"event: x\ndata: {\"type\":\"x\",\"d\":[],\"sequence_\\u006eumber\":6}\n\n"
+		"event: x\ndata: {\"type\":\"x\",\"sequence_number\":7.5,\"d\":1}\n\n"
+		"event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":8,\"d\":1}\n\n"
+		"event: codex.y\ndata: {\"type\":\"codex.y\",\"sequence_number\":9,\"d\":1}\n\n"
+		"event: codex.y\ndata: {\"type\":\"x\",\"sequence_number\":10,\"d\":1}\n\n" FULL("11"),
+		CREATED
+		"event: x\ndata: {\"type\":\"x\",\"sequence_number\":1}\n\n"
+		"event: x\ndata: {\"type\":\"xy\",\"sequence_number\":2,\"d\":1}\n\n"
+		"event: x\ndata: {\"type\": \"x\" , \"sequence_number\" : 3 , \"d\":1}\n\n"
+		"event: x\ndata: {\"sequence_number\":4,\"d\":{\"type\":\"error\"},\"type\":\"x\"}\n\n"
+		"event: x\ndata: {\"type\":\"x\",\"d\":[],\"sequence_\\u006eumber\":5}\n\n"
+		"event: x\ndata: {\"type\":\"x\",\"sequence_number\":7.5,\"d\":1}\n\n"
+		"event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":7,\"d\":1}\n\n"
+		"event: codex.y\ndata: {\"type\":\"x\",\"sequence_number\":8,\"d\":1}\n\n" FULL("9") DONE,
+		1},
+	{"an empty object is an event without a type", CREATED "data: {}\n\ndata: { }\n\n" FULL("3"),
+		CREATED "data: {}\n\ndata: { }\n\n" FULL("3") DONE, 1},
+	{"an object that breaks off where something is wanted",
+		CREATED DELTA("1") "data: {\"type\":\"x\",\"d\"}\n\n", CREATED DELTA("1") BROKEN("2"),
+		-PH_E_UPSTREAM_BAD},
+	{"a comma before the end", CREATED DELTA("1") "data: {\"type\":\"x\",}\n\n",
+		CREATED DELTA("1") BROKEN("2"), -PH_E_UPSTREAM_BAD},
+	{"something behind the object", CREATED DELTA("1") "data: {\"type\":\"x\"} 1\n\n",
+		CREATED DELTA("1") BROKEN("2"), -PH_E_UPSTREAM_BAD},
+	{"no object at all behind a brace", CREATED DELTA("1") "data: {1}\n\n",
+		CREATED DELTA("1") BROKEN("2"), -PH_E_UPSTREAM_BAD},
 
 	{"telemetry is dropped, and leaves no gap in the numbers",
 		"event: codex.rate_limits\ndata: "

@@ -83,6 +83,11 @@ void ph_door_close(struct ph_door *d)
 	d->key = NULL;
 }
 
+void ph_turn_body_free(struct ph_turn_body *b)
+{
+	ph_buf_deinit(&b->buf);
+}
+
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
 	(void)a;
