@@ -399,8 +399,9 @@ def test_a_pair_that_does_not_fit(pair):
     assert pair.name() == 'fits'
     line = next(line for line in pair.node.text().splitlines() if b'does not belong' in line)
     assert json.loads(line)['level'] == 'error'
-    os.kill(pair.node.workers()[0], signal.SIGKILL)
-    http.eventually(lambda: len(pair.node.workers()) == 2 and pair.node.ready(), within=30)
+    dead = pair.node.workers()[0]
+    os.kill(dead, signal.SIGKILL)
+    http.eventually(lambda: dead not in pair.node.workers() and len(pair.node.workers()) == 2 and pair.node.ready(), within=30)
     for _ in range(10):
         with pair.client() as api:
             assert api.turn(BODY).status == 'completed'
