@@ -9,6 +9,8 @@ bool ph_record_keeps(const struct ph_request *r)
 {
 	enum ph_snapshots policy = r->g->config->snapshots;
 
+	if (r->body.dropped)
+		return false; /* by the policy of a moment ago */
 	switch (r->door.key->snapshots) {
 	case PH_KEY_SNAPSHOTS_ALL:
 		policy = PH_SNAPSHOTS_ALL;
@@ -94,9 +96,12 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 	t->parent = known ? r->chain : NULL;
 	t->fold = known && r->fold && r->chain->status == PH_CHAIN_OK;
 	t->partial = r->body.previous.n && !known;
+	if (t->keep || t->stored_upstream)
+		t->output = c->output; /* whose ids its items have */
+	if (!t->keep)
+		return;
 	t->input = stored_items(r);
-	t->output = c->output;
-	t->envelope = t->keep ? ph_collect_envelope(c) : PH_STR_NONE;
+	t->envelope = ph_collect_envelope(c);
 }
 
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))

@@ -46,6 +46,7 @@ struct ph_turn_body {
 	bool generate;   /* false: a warm-up, which is to be continued but not to be answered */
 	bool references; /* items hold item_references */
 	bool carried;    /* items hold what an account may have made */
+	bool dropped;    /* the items are gone: see ph_turn_body_shrink() */
 };
 /* Reads and validates. Needs the arena of the turn for decoded text. */
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;

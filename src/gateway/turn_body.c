@@ -197,6 +197,7 @@ void ph_turn_body_shrink(struct ph_turn_body *b, bool items)
 	if (old.items.n > COPY_MAX && old.items.n > old.buf.n / 2)
 		return; /* there is little else in it */
 	b->m = NULL;
+	b->dropped = !items;
 	b->compared = PH_STR_NONE;
 	at = b->own = ph_realloc(NULL, old.model.n + old.previous.n + old.items.n + 1);
 	b->model = keep(&at, old.model);

@@ -105,11 +105,61 @@ static void understood(void **state)
 	done(&w);
 }
 
+static void shrunk(void **state)
+{
+	static const struct {
+		const char *text, *items;
+	} bodies[] = {
+		{"{\"model\":\"m\",\"previous_response_id\":\"r\",\"input\":\"hi\"}",
+			"{\"role\":\"user\",\"content\":\"hi\"}"},
+		{"{\"model\":\"\\u006d\",\"previous_response_id\":\" \\u0072\",\"input\":[ {\"a\":1} , 2 ]}",
+			"{\"a\":1} , 2"},
+		{"{\"model\":\"m\",\"previous_response_id\":\"r\"}", ""},
+	};
+	struct world w;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof bodies / sizeof *bodies; i++) {
+		bool items = i % 2;
+
+		read_body(&w, ph_str_c(bodies[i / 2].text));
+		assert_int_equal(w.rc, 0);
+		ph_turn_body_shrink(&w.b, items);
+		assert_null(w.b.buf.p);
+		assert_int_equal(w.b.dropped, !items);
+		ph_assert_str(w.b.model, PH_STR("m"));
+		ph_assert_str(w.b.previous, PH_STR("r"));
+		ph_assert_str(w.b.items, ph_str_c(items ? bodies[i / 2].items : ""));
+		done(&w);
+	}
+}
+
+/* Nothing is gained by a copy of nearly all. */
+static void not_shrunk(void **state)
+{
+	struct world w;
+	char text[40000];
+	int n = snprintf(text, sizeof text, "{\"input\":[\"%030000d\"]}", 0);
+
+	(void)state;
+	read_body(&w, ph_str(text, (size_t)n));
+	ph_turn_body_shrink(&w.b, true);
+	assert_non_null(w.b.buf.p);
+	assert_int_equal(w.b.items.n, 30002);
+	assert_false(w.b.dropped);
+	ph_turn_body_shrink(&w.b, false);
+	assert_null(w.b.buf.p);
+	assert_int_equal(w.b.items.n, 0);
+	done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused),
 		cmocka_unit_test(understood),
+		cmocka_unit_test(shrunk),
+		cmocka_unit_test(not_shrunk),
 	};
 
 	return cmocka_run_group_tests_name("gateway.turn_body", tests, NULL, NULL);
