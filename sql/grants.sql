@@ -25,7 +25,7 @@ BEGIN
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
-		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn,
+		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn, posthouse.log_turns,
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,
 			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
 			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,

@@ -40,18 +40,19 @@ void ph_pg_close(struct ph_pg *pg, uint64_t grace_ms, void (*on_closed)(void *ar
 bool ph_pg_up(const struct ph_pg *pg); /* at least one pooled connection is ready */
 
 /* ---- parameters: borrowed until the call returns ---- */
+enum ph_pg_kind {
+	PH_PG_NULL,
+	PH_PG_TEXT,
+	PH_PG_BYTES,
+	PH_PG_INT, /* in text form: for an integer of any size */
+	PH_PG_INT4,
+	PH_PG_INT8,
+	PH_PG_BOOL,
+	PH_PG_DATE,
+	PH_PG_UUID
+};
 struct ph_pg_param {
-	enum {
-		PH_PG_NULL,
-		PH_PG_TEXT,
-		PH_PG_BYTES,
-		PH_PG_INT, /* in text form: for an integer of any size */
-		PH_PG_INT4,
-		PH_PG_INT8,
-		PH_PG_BOOL,
-		PH_PG_DATE,
-		PH_PG_UUID
-	} kind;
+	enum ph_pg_kind kind;
 	struct ph_str s; /* TEXT (any type's text form, arrays too), BYTES (bytea), UUID (16 bytes) */
 	int64_t i;       /* the numbers, BOOL, DATE (days since 2000-01-01) */
 };
@@ -87,15 +88,25 @@ void ph_pg_abandon(struct ph_pg_call *call); /* cb will not fire; only before it
  * while the last batch was in flight goes out as one implicit transaction (at most 64 statements or 1 MiB); a
  * batch that fails is sent again one by one, so that one bad row harms nobody else. What was not acknowledged
  * is kept at most 5 minutes or 64 MiB, then cb gets DATABASE_AWAY. Parameters are copied. Order of acceptance
- * is kept, except that those of ph_pg_write_later() may be overtaken by the others. An error that may pass
+ * is kept, except that rows (below) may be overtaken. An error that may pass
  * (deadlock, serialization, lock or statement time-out, disk full) is tried a few times before cb gets it. cb
  * may be NULL.
  */
 void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
 	void *arg);
-/* The same for what nobody waits for: it leaves three quarters of each batch to what somebody waits for, and
- * goes first where there are more than 64 MiB. */
-void ph_pg_write_later(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
+/*
+ * Rows that nobody waits for, on the writer, under the same terms. Those that wait together go out as one
+ * call of sql, whose parameters are arrays with one element per row; so sql must be idempotent row by row,
+ * and returns nothing: a good answer has no rows. They leave three quarters of each batch to what somebody
+ * waits for, and go first where there are more than 64 MiB.
+ */
+struct ph_pg_rows {
+	const char *sql;
+	int count;                    /* of parameters */
+	const enum ph_pg_kind *kinds; /* of each one's elements: all but NULL and INT */
+};
+/* rows stays the caller's, for good; params are of its kinds, or NULL. */
+void ph_pg_write_row(struct ph_pg *pg, const struct ph_pg_rows *rows, const struct ph_pg_param *params,
 	ph_pg_cb cb, void *arg);
 size_t ph_pg_write_queued(const struct ph_pg *pg); /* statements not yet acknowledged */
 

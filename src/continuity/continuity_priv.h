@@ -208,11 +208,14 @@ struct ph_pg_call *ph_snapshot_store_hide(
 struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scope, const struct ph_str *ids,
 	size_t n, const struct ph_str *bodies, size_t bodies_n, ph_pg_cb cb, void *arg);
 enum {
-	PH_COMMIT_PARAMS = 39
+	PH_COMMIT_PARAMS = 39,
+	PH_LOG_PARAMS = 23,
 };
-/* waited: somebody waits for it; else it may be overtaken. */
-void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS],
-	bool waited, ph_pg_cb cb, void *arg);
+void ph_snapshot_store_commit(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg);
+/* Only the row in the request log, for which nobody waits. p: the first of commit's. */
+void ph_snapshot_store_log(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_LOG_PARAMS], ph_pg_cb cb, void *arg);
 
 /* ---- snapshot.c ---- */
 /* A stored body, unpacked where it is packed. -PH_E_INTERNAL if it cannot be read, -PH_E_CHAIN_TOO_LARGE. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a turn: the parameters of posthouse.commit_turn(), and stored bodies packed where it pays. */
+/* Writing a turn: the parameters of posthouse.commit_turn() and log_turns(), and stored bodies packed where
+ * it pays. */
 #include <stdlib.h>
 
 #include "continuity_priv.h"
@@ -115,6 +116,12 @@ static int put_bodies(struct draft *d, const struct ph_turn_record *t)
 	return 0;
 }
 
+/* Rows that say where an id is must be there before the client hears of it; else only the log gets one. */
+static bool kept_or_owned(const struct ph_turn_record *t)
+{
+	return t->keep || t->stored_upstream;
+}
+
 static int draft_init(struct draft *d, const struct ph_turn_record *t)
 {
 	*d = (struct draft){.codec = PH_IDENTITY};
@@ -124,7 +131,8 @@ static int draft_init(struct draft *d, const struct ph_turn_record *t)
 	ph_buf_init(&d->envelope, BODY_MAX);
 	ph_buf_init(&d->runs, BODY_MAX);
 	ph_buf_init(&d->ids, BODY_MAX);
-	put_ids(d, t->output);
+	if (kept_or_owned(t))
+		put_ids(d, t->output);
 	return t->keep ? put_bodies(d, t) : 0;
 }
 
@@ -201,7 +209,7 @@ static void fill(
 		linked ? PH_P_DATE(t->parent->day) : PH_P_NULL,
 		linked ? PH_P_INT4(t->parent->class) : PH_P_NULL,
 		linked ? PH_P_DATE(t->parent->until) : PH_P_NULL,
-		PH_P_INT4(flags_of(t)),
+		PH_P_INT4(t->keep ? flags_of(t) : 0),
 		PH_P_STR(t->turn_status.n ? t->turn_status : PH_STR("completed")),
 		PH_P_INT4(linked ? t->parent->depth + 1 : 1),
 		PH_P_INT4(d->codec),
@@ -257,8 +265,10 @@ void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *
 		ph_defer_call(c->loop, &w->hopeless);
 	} else {
 		fill(p, t, &d);
-		/* Only rows that say where an id is must be there before the client hears of it. */
-		ph_snapshot_store_commit(c, p, t->keep || t->stored_upstream, on_written, w);
+		if (kept_or_owned(t))
+			ph_snapshot_store_commit(c, p, on_written, w);
+		else
+			ph_snapshot_store_log(c, p, on_written, w);
 	}
 	bytes = d.runs.n + d.input.n + d.output.n;
 	if (ret_bytes)

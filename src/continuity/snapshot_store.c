@@ -56,13 +56,28 @@ struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scop
 	return call;
 }
 
-void ph_snapshot_store_commit(struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS],
-	bool waited, ph_pg_cb cb, void *arg)
+void ph_snapshot_store_commit(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg)
 {
-	(waited ? ph_pg_write : ph_pg_write_later)(c->pg,
+	ph_pg_write(c->pg,
 		"SELECT * FROM posthouse.commit_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 		"$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, "
 		"$32, $33, "
 		"$34, $35, $36, $37, $38, $39)",
 		p, PH_COMMIT_PARAMS, cb, arg);
+}
+
+void ph_snapshot_store_log(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_LOG_PARAMS], ph_pg_cb cb, void *arg)
+{
+	static const enum ph_pg_kind kinds[PH_LOG_PARAMS] = {PH_PG_UUID, PH_PG_TEXT, PH_PG_INT8, PH_PG_TEXT,
+		PH_PG_TEXT, PH_PG_TEXT, PH_PG_INT8, PH_PG_TEXT, PH_PG_TEXT, PH_PG_INT4, PH_PG_TEXT,
+		PH_PG_INT4, PH_PG_INT4, PH_PG_INT8, PH_PG_BOOL, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8,
+		PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_TEXT};
+	static const struct ph_pg_rows rows = {"SELECT posthouse.log_turns($1, $2, $3, $4, $5, $6, $7, $8, "
+					       "$9, $10, $11, $12, $13, $14, $15, "
+					       "$16, $17, $18, $19, $20, $21, $22, $23)",
+		PH_LOG_PARAMS, kinds};
+
+	ph_pg_write_row(c->pg, &rows, p, cb, arg);
 }

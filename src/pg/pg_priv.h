@@ -47,7 +47,7 @@ enum {
 	PG_READERS_MAX = 16,      /* connections of the pool */
 	PG_BATCH_MAX = 64,        /* statements of a batch */
 	PG_BATCH_BYTES = 1 << 20, /* and their bytes */
-	PG_BATCH_SHARE = 16,      /* statements of a batch for those that nobody waits for */
+	PG_BATCH_SHARE = 16,      /* places in a batch for rows that nobody waits for */
 	PG_SHARE_BYTES = PG_BATCH_BYTES / 4,
 	PG_BATCH_MS = 4000,         /* until a batch is late */
 	PG_KEEP_MS = 5 * 60 * 1000, /* how long a write that nobody acknowledged is kept */
@@ -75,12 +75,16 @@ struct ph_pg_statement {
 	Oid *type;
 };
 struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count);
+/* One call for many rows, whose values are copied. */
+struct ph_pg_statement *ph_pg_statement_rows(
+	const struct ph_pg_rows *what, struct ph_pg_statement *const *rows, size_t n);
 struct ph_pg_statement *ph_pg_statement_free(struct ph_pg_statement *st); /* returns NULL */
 
 /* Takes pq over. */
 struct ph_pg_result *ph_pg_result_new(PGresult *pq);
 /* Calls cb with pq's rows, or with the error that pq is; takes pq over. cb may be NULL. */
 void ph_pg_answer(ph_pg_cb cb, void *arg, PGresult *pq);
+void ph_pg_answer_done(ph_pg_cb cb, void *arg); /* well, and without rows */
 /* The same with an error of ours; sqlstate may be NULL. */
 void ph_pg_answer_code(ph_pg_cb cb, void *arg, int code, const char *sqlstate, const char *detail);
 /* To a statement with has_nul, in PostgreSQL's own words. */
@@ -285,7 +289,7 @@ struct ph_pg_writer {
 	struct ph_pg_segment segment;
 	struct ph_list single;  /* their batch failed: to be sent one by one, before all others */
 	struct ph_list queue;   /* not sent, or to be sent again; oldest first */
-	struct ph_list later;   /* the same, for those that nobody waits for */
+	struct ph_list rows;    /* the same, of rows */
 	struct ph_list batch;   /* in flight */
 	struct ph_list refused; /* asked in vain: fail in the next turn */
 	size_t count;           /* in all of these */

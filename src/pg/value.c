@@ -26,6 +26,7 @@ enum {
 	OID_INT8 = 20,
 	OID_INT2 = 21,
 	OID_INT4 = 23,
+	OID_TEXT = 25,
 	OID_OID = 26,
 	OID_FLOAT4 = 700,
 	OID_FLOAT8 = 701,
@@ -42,16 +43,18 @@ enum {
 	INT_TEXT = 21
 }; /* "-9223372036854775808" and its NUL */
 
-/* Those that always have the same size. */
+/* Their binary form: the size where all have the same, the type, and that of an array of them. */
 static const struct {
-	Oid type;
 	int size;
-} fixed[] = {
-	[PH_PG_INT4] = {OID_INT4, 4},
-	[PH_PG_INT8] = {OID_INT8, 8},
-	[PH_PG_BOOL] = {OID_BOOL, 1},
-	[PH_PG_DATE] = {OID_DATE, 4},
-	[PH_PG_UUID] = {OID_UUID, 16},
+	Oid type, array;
+} kinds[] = {
+	[PH_PG_TEXT] = {0, OID_TEXT, 1009},
+	[PH_PG_BYTES] = {0, OID_BYTEA, 1001},
+	[PH_PG_INT4] = {4, OID_INT4, 1007},
+	[PH_PG_INT8] = {8, OID_INT8, 1016},
+	[PH_PG_BOOL] = {1, OID_BOOL, 1000},
+	[PH_PG_DATE] = {4, OID_DATE, 1182},
+	[PH_PG_UUID] = {16, OID_UUID, 2951},
 };
 
 static size_t param_room(const struct ph_pg_param *p)
@@ -65,7 +68,7 @@ static size_t param_room(const struct ph_pg_param *p)
 	case PH_PG_NULL:
 		return 0;
 	default:
-		return (size_t)fixed[p->kind].size;
+		return (size_t)kinds[p->kind].size;
 	}
 }
 
@@ -77,8 +80,8 @@ static void put_big_endian(char *to, int size, int64_t n)
 
 static void fill_fixed(struct ph_pg_statement *st, int i, const struct ph_pg_param *p, char *to)
 {
-	st->type[i] = fixed[p->kind].type;
-	st->length[i] = fixed[p->kind].size;
+	st->type[i] = kinds[p->kind].type;
+	st->length[i] = kinds[p->kind].size;
 	st->format[i] = 1;
 	if (p->kind == PH_PG_UUID)
 		memcpy(to, p->s.p, p->s.n);
@@ -114,33 +117,103 @@ static void param_fill(struct ph_pg_statement *st, int i, const struct ph_pg_par
 		fill_fixed(st, i, p, to);
 }
 
+/* With room for so many bytes of text and values; sql goes first. *ret_room: where the values go. */
+static struct ph_pg_statement *new_statement(const char *sql, size_t n, size_t room, char **ret_room)
+{
+	size_t sql_room = strlen(sql) + 1;
+	struct ph_pg_statement *st;
+	size_t arrays =
+		n * (sizeof(*st->value) + sizeof(*st->length) + sizeof(*st->format) + sizeof(*st->type));
+
+	/* Not zeroed as a whole: bodies are large. */
+	st = ph_realloc(NULL, sizeof(*st) + arrays + sql_room + room);
+	memset(st, 0, sizeof(*st) + arrays);
+	st->bytes = sql_room + room;
+	st->count = (int)n;
+	st->value = (const char **)(st + 1);
+	st->length = (int *)(st->value + n);
+	st->format = st->length + n;
+	st->type = (Oid *)(st->format + n);
+	st->sql = memcpy(st->type + n, sql, sql_room);
+	*ret_room = (char *)(st->type + n) + sql_room;
+	return st;
+}
+
 struct ph_pg_statement *ph_pg_statement_new(const char *sql, const struct ph_pg_param *params, int count)
 {
 	struct ph_pg_statement *st;
-	size_t n = (size_t)count;
-	size_t arrays =
-		n * (sizeof(*st->value) + sizeof(*st->length) + sizeof(*st->format) + sizeof(*st->type));
-	size_t sql_room = strlen(sql) + 1;
-	size_t room = sql_room;
+	size_t room = 0;
 	char *to;
 
 	assert(count >= 0);
 	for (int i = 0; i < count; i++)
 		room += param_room(&params[i]);
-	st = ph_realloc(NULL, sizeof(*st) + arrays + room); /* not zeroed: bodies are large */
-	memset(st, 0, sizeof(*st) + arrays);
-	st->bytes = room;
-	st->count = count;
-	st->value = (const char **)(st + 1);
-	st->length = (int *)(st->value + n);
-	st->format = st->length + n;
-	st->type = (Oid *)(st->format + n);
-	to = (char *)(st->type + n);
-	st->sql = memcpy(to, sql, sql_room);
-	to += sql_room;
+	st = new_statement(sql, (size_t)count, room, &to);
 	for (int i = 0; i < count; i++) {
 		param_fill(st, i, &params[i], to);
 		to += param_room(&params[i]);
+	}
+	return st;
+}
+
+/* ---- rows ---- */
+
+enum {
+	ARRAY_HEAD = 5 * 4 /* dimensions, has-nulls, type of an element, size, lower bound (array.c) */
+};
+
+static size_t array_room(struct ph_pg_statement *const *rows, size_t n, int column)
+{
+	size_t room = ARRAY_HEAD;
+
+	for (size_t i = 0; i < n; i++)
+		room += 4 + (rows[i]->value[column] ? (size_t)rows[i]->length[column] : 0);
+	return room;
+}
+
+static char *put_int4(char *to, int64_t n)
+{
+	put_big_endian(to, 4, n);
+	return to + 4;
+}
+
+/* Returns its end. */
+static char *put_array(char *to, struct ph_pg_statement *const *rows, size_t n, int column, Oid type)
+{
+	char *nulls = put_int4(to, 1);
+	char *at = put_int4(put_int4(put_int4(put_int4(nulls, 0), type), (int64_t)n), 1);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *value = rows[i]->value[column];
+		int length = rows[i]->length[column];
+
+		at = put_int4(at, value ? length : -1);
+		if (value)
+			at = (char *)memcpy(at, value, (size_t)length) + length;
+		else
+			put_int4(nulls, 1);
+	}
+	return at;
+}
+
+struct ph_pg_statement *ph_pg_statement_rows(
+	const struct ph_pg_rows *what, struct ph_pg_statement *const *rows, size_t n)
+{
+	struct ph_pg_statement *st;
+	size_t room = 0;
+	char *to;
+
+	for (int i = 0; i < what->count; i++)
+		room += array_room(rows, n, i);
+	st = new_statement(what->sql, (size_t)what->count, room, &to);
+	for (int i = 0; i < what->count; i++) {
+		char *end = put_array(to, rows, n, i, kinds[what->kinds[i]].type);
+
+		st->value[i] = to;
+		st->length[i] = (int)(end - to);
+		st->format[i] = 1;
+		st->type[i] = kinds[what->kinds[i]].array;
+		to = end;
 	}
 	return st;
 }
@@ -378,6 +451,15 @@ void ph_pg_answer(ph_pg_cb cb, void *arg, PGresult *pq)
 		return;
 	}
 	r = ph_pg_result_new(pq);
+	if (cb)
+		cb(arg, r, NULL);
+	ph_pg_result_free(r);
+}
+
+void ph_pg_answer_done(ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_result *r = ph_pg_result_new(NULL);
+
 	if (cb)
 		cb(arg, r, NULL);
 	ph_pg_result_free(r);

@@ -14,8 +14,9 @@
  *     the connection was lost  nobody knows: the same again, in order, when a connection is back.
  *                              Statements are idempotent, that is the contract
  *
- * Turns wait for their commit, log rows of other turns come by the thousand. So there are two queues, and log
+ * Turns wait for their commit, log rows of other turns come by the thousand. So there are two queues, and
  * rows get a quarter of the places while anybody waits: a turn meets at most the batch in flight and its own.
+ * The rows of a batch are one statement.
  *
  * What waits longer than five minutes, or beyond 64 MiB, is given up with DATABASE_AWAY.
  */
@@ -31,7 +32,9 @@ struct ph_pg_write {
 	struct ph_list node;
 	struct ph_list *home; /* where it waits, unless it is in flight */
 	struct ph_pg_statement *statement;
-	size_t bytes; /* counted against keep_bytes */
+	const struct ph_pg_rows *rows; /* NULL: no row. Else the statement has only its values */
+	int at;                        /* in flight: which of the batch's statements it is, or is part of */
+	size_t bytes;                  /* counted against keep_bytes */
 	PGresult *result;
 	uint64_t asked_ns;
 	uint64_t expires_ms;
@@ -54,12 +57,12 @@ enum {
 };
 static struct ph_list *list_of(struct ph_pg_writer *w, size_t i)
 {
-	return (struct ph_list *[LIST_NR]){&w->single, &w->queue, &w->later}[i];
+	return (struct ph_list *[LIST_NR]){&w->single, &w->queue, &w->rows}[i];
 }
 
 static bool idle(struct ph_pg_writer *w)
 {
-	return ph_list_empty(&w->single) && ph_list_empty(&w->queue) && ph_list_empty(&w->later);
+	return ph_list_empty(&w->single) && ph_list_empty(&w->queue) && ph_list_empty(&w->rows);
 }
 
 static void wake(struct ph_pg_writer *w)
@@ -83,13 +86,14 @@ static void write_free(struct ph_pg_write *write)
 	free(write);
 }
 
-/* The end of a write: r, or an error of ours where r is NULL. */
+/* The end of a write: r; or where r is NULL an error of ours, or of a row, code 0, that it is written. */
 static void finish(struct ph_pg_writer *w, struct ph_pg_write *write, PGresult *r, int code,
 	const char *sqlstate, const char *why)
 {
 	ph_pg_cb cb = write->cb;
 	void *arg = write->arg;
 	bool given_up = write->given_up;
+	bool done = write->rows && code == 0;
 
 	take_out(w, write);
 	if (!given_up)
@@ -99,6 +103,8 @@ static void finish(struct ph_pg_writer *w, struct ph_pg_write *write, PGresult *
 		PQclear(r);
 	else if (r)
 		ph_pg_answer(cb, arg, r);
+	else if (done)
+		ph_pg_answer_done(cb, arg);
 	else
 		ph_pg_answer_code(cb, arg, code, sqlstate, why);
 }
@@ -185,7 +191,7 @@ static void acknowledge(struct ph_pg_writer *w)
 		PGresult *r = write->result;
 
 		write->result = NULL;
-		finish(w, write, r, PH_E_INTERNAL, NULL, "the database sent no result");
+		finish(w, write, r, write->rows ? 0 : PH_E_INTERNAL, NULL, "the database sent no result");
 	}
 }
 
@@ -217,7 +223,6 @@ static void judge(struct ph_pg_writer *w)
 static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 {
 	struct ph_pg_writer *w = PH_CONTAINER(s, struct ph_pg_writer, segment);
-	struct ph_list *it = w->batch.next;
 
 	if (PQresultStatus(r) == PGRES_PIPELINE_ABORTED) {
 		PQclear(r); /* skipped, because of the error that came before */
@@ -228,10 +233,16 @@ static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 		w->error = r;
 		return;
 	}
-	for (; at > 0; at--)
-		it = it->next;
-	PQclear(PH_CONTAINER(it, struct ph_pg_write, node)->result);
-	PH_CONTAINER(it, struct ph_pg_write, node)->result = r;
+	PH_LIST_EACH (it, &w->batch) {
+		struct ph_pg_write *write = PH_CONTAINER(it, struct ph_pg_write, node);
+
+		if (write->at != at || write->rows)
+			continue;
+		PQclear(write->result);
+		write->result = r;
+		return;
+	}
+	PQclear(r); /* of rows: that it came is all there is to know */
 }
 
 static void on_end(struct ph_pg_segment *s, bool synced)
@@ -260,34 +271,49 @@ static void on_late(void *arg)
 
 /* ---- a batch goes out ---- */
 
+static void send_rows(
+	struct ph_pg_writer *w, const struct ph_pg_rows *what, struct ph_pg_statement *const *rows, size_t n)
+{
+	struct ph_pg_statement *all = ph_pg_statement_rows(what, rows, n);
+
+	ph_pg_send(&w->conn, &w->segment, all);
+	ph_pg_statement_free(all);
+}
+
 /* Of one list, at most so many and so much, but at least one. Returns how many. */
 static size_t send_some(struct ph_pg_writer *w, struct ph_list *list, size_t most, size_t most_bytes)
 {
+	const struct ph_pg_rows *what = ph_list_empty(list) ? NULL : first(list)->rows;
+	struct ph_pg_statement *rows[PG_BATCH_MAX];
 	size_t bytes = 0;
 	size_t n = 0;
 
-	while (n < most && !ph_list_empty(list)) {
+	while (n < most && !ph_list_empty(list) && first(list)->rows == what) {
 		struct ph_pg_write *write = first(list);
 
 		bytes += write->statement->bytes;
 		if (n > 0 && bytes > most_bytes)
 			break;
+		write->at = w->segment.statements;
 		ph_list_move(&write->node, &w->batch);
-		ph_pg_send(&w->conn, &w->segment, write->statement);
-		n++;
+		rows[n++] = write->statement;
+		if (!what)
+			ph_pg_send(&w->conn, &w->segment, write->statement);
 	}
+	if (what)
+		send_rows(w, what, rows, n);
 	return n;
 }
 
 static void send_batch(struct ph_pg_writer *w)
 {
-	size_t share = ph_list_empty(&w->later) ? 0 : PG_BATCH_SHARE;
+	size_t share = ph_list_empty(&w->rows) ? 0 : PG_BATCH_SHARE;
 
 	if (send_some(w, &w->single, 1, 0) == 0) {
 		if (send_some(w, &w->queue, PG_BATCH_MAX - share, PG_BATCH_BYTES))
-			send_some(w, &w->later, share, PG_SHARE_BYTES);
+			send_some(w, &w->rows, share, PG_SHARE_BYTES);
 		else
-			send_some(w, &w->later, PG_BATCH_MAX, PG_BATCH_BYTES);
+			send_some(w, &w->rows, PG_BATCH_MAX, PG_BATCH_BYTES);
 	}
 	ph_metric_add(PH_M_PG_BATCHES, 0, 0, 1);
 	ph_timer_start(&w->late, PG_BATCH_MS);
@@ -355,20 +381,16 @@ static const struct ph_pg_conn_ops ops = {.on_up = on_up, .on_room = on_conn, .o
 
 /* ---- the interface ---- */
 
-static void accept_write(
-	struct ph_pg *pg, struct ph_list *home, struct ph_pg_statement *statement, ph_pg_cb cb, void *arg)
+static void accept_write(struct ph_pg *pg, struct ph_pg_write *write, ph_pg_cb cb, void *arg)
 {
 	struct ph_pg_writer *w = &pg->writer;
-	struct ph_pg_write *write = ph_alloc(sizeof(*write));
 
-	write->home = home;
-	write->statement = statement;
 	write->asked_ns = ph_clock_ns();
 	write->expires_ms = ph_loop_now_ms(pg->loop) + w->keep_ms;
 	write->cb = cb;
 	write->arg = arg;
 	write->bytes = write->statement->bytes;
-	ph_list_push_back(home, &write->node);
+	ph_list_push_back(write->home, &write->node);
 	w->count++;
 	w->bytes += write->bytes;
 	ph_metric_set(PH_M_WRITE_QUEUE, 0, 0, (int64_t)w->count);
@@ -380,13 +402,22 @@ static void accept_write(
 void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
 	void *arg)
 {
-	accept_write(pg, &pg->writer.queue, ph_pg_statement_new(sql, params, count), cb, arg);
+	struct ph_pg_write *write = ph_alloc(sizeof(*write));
+
+	write->home = &pg->writer.queue;
+	write->statement = ph_pg_statement_new(sql, params, count);
+	accept_write(pg, write, cb, arg);
 }
 
-void ph_pg_write_later(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count,
+void ph_pg_write_row(struct ph_pg *pg, const struct ph_pg_rows *rows, const struct ph_pg_param *params,
 	ph_pg_cb cb, void *arg)
 {
-	accept_write(pg, &pg->writer.later, ph_pg_statement_new(sql, params, count), cb, arg);
+	struct ph_pg_write *write = ph_alloc(sizeof(*write));
+
+	write->home = &pg->writer.rows;
+	write->rows = rows;
+	write->statement = ph_pg_statement_new("", params, rows->count);
+	accept_write(pg, write, cb, arg);
 }
 
 size_t ph_pg_write_queued(const struct ph_pg *pg)
@@ -401,7 +432,7 @@ void ph_pg_writer_init(struct ph_pg_writer *w, struct ph_pg *pg)
 	w->keep_bytes = PG_KEEP_BYTES;
 	ph_list_init(&w->single);
 	ph_list_init(&w->queue);
-	ph_list_init(&w->later);
+	ph_list_init(&w->rows);
 	ph_list_init(&w->batch);
 	ph_list_init(&w->refused);
 	ph_pg_segment_init(&w->segment, on_result, on_end);

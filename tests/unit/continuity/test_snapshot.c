@@ -236,6 +236,42 @@ static void test_log_only(void **state)
 }
 
 /* Policy none: who owns the id is known, what it says is not. */
+static int log_left, log_lost;
+
+static void on_logged(void *arg, int status)
+{
+	(void)arg;
+	log_lost += status != 0;
+	answered = --log_left == 0;
+}
+
+/* Many at once are one call; one that PostgreSQL does not take harms none of the others. */
+static void test_many_log_rows(void **state)
+{
+	NEED_SERVER();
+	answered = false;
+	log_lost = 0;
+	for (log_left = 0; log_left < 200; log_left++) {
+		struct ph_turn_record t = turn_of(PH_STR_NONE, PH_STR_NONE, PH_STR_NONE);
+
+		t.keep = t.stored_upstream = false;
+		t.request_id = "req_many";
+		t.account = log_left % 2 ? A : 0;
+		t.error = log_left % 3 ? "upstream_error" : NULL;
+		t.model = log_left == 77 ? PH_STR("not UTF-8: \xff") : PH_STR("demo");
+		ph_continuity_commit(store, &t, on_logged, NULL, NULL);
+	}
+	run_until(is_answered);
+	assert_int_equal(log_lost, 1);
+	assert_int_equal(ask("SELECT count(*) FROM posthouse.request_log WHERE request_id = 'req_many' AND "
+			     "model = 'demo'"),
+		199);
+	assert_int_equal(
+		ask("SELECT count(account_id) * 1000 + count(error) FROM posthouse.request_log WHERE "
+		    "request_id = 'req_many'"),
+		99 * 1000 + 132);
+}
+
 static void test_owner_only(void **state)
 {
 	NEED_SERVER();
@@ -475,6 +511,7 @@ int main(void)
 		TEST(test_same_id_twice),
 		TEST(test_hidden),
 		TEST(test_log_only),
+		TEST(test_many_log_rows),
 		TEST(test_owner_only),
 		TEST(test_items),
 		TEST(test_items_of_others),

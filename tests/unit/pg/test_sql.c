@@ -224,6 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(test_script, "commit"),
+		cmocka_unit_test_prestate(test_script, "log_turns"),
 		cmocka_unit_test_prestate(test_script, "resolve"),
 		cmocka_unit_test_prestate(test_script, "items"),
 		cmocka_unit_test_prestate(test_script, "scopes"),

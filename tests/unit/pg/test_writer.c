@@ -30,11 +30,15 @@ static void write_id(struct bench *b, int id, struct answer *a)
 	ph_pg_write(b->pg, INSERT, &p, 1, on_answer, a);
 }
 
-static void later_id(struct bench *b, int id, struct answer *a)
+static void row_id(struct bench *b, int id, struct answer *a)
 {
-	struct ph_pg_param p = PH_P_INT(id);
+	static const enum ph_pg_kind kinds[] = {PH_PG_INT4};
+	static const struct ph_pg_rows rows = {"insert into w (id) select unnest($1::int[]) on conflict (id) "
+					       "do update set times = w.times + 1",
+		1, kinds};
+	struct ph_pg_param p = PH_P_INT4(id);
 
-	ph_pg_write_later(b->pg, INSERT, &p, 1, on_answer, a);
+	ph_pg_write_row(b->pg, &rows, &p, on_answer, a);
 }
 
 static void assert_all_well(const struct answer *a, size_t n)
@@ -212,7 +216,7 @@ static void test_one_that_is_waited_for_overtakes(void **state)
 	w.order = &order;
 	for (int i = 0; i < (int)PH_COUNT(a); i++) {
 		a[i].order = &order;
-		later_id(&b, i, &a[i]);
+		row_id(&b, i, &a[i]);
 	}
 	write_id(&b, 5000, &w);
 	assert_int_equal(ph_pg_write_queued(b.pg), PH_COUNT(a) + 1);
@@ -247,7 +251,7 @@ static void test_neither_starves(void **state)
 	}
 	for (int i = 0; i < (int)PH_COUNT(l); i++) {
 		l[i].order = &order;
-		later_id(&b, 2000 + i, &l[i]);
+		row_id(&b, 2000 + i, &l[i]);
 	}
 	bench_run(&b, all_answered, &all, 20000);
 	assert_all_well(w, PH_COUNT(w));
@@ -256,6 +260,44 @@ static void test_neither_starves(void **state)
 	assert_in_order(l, PH_COUNT(l));
 	for (int i = 0; i < (int)PH_COUNT(l); i++)
 		assert_int_equal(l[i].place / PG_BATCH_MAX, i / PG_BATCH_SHARE);
+	bench_close(&b, 0);
+}
+
+static void test_rows_of_every_kind(void **state)
+{
+	static const enum ph_pg_kind kinds[] = {
+		PH_PG_INT4, PH_PG_INT8, PH_PG_BOOL, PH_PG_DATE, PH_PG_UUID, PH_PG_TEXT, PH_PG_BYTES};
+	static const struct ph_pg_rows rows = {
+		"insert into every select * from unnest($1, $2, $3, $4, $5, $6, $7)", 7, kinds};
+	struct answer a[3] = {0};
+	struct answers all = {a, PH_COUNT(a)};
+	struct bench b;
+
+	(void)state;
+	NEED_SERVER();
+	run_script("create table every (a int4, b int8, c bool, d date, e uuid, f text, g bytea)");
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	for (int i = 0; i < (int)PH_COUNT(a); i++) {
+		struct ph_pg_param p[] = {PH_P_INT4(-i), PH_P_INT8(i), PH_P_BOOL(i), PH_P_DATE(i),
+			PH_P_UUID("0123456789abcde\xff"), PH_P_STR(PH_STR("")),
+			PH_P_BYTES(ph_str("\0\xff", (size_t)i))};
+
+		if (i == 1)
+			p[0] = p[6] = PH_P_NULL;
+		ph_pg_write_row(b.pg, &rows, p, on_answer, &a[i]);
+	}
+	bench_run(&b, all_answered, &all, 5000);
+	for (size_t i = 0; i < PH_COUNT(a); i++) {
+		assert_string_equal(a[i].detail, "");
+		assert_int_equal(a[i].rows, 0);
+	}
+	assert_int_equal(ask("select count(distinct xmin::text) from every"), 1);
+	assert_int_equal(
+		ask("select count(*) from every where a = -b and c = (b > 0) and d = date '2000-01-01' + "
+		    "b::int and e = '30313233-3435-3637-3839-6162636465ff' and f = '' and g = "
+		    "substr('\\x00ff'::bytea, 1, b::int)"),
+		2);
+	assert_int_equal(ask("select count(*) from every where a is null and b = 1 and g is null"), 1);
 	bench_close(&b, 0);
 }
 
@@ -280,7 +322,7 @@ static void test_a_mixed_batch_fails(void **state)
 	for (int i = 0; i < (int)PH_COUNT(w); i++) {
 		w[i].order = l[i].order = &order;
 		write_id(&b, i == BAD_W ? 1000000 : i, &w[i]);
-		later_id(&b, i == BAD_L ? 1000001 : 2000 + i, &l[i]);
+		row_id(&b, i == BAD_L ? 1000001 : 2000 + i, &l[i]);
 	}
 	bench_run(&b, answered, &w[5], 20000);
 	ask("select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = "
@@ -302,6 +344,8 @@ static void test_a_mixed_batch_fails(void **state)
 /* Where memory is short, what nobody waits for goes first, whenever it came; patience ends for both. */
 static void test_what_nobody_waits_for_is_shed_first(void **state)
 {
+	static const enum ph_pg_kind kinds[] = {PH_PG_BYTES};
+	static const struct ph_pg_rows rows = {"select $1", 1, kinds};
 	static char text[1000];
 	struct answer w[15] = {0}, l[15] = {0};
 	struct answers all = {w, PH_COUNT(w)};
@@ -316,7 +360,7 @@ static void test_what_nobody_waits_for_is_shed_first(void **state)
 	b.pg->writer.keep_bytes = 20 * 1100;
 	b.pg->writer.keep_ms = 1000;
 	for (size_t i = 0; i < PH_COUNT(l); i++)
-		ph_pg_write_later(b.pg, "select $1", &p, 1, on_answer, &l[i]);
+		ph_pg_write_row(b.pg, &rows, &p, on_answer, &l[i]);
 	for (size_t i = 0; i < PH_COUNT(w); i++)
 		ph_pg_write(b.pg, "select $1", &p, 1, on_answer, &w[i]);
 	bench_run(&b, answered, &l[14], 5000);
@@ -557,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_passing_errors),
 		cmocka_unit_test(test_one_that_is_waited_for_overtakes),
 		cmocka_unit_test(test_neither_starves),
+		cmocka_unit_test(test_rows_of_every_kind),
 		cmocka_unit_test(test_a_mixed_batch_fails),
 		cmocka_unit_test(test_what_nobody_waits_for_is_shed_first),
 		cmocka_unit_test(test_the_backend_dies_in_mid_batch),
