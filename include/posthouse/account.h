@@ -36,6 +36,7 @@ struct ph_account_health {
 	int64_t version;        /* of the row that this is a copy of; 0 = there is none */
 	int strikes;            /* blocks in a row for which no time was given: each doubles the next */
 	uint64_t until_ms;      /* loop time at which cooling or exhausted ends; else 0 */
+	uint64_t blocked_ms;    /* loop time at which this node found or learned of the last change */
 	unsigned faults;        /* answers of 5xx in a row, seen by this node */
 	uint8_t used_percent;   /* of the fullest usage window; 0 = unknown */
 	bool nearly_exhausted;  /* chosen last for new conversations */

@@ -133,6 +133,8 @@ static void take_over(struct ph_accounts *r, struct ph_account *a, const struct 
 	/* What was seen before a block was lifted must not bring it back. */
 	if (h->state == PH_ACCOUNT_EXHAUSTED && row->state == PH_ACCOUNT_ACTIVE)
 		ph_usage_forget(a);
+	if (row->version != h->version)
+		h->blocked_ms = ph_loop_now_ms(r->loop);
 	h->version = row->version;
 	h->strikes = row->strikes;
 	h->state = row->state;
@@ -233,6 +235,7 @@ void ph_account_found(struct ph_accounts *r, struct ph_account *a, const struct 
 		!ph_health_adds(h, f->state, until_ms))
 		return;
 	h->strikes += strike;
+	a->health.blocked_ms = ph_loop_now_ms(r->loop);
 	ph_health_raise(a, f->state, until_ms);
 	say(r, a, f);
 	ph_report_write(r, a, f, until_ms, strike);

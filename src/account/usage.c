@@ -194,13 +194,22 @@ static void on_answer(void *arg, struct ph_pg_result *rows, const struct ph_err 
 	ph_health_learn(u->r, a, &row);
 }
 
+/* Evidence lifts only what this node knew of when it came: the head of the very answer that is refused tells
+ * its usage a moment before. */
+static bool may_lift(const struct ph_usage_report *u)
+{
+	const struct ph_account_health *h = &u->a->health;
+
+	return h->state == PH_ACCOUNT_EXHAUSTED && u->seen_ms > h->blocked_ms;
+}
+
 void ph_usage_flush(struct ph_account *a)
 {
 	struct ph_usage_report *u = a->health.usage;
 	uint64_t now = ph_loop_now_ms(u->r->loop);
 	struct ph_usage_write w = {
 		.account = a->id,
-		.version = a->health.version,
+		.version = may_lift(u) ? a->health.version : 0,
 		.usage = &u->seen,
 		.age_ms = now - u->seen_ms,
 		.node = u->r->node,
@@ -209,7 +218,8 @@ void ph_usage_flush(struct ph_account *a)
 	u->due = false;
 	u->written = u->seen;
 	u->written_ms = now;
-	u->lifting = a->health.version;
+	if (w.version)
+		u->lifting = w.version;
 	u->call = ph_account_store_usage(u->r->pg, &w, on_answer, u);
 }
 
@@ -218,7 +228,7 @@ static bool urgent(const struct ph_usage_report *u, const struct ph_usage_window
 {
 	if (w)
 		return !ended(&u->written);
-	return u->a->health.state == PH_ACCOUNT_EXHAUSTED && u->lifting != u->a->health.version;
+	return may_lift(u) && u->lifting != u->a->health.version;
 }
 
 static struct ph_usage_report *report_of(struct ph_accounts *r, struct ph_account *a)

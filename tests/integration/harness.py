@@ -48,9 +48,20 @@ def seeded(name):
     return random.Random('%d %s' % (SEED, name))
 
 
+def worker_number():
+    """Of the processes that run tests side by side."""
+    return int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])
+
+
+PORTS = itertools.cycle(range(12000 + 1200 * worker_number(), 13200 + 1200 * worker_number()))
+
+
 def free_port():
-    with socket.create_server(('127.0.0.1', 0)) as sock:
-        return sock.getsockname()[1]
+    """Below the ports that the kernel gives to connections, and for each process of the tests others: what is free now is
+    still free when a server gets there."""
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(('127.0.0.1', port)):
+            return port
 
 
 def clean_environment():

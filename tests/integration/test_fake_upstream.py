@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import re
 import pathlib
 import random
 import socket
@@ -401,7 +402,7 @@ def test_framings_slices_and_line_ends(up):
             while at >= 0:
                 body = body[:at] + tag + body[at + len(tag) + 8:]
                 at = body.find(tag, at + 1)
-        return body
+        return re.sub(rb'"(created|completed)_at":\d+', b'', body)
     plain = norm(turn(up, "a", "x", stream=True).body)
     for do in ({"framing": "length"}, {"framing": "eof"}, {"slice": 7}, {"slice": 1}, {"slice": 900, "slice_delay_ms": 10}):
         up.script("a", do)

@@ -237,7 +237,10 @@ static void lifting(void **state)
 	say(&w, u);
 	kept();
 	ph_account_found(w.r, w.a[0], &f);
+	say(&w, u); /* from the head of the very answer, a moment before: nothing of it lifts */
+	assert_int_equal(fake_pg_waiting(), 1);
 	answer("done", "exhausted", "600000", "2", "0");
+	run_for(&w, 20);
 	say(&w, u); /* what was said before, but later than the block */
 	assert_int_equal(fake_pg_waiting(), 1);
 	assert_param(U_VERSION, "2");
@@ -252,6 +255,7 @@ static void lifting(void **state)
 	/* Newer than what the evidence could know: another node's block came in between. */
 	ph_account_found(w.r, w.a[0], &f);
 	answer("done", "exhausted", "600000", "4", "0");
+	run_for(&w, 20);
 	say(&w, u);
 	answer("kept", "reauth", "0", "5", "0");
 	assert_int_equal(w.a[0]->state, PH_ACCOUNT_REAUTH);
