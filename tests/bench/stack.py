@@ -141,7 +141,7 @@ class Program(harness.Process):
 class Stack:
     def __init__(self, directory, state, cores):
         self.dir, self.cores = pathlib.Path(directory), cores
-        self.programs, self.upstreams = [], []
+        self.programs, self.upstreams, self.retired = [], [], []
         self.run = 0
         self.tls = self.certificate()
         self.postgres = Database(state)  # its user cannot enter a directory of ours
@@ -232,14 +232,21 @@ class Stack:
         address = '127.0.0.1:%d' % node.port
         return Relay(name, address, [node.pid], address, node, **options)
 
-    def retire(self, relay):
-        """Stops what was made for one measurement."""
+    def retire(self, relay, wait=False):
+        """Stops what was made for one measurement. A node accepts connections for a while yet: nobody waits for it, unless
+        told to."""
         for program in self.programs:
             if [program.pid] == relay.roots:
                 program.end()
-        for node in self.cluster.nodes:
-            if node.running and [node.pid] == relay.roots:
-                node.stop()
+        if relay.node:
+            relay.node.signal(harness.signal.SIGTERM)
+            self.retired.append(relay.node)
+        if wait:
+            self.await_retired()
+
+    def await_retired(self):
+        while self.retired:
+            self.retired.pop().stop(asked=True)
 
     # ---- what stands behind ----
 
@@ -306,6 +313,7 @@ class Stack:
             if hasattr(self, 'watch'):
                 self.watch.close()
             if hasattr(self, 'cluster'):
+                self.await_retired()
                 self.cluster.close()
         finally:
             for upstream in self.upstreams:

@@ -11,6 +11,7 @@ import client as http
 import figures
 import load
 import machine
+import targets
 from stack import PLAIN, TLS_IN, TLS_OUT
 
 SMALL_TEXT = 500   # bytes of answer text: about 1.5 KB of JSON
@@ -22,7 +23,7 @@ EVENT_TEXT = 16    # bytes of a delta: about 200 B on the wire
 PACE_MS = 20       # the fake upstream's timers round that up to 30
 CHAIN_BYTES = 3072  # new words of a turn; the answer repeats 1 KB of them
 DEPTH, STEP = 200, 10
-DEEP, DEEP_STEP, DEEP_CHAINS, DEEP_REPLAYS = 1000, 50, 8, 2
+DEEP, DEEP_STEP, DEEP_CHAINS = 1000, 50, 8
 SLOW_RATE = 10 * 1024
 SETTLED = 2  # seconds that bad neighbours get to begin
 # More than all sockets on the way hold, in small events: those that repeat the whole text are left out.
@@ -39,12 +40,13 @@ class Size:
         self.connections = [32] if quick else [32, 128]
         self.streams = [400] if quick else [100, 400, 1000]
         self.paced = 80 if quick else EVENTS
-        self.chains = 8 if quick else 32
+        self.chains = 32
+        self.replayed = 8 if quick else 32  # of them
         self.replays = 4 if quick else 3  # visits of each chain
         self.deep = not quick
         self.idle = [(100, 1000)] if quick else [(100, 1000), (1000, 9000)]
         self.pause = 0.5 if quick else 1
-        self.readers = 200 if quick else 500
+        self.readers = 100 if quick else 500
         self.rates = [] if quick else [1000, 2000, 4000, 6000, 8000, 12000, 16000, 20000]
 
 
@@ -291,7 +293,7 @@ def chain_bytes(stack):
 
 
 def grow_forwarded(bench, key, growth):
-    """Conversations that the upstream knows: what they wrote besides."""
+    """Conversations that the upstream knows: what they wrote besides. For the plot: that over depth, and its target."""
     stack = bench.stack
     before = chain_bytes(stack)
     stack.watch.execute('CHECKPOINT')  # so that each run bears the same first writes of whole pages
@@ -306,15 +308,17 @@ def grow_forwarded(bench, key, growth):
         late = [(p[0], p[1]) for p in points[1:]]
         values.update(delta=delta / turns, wal=wal / turns, table=size / turns, wal_over=wal / turns - 1.25 * delta / turns,
                       wal_growth=figures.slope(late) * growth.depth / (wal / turns))
-    return points
+        bench.curves['depth target'] = [[p[0], 1.25 * delta / turns + targets.WAL_OVER] for p in (points[0], points[-1])]
+    bench.curves['depth posthouse'] = points
 
 
 def grow_replayed(bench, key):
-    """Conversations that are replayed in each turn: what is sent grows with the square of the depth, so deep ones are few."""
+    """Conversations that are replayed in each turn. What is sent grows with the square of the depth: there is one deep one,
+    and later rounds use it again."""
     relay = bench.stack.relay(bench.node, 'replay', key='replay')
-    bench.curves['depth replay'] = grow_chains(bench, key, relay, Growth(bench.size.chains))
-    if bench.size.deep:
-        grow_chains(bench, key + '.deep', relay, Growth(DEEP_REPLAYS, DEEP, DEEP))
+    bench.curves['depth replay'] = grow_chains(bench, key, relay, Growth(bench.size.replayed))
+    if bench.size.deep and DEEP not in bench.tips['replay']:
+        grow_chains(bench, 'w6.grow', relay, Growth(1, DEEP, DEEP))
 
 
 def w5(bench):
@@ -322,11 +326,11 @@ def w5(bench):
     growth = Growth(bench.size.chains)
     for relay in bench.rotated([bench.posthouse, stack.nginx, stack.haproxy, stack.direct]):
         if relay.node:
-            bench.curves['depth posthouse'] = grow_forwarded(bench, 'w5.chain', growth)
+            grow_forwarded(bench, 'w5.chain', growth)
         else:
-            bench.curves['depth ' + relay.name] = grow_chains(bench, 'w5.chain', relay, growth, '/a/p/v1/responses')
+            grow_chains(bench, 'w5.chain', relay, growth, '/a/p/v1/responses')
     if bench.size.deep:
-        bench.curves['depth deep'] = grow_forwarded(bench, 'w5.deep', Growth(DEEP_CHAINS, DEEP, DEEP_STEP))
+        grow_forwarded(bench, 'w5.deep', Growth(DEEP_CHAINS, DEEP, DEEP_STEP))
     grow_replayed(bench, 'w5.chain')
 
 
@@ -350,7 +354,7 @@ def w6(bench):
         visits += len(took)
     stack.cluster.sql('ALTER ROLE posthouse_node RESET track_functions')
     stack.cluster.account('replay', 'stateless', stack.scripted.base('s'))
-    stack.retire(stack.relay(node))
+    stack.retire(stack.relay(node), wait=True)
     bench.samples[-1]['values']['calls'] = (walks(stack) - before) / visits
     upstream.stop()
 
@@ -455,7 +459,7 @@ def database_calls(stack):
 
 
 def w10(bench):
-    stack, seconds = bench.stack, 4 if bench.size.quick else 15
+    stack, seconds = bench.stack, 5 if bench.size.quick else 15
     stack.can(**LONG_STREAM)
     makers = {'posthouse': stack.make_posthouse, 'nginx': stack.make_nginx, 'haproxy': stack.make_haproxy}
     for name in bench.rotated(list(makers)):
