@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SECOND UINT64_C(1000000000)
 #define MS     UINT64_C(1000000)
@@ -89,8 +90,9 @@ struct conn {
 	bool open, busy, wants_out;
 	const char *out; /* what is still to be sent; owned by the mode */
 	size_t out_n;
-	uint64_t from_ns; /* when the request was due */
+	uint64_t from_ns; /* when the request was due; before that: when the connection was begun */
 	uint64_t first_ns;
+	struct ssl_st *tls; /* NULL: cleartext */
 	struct answer answer;
 	struct events events;
 	void *own; /* the mode's */
@@ -102,6 +104,7 @@ struct mode {
 	void (*on_open)(struct conn *c);
 	void (*on_body)(void *conn, const char *p, size_t n);
 	void (*on_answer)(struct conn *c); /* whole, and the connection is free */
+	void (*on_end)(struct conn *c);    /* the server closed it where no answer was due; may be NULL */
 	uint64_t (*tick)(
 		struct bench *b); /* after each round of the loop; when to be called again, 0: no matter */
 	void (*on_line)(struct bench *b, const char *line); /* of standard input; NULL: it ended */
@@ -109,14 +112,14 @@ struct mode {
 	bool by_tick; /* reads only when the mode asks for it */
 };
 
-extern const struct mode mode_turns, mode_streams, mode_hold, mode_slow, mode_chains;
+extern const struct mode mode_turns, mode_streams, mode_hold, mode_slow, mode_chains, mode_shakes;
 
 struct options {
-	const char *host, *path, *key, *extra;
+	const char *host, *path, *key, *extra, *ca;
 	uint16_t port;
 	char *request; /* head and body, ready to be sent */
 	size_t request_n;
-	uint64_t connections, repeat, depth, step, bytes, rate, events;
+	uint64_t connections, repeat, depth, step, bytes, rate, events, resume;
 	double seconds;
 	int status;
 };
@@ -135,6 +138,21 @@ struct bench {
 	uint64_t sent, answered, wrong, lost; /* lost: connections that ended in the middle of an answer */
 	struct hist latency, first;
 };
+
+/* ---- tls.c: the same over TLS 1.3, where --ca is given ---- */
+
+void tls_start(const char *ca);
+void tls_end(void);
+bool tls_has_session(void);    /* a ticket came, which --resume resumes */
+void tls_open(struct conn *c); /* behind connect() */
+int tls_shake(struct conn *c); /* 1: done, 0: go on when it is ready again, -1: failed */
+bool tls_resumed(const struct conn *c);
+void tls_goodbye(struct conn *c);                    /* nothing more will be sent */
+ssize_t tls_recv(struct conn *c, char *p, size_t n); /* as of a socket; errno is EAGAIN or EPROTO */
+ssize_t tls_send(struct conn *c, const char *p, size_t n);
+void tls_close(struct conn *c);
+
+/* ---- the frame of all modes ---- */
 
 uint64_t bench_clock(void);
 void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

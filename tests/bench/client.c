@@ -9,10 +9,12 @@
 
 #define REQUEST_MAX ((size_t)16 << 20)
 
-static const struct mode *const modes[] = {&mode_turns, &mode_streams, &mode_hold, &mode_slow, &mode_chains};
+static const struct mode *const modes[] = {
+	&mode_turns, &mode_streams, &mode_hold, &mode_slow, &mode_chains, &mode_shakes};
 
 static const char usage[] =
-	"usage: bench-client turns|streams|hold|slow|chains --to HOST:PORT --connections N\n"
+	"usage: bench-client turns|streams|hold|slow|chains|shakes --to HOST:PORT --connections N\n"
+	"  [--ca FILE [--resume 1]]\n"
 	"  [--request FILE] [--seconds S] [--rate N] [--status N] [--repeat N] [--events N]\n"
 	"  [--path PATH --key KEY --extra MEMBERS --depth N --step N --bytes N]";
 
@@ -45,7 +47,8 @@ static void take(struct options *o, const char *name, char *value)
 		const char *name;
 		uint64_t *at;
 	} numbers[] = {{"connections", &o->connections}, {"repeat", &o->repeat}, {"depth", &o->depth},
-		{"step", &o->step}, {"bytes", &o->bytes}, {"rate", &o->rate}, {"events", &o->events}};
+		{"step", &o->step}, {"bytes", &o->bytes}, {"rate", &o->rate}, {"events", &o->events},
+		{"resume", &o->resume}};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		if (strcmp(name, numbers[i].name) == 0)
@@ -64,12 +67,14 @@ static void take(struct options *o, const char *name, char *value)
 		o->key = value;
 	else if (strcmp(name, "extra") == 0)
 		o->extra = value;
+	else if (strcmp(name, "ca") == 0)
+		o->ca = value;
 }
 
 static void read_options(struct options *o, int argc, char **argv)
 {
 	static const char *const names[] = {"to", "connections", "request", "seconds", "rate", "status",
-		"repeat", "events", "path", "key", "extra", "depth", "step", "bytes"};
+		"repeat", "events", "path", "key", "extra", "depth", "step", "bytes", "ca", "resume"};
 	struct option options[sizeof(names) / sizeof(*names) + 1] = {{NULL, 0, NULL, 0}};
 	int at, c;
 
@@ -93,7 +98,12 @@ int main(int argc, char **argv)
 		bench_die("%s", usage);
 	read_options(&b.o, argc - 1, argv + 1);
 	b.conn_max = b.conn_target = b.o.connections;
+	if (b.o.ca)
+		tls_start(b.o.ca);
+	else if (b.mode == &mode_shakes)
+		bench_die("%s", usage);
 	bench_run(&b);
+	tls_end();
 	free(b.o.request);
 	return 0;
 }

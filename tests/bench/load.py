@@ -58,9 +58,9 @@ class Load:
                'Content-Length: %d\r\n\r\n' % (path, key, len(body))
         return self.file(head.encode() + body)
 
-    def wrk(self, address, key, body, connections, seconds, script='turn.lua'):
+    def wrk(self, url, key, body, connections, seconds, script='turn.lua'):
         command = ['wrk', '-t1', '-c%d' % connections, '-d%.1fs' % seconds, '--timeout', '10s', '--latency', '-s',
-                   str(HERE / script), 'http://%s/v1/responses' % address, '--', str(self.file(body)), str(key)]
+                   str(HERE / script), url + '/v1/responses', '--', str(self.file(body)), str(key)]
         command[3] = '-d%ds' % max(1, round(seconds))  # whole seconds are all that it knows
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False,
                               env=dict(os.environ, BENCH_DIR=str(HERE)), preexec_fn=self.pinned(self.cores))

@@ -52,7 +52,7 @@ static void watch(struct conn *c, int operation, uint32_t events)
 
 static void watch_again(struct conn *c)
 {
-	uint32_t in = c->bench->mode->by_tick ? 0 : EPOLLIN;
+	uint32_t in = c->bench->mode->by_tick && c->open ? 0 : EPOLLIN;
 
 	watch(c, EPOLL_CTL_MOD, in | (c->wants_out ? EPOLLOUT : 0));
 }
@@ -73,6 +73,7 @@ static void dial(struct conn *c)
 		bench_die("%s is no IPv4 address", b->o.host);
 	if (connect(c->fd, (struct sockaddr *)&to, sizeof(to)) && errno != EINPROGRESS)
 		bench_die("connect: %s", strerror(errno));
+	c->from_ns = b->now;
 	c->wants_out = true;
 	watch(c, EPOLL_CTL_ADD, EPOLLOUT);
 }
@@ -90,6 +91,7 @@ void conn_close(struct conn *c)
 {
 	if (c->fd < 0)
 		return;
+	tls_close(c);
 	close(c->fd);
 	c->fd = -1;
 	c->open = c->busy = false;
@@ -114,7 +116,8 @@ static void flush_out(struct conn *c)
 	bool wants;
 
 	while (c->out_n > 0) {
-		ssize_t n = send(c->fd, c->out, c->out_n, MSG_NOSIGNAL);
+		ssize_t n =
+			c->tls ? tls_send(c, c->out, c->out_n) : send(c->fd, c->out, c->out_n, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -166,31 +169,52 @@ void conn_read(struct conn *c, size_t max)
 {
 	static char piece[PIECE];
 	size_t want = max && max < PIECE ? max : PIECE;
-	ssize_t n = recv(c->fd, piece, want, 0);
+	ssize_t n = c->tls ? tls_recv(c, piece, want) : recv(c->fd, piece, want, 0);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	c->bench->now = bench_clock();
-	if (n <= 0)
+	if (n == 0 && !c->busy && c->bench->mode->on_end) {
+		conn_close(c);
+		c->bench->mode->on_end(c);
+	} else if (n <= 0)
 		conn_fail(c);
 	else
 		conn_feed(c, piece, (size_t)n);
 }
 
-static void on_connected(struct conn *c)
+static int connect_error(const struct conn *c)
 {
 	int error = 0;
 	socklen_t n = sizeof(error);
 
 	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n);
-	if (error) {
+	return error;
+}
+
+/* A connection that is not open yet can go on: it is connected, or its handshake has a further step. */
+static void on_opening(struct conn *c)
+{
+	int ready = 1;
+
+	if (!c->tls && connect_error(c)) {
 		conn_fail(c);
 		return;
 	}
-	c->open = true;
 	c->wants_out = false;
+	if (c->bench->o.ca) {
+		if (!c->tls)
+			tls_open(c);
+		ready = tls_shake(c);
+	}
+	if (ready < 0) {
+		conn_fail(c);
+		return;
+	}
+	c->open = ready;
 	watch_again(c);
-	c->bench->mode->on_open(c);
+	if (c->open)
+		c->bench->mode->on_open(c);
 }
 
 static void on_event(struct conn *c, uint32_t events)
@@ -198,7 +222,7 @@ static void on_event(struct conn *c, uint32_t events)
 	if (c->fd < 0)
 		return;
 	if (!c->open) {
-		on_connected(c);
+		on_opening(c);
 		return;
 	}
 	if (events & EPOLLOUT)

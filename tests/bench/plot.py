@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Line plots as SVG, and the two that stand in docs/performance.md. Nothing but text is made, so nothing is needed."""
+"""Line plots as SVG, and the two that stand in docs/performance.md. Nothing but text is made, so nothing is needed.
+
+A picture has a ground of its own, light or dark as its reader prefers. The colours are apart for the colour-blind too, and
+readable on both grounds."""
 import html
 import math
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 360, 70, 190, 40, 50
-COLOURS = ('#0b6e4f', '#c8553d', '#3d5a98', '#8a6d1f', '#6b3d98', '#444444')
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 800, 360, 76, 210, 44, 54
+COLOURS = ('#1f7fc4', '#d55e00', '#0c9970', '#b05fa0')
+STYLE = """<style>
+.ground { fill: #ffffff } .words { fill: #1f2328 } .grid { stroke: #d8dee4 }
+@media (prefers-color-scheme: dark) { .ground { fill: #0d1117 } .words { fill: #d6dde4 } .grid { stroke: #30363d } }
+</style>"""
 
 
 class Line:
@@ -46,33 +53,46 @@ def tick(value):
     return '{:,.0f}'.format(value) if value >= 1 or value == 0 else '%g' % value
 
 
+def words(x, y, text, more=''):
+    return '<text class="words" x="%.1f" y="%.1f"%s>%s</text>' % (x, y, more and ' ' + more, html.escape(text))
+
+
+def frame(title, x, y, x_words, y_words):
+    """All but the lines."""
+    middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    yield '<rect class="ground" width="100%" height="100%" rx="6"/>'
+    yield words(LEFT, 24, title, 'font-size="15"')
+    for value in y.ticks:
+        yield '<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>' % (LEFT, WIDTH - RIGHT, y.at(value), y.at(value))
+        yield words(LEFT - 8, y.at(value) + 4, tick(value), 'text-anchor="end"')
+    for value in x.ticks:
+        yield words(x.at(value), HEIGHT - BOTTOM + 18, tick(value), 'text-anchor="middle"')
+    yield words(middle_x, HEIGHT - 14, x_words, 'text-anchor="middle"')
+    yield words(0, 0, y_words, 'transform="translate(18 %d) rotate(-90)" text-anchor="middle"' % middle_y)
+
+
+def drawn(line, x, y, colour, height):
+    """A line with a dot for each point, and its name at that height. Dashed ones belong to the one before."""
+    stroke = 'stroke="%s" stroke-width="2"%s' % (colour, ' stroke-dasharray="5 4"' if line.dashed else '')
+    at = [(x.at(px), y.at(py)) for px, py in line.points]
+    yield '<polyline points="%s" fill="none" %s/>' % (' '.join('%.1f,%.1f' % point for point in at), stroke)
+    for point in at:
+        yield '<circle cx="%.1f" cy="%.1f" r="2.5" fill="%s"/>' % (*point, colour)
+    yield '<line x1="%d" x2="%d" y1="%d" y2="%d" %s/>' % (WIDTH - RIGHT + 14, WIDTH - RIGHT + 40, height, height, stroke)
+    yield words(WIDTH - RIGHT + 48, height + 4, line.name)
+
+
 def draw(title, x_words, y_words, lines, log=False):
     lines = [line for line in lines if line.points]
-    xs = [p[0] for line in lines for p in line.points]
-    ys = [p[1] for line in lines for p in line.points]
-    x = Axis(xs, LEFT, WIDTH - RIGHT)
-    y = Axis(ys, HEIGHT - BOTTOM, TOP, log)
+    x = Axis([p[0] for line in lines for p in line.points], LEFT, WIDTH - RIGHT)
+    y = Axis([p[1] for line in lines for p in line.points], HEIGHT - BOTTOM, TOP, log)
     out = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">' % (WIDTH, HEIGHT),
-           '<rect width="100%" height="100%" fill="white"/>',
-           '<text x="%d" y="20" font-size="14">%s</text>' % (LEFT, html.escape(title))]
-    for value in y.ticks:
-        out.append('<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/>' % (LEFT, WIDTH - RIGHT, y.at(value), y.at(value)))
-        out.append('<text x="%d" y="%.1f" text-anchor="end">%s</text>' % (LEFT - 6, y.at(value) + 4, tick(value)))
-    for value in x.ticks:
-        out.append('<text x="%.1f" y="%d" text-anchor="middle">%s</text>' % (x.at(value), HEIGHT - BOTTOM + 18, tick(value)))
-    out.append('<text x="%d" y="%d" text-anchor="middle">%s</text>' % ((LEFT + WIDTH - RIGHT) // 2, HEIGHT - 10,
-                                                                      html.escape(x_words)))
-    out.append('<text transform="translate(14 %d) rotate(-90)" text-anchor="middle">%s</text>' % (
-        (TOP + HEIGHT - BOTTOM) // 2, html.escape(y_words)))
-    for i, line in enumerate(lines):
-        colour = COLOURS[i // 2 % len(COLOURS)] if any(one.dashed for one in lines) else COLOURS[i % len(COLOURS)]
-        points = ' '.join('%.1f,%.1f' % (x.at(px), y.at(py)) for px, py in line.points)
-        dash = ' stroke-dasharray="5 4"' if line.dashed else ''
-        out.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"%s/>' % (points, colour, dash))
-        height = TOP + 10 + 18 * i
-        out.append('<line x1="%d" x2="%d" y1="%d" y2="%d" stroke="%s" stroke-width="2"%s/>' % (
-            WIDTH - RIGHT + 12, WIDTH - RIGHT + 36, height, height, colour, dash))
-        out.append('<text x="%d" y="%d">%s</text>' % (WIDTH - RIGHT + 42, height + 4, html.escape(line.name)))
+           STYLE, *frame(title, x, y, x_words, y_words)]
+    number, height = -1, TOP
+    for line in lines:
+        number += not line.dashed
+        height += 18 if line.dashed else 26
+        out += drawn(line, x, y, COLOURS[number % len(COLOURS)], height - 16)
     return '\n'.join(out + ['</svg>', ''])
 
 
@@ -80,16 +100,15 @@ def pictures(curves):
     """{file name: SVG} of what was measured."""
     found = {}
     loads = []
-    for name, words in [('posthouse', 'Posthouse'), ('durable', 'Posthouse, durable'), ('nginx', 'nginx'), ('haproxy', 'HAProxy')]:
+    for name, shown in [('posthouse', 'Posthouse'), ('durable', 'Posthouse, durable'), ('nginx', 'nginx'), ('haproxy', 'HAProxy')]:
         points = curves.get('load ' + name) or []
-        loads.append(Line(words + ', p50', [(p[0], p[1]) for p in points]))
+        loads.append(Line(shown + ', p50', [(p[0], p[1]) for p in points]))
         loads.append(Line('p99', [(p[0], p[2]) for p in points], dashed=True))
     if any(line.points for line in loads):
         found['latency-over-load.svg'] = draw('Small turns, open loop: latency over load', 'turns per second',
                                               'microseconds', loads, log=True)
-    # The first step writes whole pages for the first time since the checkpoint.
-    depths = [Line(words, [(p[0], p[1]) for p in curves.get('depth ' + name) or []])
-              for name, words in [('posthouse', 'forwarded'), ('replay', 'replayed')]]
+    depths = [Line(shown, [(p[0], p[1]) for p in curves.get('depth ' + name) or []], dashed=name == 'target')
+              for name, shown in [('posthouse', 'forwarded'), ('target', 'at most'), ('replay', 'replayed')]]
     if any(line.points for line in depths):
         found['bytes-over-depth.svg'] = draw('Turns of 4 KB: what is written (WAL) for each, over depth',
                                              'turns in the conversation', 'bytes per turn', depths)

@@ -13,6 +13,7 @@ import time
 
 import psycopg
 
+import authority
 import client as http
 import harness
 
@@ -50,8 +51,11 @@ http {
 """
 NGINX_SERVER = """
     upstream %(name)s { server %(to)s; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 3600s; }
-    server { listen %(listen)s backlog=4096; location / { proxy_pass http://%(name)s; } }
+    server { listen %(listen)s backlog=4096%(in)s; location / { proxy_pass %(scheme)s://%(name)s; %(out)s } }
 """
+NGINX_IN = ' ssl; ssl_certificate %(cert)s; ssl_certificate_key %(key)s; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets on'
+NGINX_OUT = 'proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_ssl_verify on; proxy_ssl_trusted_certificate %(ca)s; ' \
+            'proxy_ssl_name localhost;'
 HAPROXY = """
 global
     nbthread 1
@@ -60,6 +64,7 @@ defaults
     mode http
     http-reuse always
     option http-no-delay
+    option http-ignore-probes
     timeout connect 5s
     timeout client 3600s
     timeout server 3600s
@@ -67,12 +72,17 @@ defaults
 """
 HAPROXY_SERVER = """
 frontend %(name)s-in
-    bind %(listen)s backlog 4096
+    bind %(listen)s backlog 4096%(in)s
     http-request set-header Authorization "%(key)s"
     default_backend %(name)s
 backend %(name)s
-    server upstream %(to)s pool-max-conn -1
+    server upstream %(to)s pool-max-conn -1%(out)s
 """
+HAPROXY_IN = ' ssl crt %(both)s'
+HAPROXY_OUT = ' ssl ca-file %(ca)s verify required verifyhost localhost'
+
+# Where a relay speaks TLS: nowhere, to its clients, to its upstream.
+PLAIN, TLS_IN, TLS_OUT = 'plain', 'in', 'out'
 
 
 class Database(harness.Postgres):
@@ -88,10 +98,13 @@ class Database(harness.Postgres):
 
 
 class Relay:
-    """Somebody through whom requests go. chain: the address at which the scripted upstream is behind it."""
+    """Somebody through whom requests go. chain: the address at which the scripted upstream is behind it. node: of ours.
+    key: the name of the key that its turns come with. ca: who signed its certificate, where it speaks TLS."""
 
-    def __init__(self, name, address, chain, roots):
-        self.name, self.address, self.chain, self.roots = name, address, chain, roots
+    def __init__(self, name, address, roots, chain, node=None, key='none', ca=None):
+        self.name, self.address, self.roots, self.chain, self.node, self.key = name, address, roots, chain, node, key
+        self.url = '%s://%s' % ('https' if ca else 'http', address)
+        self.tls = {'ca': ca} if ca else {}  # options of bench-client
 
 
 class Program(harness.Process):
@@ -128,8 +141,9 @@ class Program(harness.Process):
 class Stack:
     def __init__(self, directory, state, cores):
         self.dir, self.cores = pathlib.Path(directory), cores
-        self.programs, self.upstreams = [], []
+        self.programs, self.upstreams, self.retired = [], [], []
         self.run = 0
+        self.tls = self.certificate()
         self.postgres = Database(state)  # its user cannot enter a directory of ours
         try:
             self.open()
@@ -143,55 +157,70 @@ class Stack:
         self.canned = self.upstream([('p', 'platform')], '--no-record')
         self.bulk = self.upstream([('p', 'platform')], '--no-record')  # what neighbours suffer from
         self.scripted = self.upstream([('p', 'platform'), ('s', 'stateless')], '--no-record')
+        self.front = self.make_haproxy(TLS_IN, self.cores.upstream)  # the canned upstream, as it is reached by TLS
         self.cluster.account('canned', 'platform', self.canned.base('p'))
+        self.cluster.account('front', 'platform', self.front.url + self.canned.base('p').split(self.canned.address)[1])
         self.cluster.account('bulk', 'platform', self.bulk.base('p'))
         self.cluster.account('chain', 'platform', self.scripted.base('p'))
         self.cluster.account('replay', 'stateless', self.scripted.base('s'))
         self.keys = {name: self.cluster.key(name, '--account', account, '--snapshots', snapshots)
                      for name, account, snapshots in [('none', 'canned', 'none'), ('all', 'canned', 'all'), ('bulk', 'bulk', 'none'),
-                                                      ('chain', 'chain', 'all'), ('replay', 'replay', 'all')]}
+                                                      ('front', 'front', 'none'), ('chain', 'chain', 'all'),
+                                                      ('replay', 'replay', 'all')]}
         self.keys['gone'] = self.cluster.key('gone')
         self.cluster.cli('key', 'revoke', 'gone')
         self.watch = psycopg.connect(self.postgres.dsn(self.cluster.database), autocommit=True)
         machine.pin([self.postgres.pid], self.cores.database)
         self.node = self.posthouse('posthouse')
         self.nginx, self.haproxy = self.make_nginx(), self.make_haproxy()
-        self.direct = Relay('direct', self.canned.address, self.scripted.address, [self.canned.process.pid])
+        self.direct = Relay('direct', self.canned.address, [self.canned.process.pid], self.scripted.address)
+
+    def certificate(self):
+        """One pair for all who speak TLS; ECDSA, P-256. Names of files."""
+        signer = authority.Authority(self.dir)
+        cert, key = signer.issue('localhost', 'DNS:localhost,IP:127.0.0.1')
+        both = self.dir / 'both.pem'
+        both.write_bytes(cert.read_bytes() + key.read_bytes())
+        return {'ca': signer.cert, 'cert': cert, 'key': key, 'both': both}
 
     # ---- what relays ----
 
-    def servers(self, template):
+    def servers(self, template, way, words_in, words_out):
+        """Where it listens, and its configuration for that: for the canned upstream, and for the scripted one."""
         listen = ['127.0.0.1:%d' % harness.free_port() for _ in range(2)]
-        upstreams = (('canned', self.canned), ('scripted', self.scripted))
-        return listen, ''.join(template % {'name': name, 'to': upstream.address, 'listen': at, 'key': UPSTREAM_KEY}
-                               for at, (name, upstream) in zip(listen, upstreams))
+        canned = self.front.address if way == TLS_OUT else self.canned.address
+        words = {'key': UPSTREAM_KEY, 'in': words_in % self.tls if way == TLS_IN else '',
+                 'out': words_out % self.tls if way == TLS_OUT else '', 'scheme': 'https' if way == TLS_OUT else 'http'}
+        return listen, ''.join(template % {'name': name, 'to': to, 'listen': at, **words} for at, name, to in zip(
+            listen, ('canned', 'scripted'), (canned, self.scripted.address)))
 
-    def program(self, name, args, address):
+    def program(self, name, args, way, listen, cores=None):
         program = Program('%s-%d' % (name, len(self.programs)), args, self.dir)
         self.programs.append(program)
-        program.begin(address)
-        machine.pin([program.pid], self.cores.gateway)
-        return program
+        program.begin(listen[0])
+        machine.pin([program.pid], cores or self.cores.gateway)
+        return Relay(name, listen[0], [program.pid], listen[1], ca=self.tls['ca'] if way == TLS_IN else None)
 
-    def make_nginx(self):
-        (listen, chain), servers = self.servers(NGINX_SERVER)
+    def make_nginx(self, way=PLAIN):
+        listen, servers = self.servers(NGINX_SERVER, way, NGINX_IN, NGINX_OUT)
         directory = self.dir / ('nginx-%d' % len(self.programs))
         directory.mkdir()
         path = directory / 'nginx.conf'
         path.write_text(NGINX % {'dir': directory, 'files': files(), 'connections': files() - 200, 'key': UPSTREAM_KEY,
                                  'servers': servers, 'user': 'user root;' if os.geteuid() == 0 else ''}, encoding='ascii')
-        program = self.program('nginx', [find('nginx'), '-c', path, '-e', directory / 'start.log'], listen)
-        return Relay('nginx', listen, chain, [program.pid])
+        return self.program('nginx', [find('nginx'), '-c', path, '-e', directory / 'start.log'], way, listen)
 
-    def make_haproxy(self):
-        (listen, chain), servers = self.servers(HAPROXY_SERVER)
+    def make_haproxy(self, way=PLAIN, cores=None):
+        listen, servers = self.servers(HAPROXY_SERVER, way, HAPROXY_IN, HAPROXY_OUT)
         path = self.dir / ('haproxy-%d.cfg' % len(self.programs))
         path.write_text(HAPROXY % {'connections': files() // 2 - 100, 'servers': servers}, encoding='ascii')
-        program = self.program('haproxy', [find('haproxy'), '-db', '-f', path], listen)
-        return Relay('haproxy', listen, chain, [program.pid])
+        return self.program('haproxy', [find('haproxy'), '-db', '-f', path], way, listen, cores)
 
-    def make_posthouse(self):
-        return self.relay(self.posthouse('fresh%d' % len(self.cluster.nodes)))
+    def make_posthouse(self, way=PLAIN):
+        env = {PLAIN: {}, TLS_OUT: {'POSTHOUSE_UPSTREAM_CA_FILE': self.tls['ca']},
+               TLS_IN: {'POSTHOUSE_TLS_CERT_FILE': self.tls['cert'], 'POSTHOUSE_TLS_KEY_FILE': self.tls['key']}}[way]
+        node = self.posthouse('fresh%d' % len(self.cluster.nodes), **env)
+        return self.relay(node, key='front' if way == TLS_OUT else 'none', ca=self.tls['ca'] if way == TLS_IN else None)
 
     def posthouse(self, name, **env):
         node = self.cluster.node(name, {'POSTHOUSE_WORKERS': '1', **env})
@@ -199,18 +228,25 @@ class Stack:
         return node
 
     @staticmethod
-    def relay(node, name='posthouse'):
+    def relay(node, name='posthouse', **options):
         address = '127.0.0.1:%d' % node.port
-        return Relay(name, address, address, [node.pid])
+        return Relay(name, address, [node.pid], address, node, **options)
 
-    def retire(self, relay):
-        """Stops what was made for one measurement."""
+    def retire(self, relay, wait=False):
+        """Stops what was made for one measurement. A node accepts connections for a while yet: nobody waits for it, unless
+        told to."""
         for program in self.programs:
             if [program.pid] == relay.roots:
                 program.end()
-        for node in self.cluster.nodes:
-            if node.running and [node.pid] == relay.roots:
-                node.stop()
+        if relay.node:
+            relay.node.signal(harness.signal.SIGTERM)
+            self.retired.append(relay.node)
+        if wait:
+            self.await_retired()
+
+    def await_retired(self):
+        while self.retired:
+            self.retired.pop().stop(asked=True)
 
     # ---- what stands behind ----
 
@@ -277,6 +313,7 @@ class Stack:
             if hasattr(self, 'watch'):
                 self.watch.close()
             if hasattr(self, 'cluster'):
+                self.await_retired()
                 self.cluster.close()
         finally:
             for upstream in self.upstreams:

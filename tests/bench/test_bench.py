@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark's own arithmetic and parsers, on data whose answer is known. Nothing is measured here."""
+import contextlib
 import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,13 +14,15 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent / 'integration')]
 
 # pylint: disable=wrong-import-position
+import authority  # noqa: E402
 import figures  # noqa: E402
 import load  # noqa: E402
 import machine  # noqa: E402
 import plot  # noqa: E402
+import targets  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get('POSTHOUSE_TEST_BUILD', HERE.parents[1] / 'build' / 'asan'))
 
@@ -81,6 +85,11 @@ def test_columns_of_a_table_line_up():
     assert len({len(row) for row in rows}) == 1 and '12,345' in rows[2] and 'falls short' in rows[2]
 
 
+def test_no_two_lines_are_the_same():
+    ids = [one.id() + str(one.minus) for one in targets.all_figures()]
+    assert len(set(ids)) == len(ids)
+
+
 def test_what_wrk_says():
     text = 'Running 1s test\nRESULT {"answered":10,"seconds":1.0,"bytes":1,"not_2xx":2,"errors":0,"p50":1,"p99":2}\n'
     found = load.parse_wrk(text)
@@ -102,7 +111,8 @@ def test_what_the_kernel_says():
 
 
 def test_plots_are_well_formed():
-    found = plot.pictures({'load nginx': [[1000, 50, 90], [2000, 55, 900]], 'depth posthouse': [[10, 6900, 1, 2], [20, 6800, 1, 2]]})
+    found = plot.pictures({'load nginx': [[1000, 50, 90], [2000, 55, 900]], 'depth posthouse': [[10, 6900, 1, 2], [20, 6800, 1, 2]],
+                           'depth target': [[10, 6500], [20, 6500]]})
     assert set(found) == {'latency-over-load.svg', 'bytes-over-depth.svg'}
     for svg in found.values():
         lines = list(ElementTree.fromstring(svg).iter('{http://www.w3.org/2000/svg}polyline'))
@@ -149,11 +159,14 @@ def stream(numbers, last='response.completed', end=b'data: [DONE]\n\n'):
 
 
 def run_client(tmp_path, mode, answers, piece=1 << 20, per_connection=1 << 20, **options):
+    return run_client_to(Server(answers, piece, per_connection).address, tmp_path, mode, **options)
+
+
+def run_client_to(address, tmp_path, mode, **options):
     program = BUILD / 'bench-client'
     assert program.exists(), 'bench-client is not built'
     request = tmp_path / 'request'
     request.write_bytes(b'POST /v1/responses HTTP/1.1\r\nContent-Length: 0\r\n\r\n')
-    address = Server(answers, piece, per_connection).address
     command = [str(program), mode, '--to', address, '--connections', '1', '--request', str(request)]
     for name, value in options.items():
         command += ['--' + name, str(value)]
@@ -195,3 +208,57 @@ def test_client_measures_from_when_a_turn_was_due(tmp_path):
     found = run_client(tmp_path, 'turns', [good, good, other] + [good] * 50, rate=100, seconds=0.3)
     assert (found['sent'], found['answered'], found['wrong'], found['lost']) == (30, 30, 1, 0)
     assert found['latency']['count'] == 30
+
+
+class SecureServer(Server):
+    """The same over TLS, where nothing but handshakes is expected. forgetful: it cannot read its own tickets."""
+
+    def __init__(self, pair, answers=(b'',) * 1000, forgetful=False):
+        self.pair, self.forgetful, self.context = pair, forgetful, None
+        super().__init__(answers, 1 << 20, 1)
+
+    def serve(self, answers, piece):
+        if self.forgetful or not self.context:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*self.pair)
+        sock, _ = self.listener.accept()
+        with contextlib.suppress(OSError), self.context.wrap_socket(sock, server_side=True) as secure:
+            if secure.recv(4096) and answers[0]:
+                secure.sendall(answers[0])
+                secure.recv(1)
+
+
+@pytest.fixture(name='signer', scope='module')
+def make_signer(tmp_path_factory):
+    return authority.Authority(tmp_path_factory.mktemp('signer'))
+
+
+@pytest.fixture(name='pair', scope='module')
+def make_pair(signer):
+    return signer.issue('localhost', 'IP:127.0.0.1')
+
+
+@pytest.mark.parametrize('resume', [0, 1])
+def test_client_shakes_hands(tmp_path, signer, pair, resume):
+    address = SecureServer(pair).address
+    found = run_client_to(address, tmp_path, 'shakes', ca=signer.cert, resume=resume, seconds=0.3)
+    assert load.faults_of_client(found) == [] and found['answered'] == found['sent'] > 2
+
+
+def test_client_sees_that_nothing_was_resumed(tmp_path, signer, pair):
+    address = SecureServer(pair, forgetful=True).address
+    found = run_client_to(address, tmp_path, 'shakes', ca=signer.cert, resume=1, seconds=0.3)
+    assert found['wrong'] == found['sent'] - 1 > 0
+
+
+def test_client_trusts_nobody_else(tmp_path, signer, pair):
+    stranger = authority.Authority(tmp_path)
+    for ca, certificate in ((stranger.cert, pair), (signer.cert, signer.issue('elsewhere', 'IP:127.0.0.2'))):
+        found = run_client_to(SecureServer(certificate).address, tmp_path, 'shakes', ca=ca, seconds=0.1)
+        assert load.faults_of_client(found) == ['1 answers lost', 'nothing was answered']
+
+
+def test_client_reads_through_tls(tmp_path, signer, pair):
+    address = SecureServer(pair, [stream(range(3000))]).address
+    found = run_client_to(address, tmp_path, 'streams', ca=signer.cert, repeat=1, events=2998)
+    assert (found['answered'], found['deltas'], load.faults_of_client(found)) == (1, 2998, [])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workloads, one function each, and the lines of the table that are made of them.
+"""The workloads, one function each. targets.py makes lines of a table of their samples.
 
 A function runs one round: every competitor, in an order that changes with the round. README.md says what each stands for.
 """
@@ -11,17 +11,19 @@ import client as http
 import figures
 import load
 import machine
-
-Figure = figures.Figure
+import targets
+from stack import PLAIN, TLS_IN, TLS_OUT
 
 SMALL_TEXT = 500   # bytes of answer text: about 1.5 KB of JSON
 LARGE_TEXT = 3000  # about 4 KB
 SMALL_BODY = 463
 EVENTS = 200
+SHAKERS = 16  # connections that are made at a time
 EVENT_TEXT = 16    # bytes of a delta: about 200 B on the wire
 PACE_MS = 20       # the fake upstream's timers round that up to 30
 CHAIN_BYTES = 3072  # new words of a turn; the answer repeats 1 KB of them
 DEPTH, STEP = 200, 10
+DEEP, DEEP_STEP, DEEP_CHAINS = 1000, 50, 8
 SLOW_RATE = 10 * 1024
 SETTLED = 2  # seconds that bad neighbours get to begin
 # More than all sockets on the way hold, in small events: those that repeat the whole text are left out.
@@ -37,10 +39,14 @@ class Size:
         self.seconds = 1 if quick else 3  # longer ones queue more than a node keeps
         self.connections = [32] if quick else [32, 128]
         self.streams = [400] if quick else [100, 400, 1000]
-        self.chains = 8 if quick else 32
+        self.paced = 80 if quick else EVENTS
+        self.chains = 32
+        self.replayed = 8 if quick else 32  # of them
         self.replays = 4 if quick else 3  # visits of each chain
+        self.deep = not quick
         self.idle = [(100, 1000)] if quick else [(100, 1000), (1000, 9000)]
-        self.readers = 200 if quick else 500
+        self.pause = 0.5 if quick else 1
+        self.readers = 100 if quick else 500
         self.rates = [] if quick else [1000, 2000, 4000, 6000, 8000, 12000, 16000, 20000]
 
 
@@ -66,7 +72,7 @@ class Bench:
         self.round = 0
         self.node = stack.node
         self.posthouse = stack.relay(self.node)
-        self.durable = stack.relay(self.node, 'durable')
+        self.durable = stack.relay(self.node, 'durable', key='all')
         self.tips = {}  # key -> depth -> ids of conversations
         self.faults = []
 
@@ -75,11 +81,12 @@ class Bench:
         return relays[at:] + relays[:at]
 
     def key(self, relay):
-        return self.stack.keys['all' if relay is self.durable else 'none']
+        return self.stack.keys[relay.key]
 
     @contextlib.contextmanager
-    def sample(self, key, relay, settle=None):
-        """Measures what happens inside; the body fills values['units'] (what CPU is divided by) and void."""
+    def sample(self, key, relay, settle=True):
+        """Measures what happens inside; the body fills values['units'] (what CPU is divided by) and void. settle: for ours
+        the sample ends when all of it is in the database."""
         groups = {'gateway': relay.roots, 'upstream': [self.stack.canned.process.pid, self.stack.scripted.process.pid],
                   'database': [self.stack.postgres.pid]}
         values, void = {}, []
@@ -87,8 +94,8 @@ class Bench:
         try:
             with window:
                 yield values, void
-                if settle:
-                    self.stack.settle(settle)
+                if settle and relay.node:
+                    self.stack.settle(relay.node)
         except load.LoadFault as fault:
             void.append(str(fault)[:300])
         for name, per_unit in (('gateway', 'us'), ('database', 'database_us')):
@@ -101,14 +108,10 @@ class Bench:
             '%s=%s' % (name, figures.number(value)) for name, value in values.items() if isinstance(value, (int, float))),
             '' if window.quiet else ' NOISY %.1f' % window.foreign, ' VOID %s' % void if void else ''))
 
-    def ours(self, relay):
-        return relay.name in ('posthouse', 'durable', 'quiet')
-
     def logged(self, relay):
         """Rows that say that turns happened: of the request log, and of snapshots where turns are durable."""
-        key = 'all' if relay.name == 'durable' else 'none'
-        tables = ('request_log', 'snapshots') if relay.name == 'durable' else ('request_log',)
-        return {table: self.stack.rows(table, key) for table in tables} if self.ours(relay) else {}
+        tables = ('request_log', 'snapshots') if relay.key == 'all' else ('request_log',)
+        return {table: self.stack.rows(table, relay.key) for table in tables} if relay.node else {}
 
     def check_rows(self, relay, before, answered, void):
         for table, was in before.items():
@@ -120,32 +123,35 @@ class Bench:
 
 # ---- W1, W2: plain requests ----
 
-def closed_loop(bench, key, relay, node, data, connections, seconds):
-    """wrk against one competitor; for ours the sample ends when all of it is in the database."""
-    ours = bench.ours(relay)
+def closed_loop(bench, key, relay, data, connections=32):
+    """wrk against one competitor."""
     before = bench.logged(relay)
-    with bench.sample(key, relay, settle=node if ours else None) as (values, void):
-        found = bench.load.wrk(relay.address, bench.key(relay), data, connections, seconds)
+    with bench.sample(key, relay) as (values, void):
+        found = bench.load.wrk(relay.url, bench.key(relay), data, connections, bench.size.seconds)
         values.update(units=found['answered'], rate=found['answered'] / found['seconds'], p50=found['p50'], p99=found['p99'])
         void += load.faults_of_wrk(found)
     bench.check_rows(relay, before, bench.samples[-1]['values'].get('units', 0), bench.samples[-1]['void'])
 
 
+def warm_up(bench, relays):
+    """Connections, caches and pages are there."""
+    for relay in relays:
+        bench.load.wrk(relay.url, bench.key(relay), body(SMALL_BODY, relay is bench.durable), 32, 1)
+        if relay.node:
+            bench.stack.settle(relay.node)
+
+
 def w1(bench):
-    stack, seconds = bench.stack, bench.size.seconds
+    stack = bench.stack
     stack.can(text='hello', text_bytes=SMALL_TEXT)
-    if not hasattr(bench, 'quiet_node'):
-        bench.quiet_node = stack.posthouse('quiet', POSTHOUSE_LOG_LEVEL='warn')
-    quiet = stack.relay(bench.quiet_node, 'quiet')
-    relays = [bench.posthouse, stack.nginx, bench.durable, stack.haproxy, quiet]
-    for relay in relays if bench.round == 0 else []:  # connections, caches and pages are there
-        bench.load.wrk(relay.address, bench.key(relay), body(SMALL_BODY, relay is bench.durable), 32, 1)
-        stack.settle(bench.node)
+    if bench.round == 0:
+        bench.quiet = stack.relay(stack.posthouse('quiet', POSTHOUSE_LOG_LEVEL='warn'), 'quiet')
+    relays = [bench.posthouse, stack.nginx, bench.durable, stack.haproxy, bench.quiet]
+    if bench.round == 0:
+        warm_up(bench, relays)
     for connections in bench.size.connections:
         for relay in bench.rotated(relays):
-            node = bench.quiet_node if relay is quiet else bench.node
-            closed_loop(bench, 'w1.c%d' % connections, relay, node, body(SMALL_BODY, relay is bench.durable), connections,
-                        seconds)
+            closed_loop(bench, 'w1.c%d' % connections, relay, body(SMALL_BODY, relay is bench.durable), connections)
     added_latency(bench)
     if bench.round == 0:
         latency_over_load(bench)
@@ -156,7 +162,7 @@ def added_latency(bench):
     stack = bench.stack
     for relay in bench.rotated([stack.direct, bench.posthouse, stack.nginx, bench.durable, stack.haproxy]):
         stack.unpin(relay)
-        with bench.sample('w1.c1', relay, settle=bench.node if bench.ours(relay) else None) as (values, void):
+        with bench.sample('w1.c1', relay) as (values, void):
             request = bench.load.request(bench.key(relay), body(SMALL_BODY, relay is bench.durable))
             found = bench.load.client('turns', relay.address, stack.cores.all, request=request, connections=1,
                                       seconds=bench.size.seconds)
@@ -173,8 +179,8 @@ def latency_over_load(bench):
         request = bench.load.request(bench.key(relay), body(SMALL_BODY, relay is bench.durable))
         for rate in bench.size.rates:
             found = bench.load.client('turns', relay.address, request=request, connections=256, rate=rate, seconds=2)
-            if bench.ours(relay):
-                stack.settle(bench.node)
+            if relay.node:
+                stack.settle(relay.node)
             latency = found['latency']
             bench.say('%-16s %-10s rate=%d p50=%.0f p99=%.0f' % ('w1.load', relay.name, rate, latency['p50'], latency['p99']))
             if load.faults_of_client(found) or latency['p50'] > 20000:
@@ -187,9 +193,9 @@ def w2(bench):
     stack.can(text='hello', text_bytes=LARGE_TEXT)
     for size in (50, 500):
         for relay in bench.rotated([bench.posthouse, stack.nginx, stack.haproxy]):
-            closed_loop(bench, 'w2.%dk' % size, relay, bench.node, items_body(size * 1000), 32, bench.size.seconds)
+            closed_loop(bench, 'w2.%dk' % size, relay, items_body(size * 1000))
     for relay in bench.rotated([bench.posthouse, stack.nginx, stack.haproxy]):
-        closed_loop(bench, 'w2.text', relay, bench.node, body(50000), 32, bench.size.seconds)
+        closed_loop(bench, 'w2.text', relay, body(50000))
     for relay in (bench.posthouse, stack.nginx, stack.haproxy):
         found = {s['key']: s for s in bench.samples if s['who'] == relay.name and s['round'] == bench.round
                  and s['key'] in ('w2.50k', 'w2.500k')}
@@ -199,13 +205,33 @@ def w2(bench):
                 'us': (large['values']['us'] - small['values']['us']) / 450}))
 
 
+# ---- TLS on the listener ----
+
+def tls(bench):
+    """Small turns on connections that are kept, and connections that are made; one certificate for all."""
+    stack = bench.stack
+    stack.can(text='hello', text_bytes=SMALL_TEXT)
+    if bench.round == 0:
+        bench.secure = [make(TLS_IN) for make in (stack.make_posthouse, stack.make_nginx, stack.make_haproxy)]
+        warm_up(bench, bench.secure)
+    for relay in bench.rotated(bench.secure):
+        closed_loop(bench, 'tls.c32', relay, body(SMALL_BODY))
+    for key, resume in (('tls.whole', 0), ('tls.resumed', 1)):
+        for relay in bench.rotated(bench.secure):
+            with bench.sample(key, relay) as (values, void):
+                found = bench.load.client('shakes', relay.address, connections=SHAKERS, seconds=bench.size.seconds,
+                                          resume=resume, **relay.tls)
+                values.update(units=found['answered'], rate=found['answered'] / found['seconds'])
+                void += load.faults_of_client(found)
+
+
 # ---- W3: streams ----
 
-def stream_loop(bench, key, relay, per, **options):
+def stream_loop(bench, key, relay, per, events=EVENTS, **options):
     before = bench.logged(relay)
     request = bench.load.request(bench.key(relay), body(SMALL_BODY, stream=True))
-    with bench.sample(key, relay, settle=bench.node if bench.ours(relay) else None) as (values, void):
-        found = bench.load.client('streams', relay.address, request=request, events=EVENTS, **options)
+    with bench.sample(key, relay) as (values, void):
+        found = bench.load.client('streams', relay.address, request=request, events=events, **options)
         values.update(units=found[per], rate=found['answered'] / found['seconds'], p50=found['latency']['p50'],
                       p99=found['latency']['p99'], first=found['first']['p50'], answered=found['answered'])
         void += load.faults_of_client(found)
@@ -218,35 +244,43 @@ def w3(bench):
     stack.can(deltas=EVENTS, delta_bytes=EVENT_TEXT)
     for relay in bench.rotated(relays):
         stream_loop(bench, 'w3.burst', relay, 'answered', connections=16, seconds=bench.size.seconds)
-    stack.can(deltas=EVENTS, delta_bytes=EVENT_TEXT, delay_ms=PACE_MS, stamp=True)
+    stack.can(deltas=bench.size.paced, delta_bytes=EVENT_TEXT, delay_ms=PACE_MS, stamp=True)
     for streams in bench.size.streams:
         for relay in bench.rotated(relays):
-            stream_loop(bench, 'w3.paced%d' % streams, relay, 'events', connections=streams, repeat=1, seconds=20)
+            stream_loop(bench, 'w3.paced%d' % streams, relay, 'events', bench.size.paced, connections=streams, repeat=1,
+                        seconds=20)
 
 
 # ---- W5, W6: conversations ----
 
-def grow_chains(bench, key, relay, scope_key, path):
+class Growth:
+    """How many conversations grow how far, in which steps."""
+
+    def __init__(self, chains, depth=DEPTH, step=STEP):
+        self.chains, self.depth, self.step = chains, depth, step
+        self.turns = chains * depth
+
+
+def grow_chains(bench, key, relay, growth, path='/v1/responses'):
     """All conversations to full depth, in steps: [depth, WAL bytes per turn, p50, p99] of each."""
     stack, points = bench.stack, []
-    ours = scope_key is not None
-    with bench.sample(key, relay, settle=bench.node if ours else None) as (values, void):
+    with bench.sample(key, relay) as (values, void):
         wal = stack.wal()
-        with bench.load.start('chains', relay.chain, connections=bench.size.chains, depth=DEPTH, step=STEP, path=path,
-                              bytes=CHAIN_BYTES, key=stack.keys[scope_key or 'chain']) as client:
-            for depth in range(STEP, DEPTH + 1, STEP):
+        with bench.load.start('chains', relay.chain, connections=growth.chains, depth=growth.depth, step=growth.step, path=path,
+                              bytes=CHAIN_BYTES, key=bench.key(relay)) as client:
+            for depth in range(growth.step, growth.depth + 1, growth.step):
                 found = client.line()
                 now = stack.wal()
-                points.append([depth, (now - wal) / (STEP * bench.size.chains), found['latency']['p50'],
+                points.append([depth, (now - wal) / (growth.step * growth.chains), found['latency']['p50'],
                                found['latency']['p99']])
                 wal = now
-                if depth in (50, 200) and ours:
-                    bench.tips.setdefault(scope_key, {})[depth] = found['tips']
+                if depth in (50, DEPTH, DEEP):
+                    bench.tips.setdefault(relay.name, {})[depth] = found['tips']
                 client.tell('go on')
         values.update(units=found['answered'], p50_first=points[0][2], p50_last=points[-1][2], p99_last=points[-1][3])
         void += load.faults_of_client(found)
-        if found['answered'] != DEPTH * bench.size.chains:
-            void.append('%d turns instead of %d' % (found['answered'], DEPTH * bench.size.chains))
+        if found['answered'] != growth.turns:
+            void.append('%d turns instead of %d' % (found['answered'], growth.turns))
     return points
 
 
@@ -258,31 +292,46 @@ def chain_bytes(stack):
                           stack.scope('chain'))))
 
 
+def grow_forwarded(bench, key, growth):
+    """Conversations that the upstream knows: what they wrote besides. For the plot: that over depth, and its target."""
+    stack = bench.stack
+    before = chain_bytes(stack)
+    stack.watch.execute('CHECKPOINT')  # so that each run bears the same first writes of whole pages
+    wal, size = stack.wal(), stack.size()
+    points = grow_chains(bench, key, stack.relay(bench.node, key='chain'), growth)
+    wal, size = stack.wal() - wal, stack.size() - size
+    turns, delta = (now - was for now, was in zip(chain_bytes(stack), before))
+    values, void = bench.samples[-1]['values'], bench.samples[-1]['void']
+    if turns != growth.turns:
+        void.append('%d snapshots instead of %d' % (turns, growth.turns))
+    if turns:
+        late = [(p[0], p[1]) for p in points[1:]]
+        values.update(delta=delta / turns, wal=wal / turns, table=size / turns, wal_over=wal / turns - 1.25 * delta / turns,
+                      wal_growth=figures.slope(late) * growth.depth / (wal / turns))
+        bench.curves['depth target'] = [[p[0], 1.25 * delta / turns + targets.WAL_OVER] for p in (points[0], points[-1])]
+    bench.curves['depth posthouse'] = points
+
+
+def grow_replayed(bench, key):
+    """Conversations that are replayed in each turn. What is sent grows with the square of the depth: there is one deep one,
+    and later rounds use it again."""
+    relay = bench.stack.relay(bench.node, 'replay', key='replay')
+    bench.curves['depth replay'] = grow_chains(bench, key, relay, Growth(bench.size.replayed))
+    if bench.size.deep and DEEP not in bench.tips['replay']:
+        grow_chains(bench, 'w6.grow', relay, Growth(1, DEEP, DEEP))
+
+
 def w5(bench):
     stack = bench.stack
-    relays = [bench.posthouse, stack.nginx, stack.haproxy, stack.direct]
-    for relay in bench.rotated(relays):
-        ours = relay is bench.posthouse
-        if not ours:
-            points = grow_chains(bench, 'w5.chain', relay, None, '/a/p/v1/responses')
-            bench.curves['depth ' + relay.name] = points
-            continue
-        before = chain_bytes(stack)
-        stack.watch.execute('CHECKPOINT')  # so that each run bears the same first writes of whole pages
-        wal, size = stack.wal(), stack.size()
-        points = grow_chains(bench, 'w5.chain', relay, 'chain', '/v1/responses')
-        wal, size = stack.wal() - wal, stack.size() - size
-        turns, delta = (now - was for now, was in zip(chain_bytes(stack), before))
-        bench.curves['depth posthouse'] = points
-        values, void = bench.samples[-1]['values'], bench.samples[-1]['void']
-        if turns != DEPTH * bench.size.chains:
-            void.append('%d snapshots instead of %d' % (turns, DEPTH * bench.size.chains))
-        if turns:
-            late = [(p[0], p[1]) for p in points[1:]]
-            values.update(delta=delta / turns, wal=wal / turns, table=size / turns, wal_over=wal / turns - 1.25 * delta / turns,
-                          wal_growth=figures.slope(late) * DEPTH / (wal / turns))
-    replay = stack.relay(bench.node, 'replay')
-    bench.curves['depth replay'] = grow_chains(bench, 'w5.chain', replay, 'replay', '/v1/responses')
+    growth = Growth(bench.size.chains)
+    for relay in bench.rotated([bench.posthouse, stack.nginx, stack.haproxy, stack.direct]):
+        if relay.node:
+            grow_forwarded(bench, 'w5.chain', growth)
+        else:
+            grow_chains(bench, 'w5.chain', relay, growth, '/a/p/v1/responses')
+    if bench.size.deep:
+        grow_forwarded(bench, 'w5.deep', Growth(DEEP_CHAINS, DEEP, DEEP_STEP))
+    grow_replayed(bench, 'w5.chain')
 
 
 def w6(bench):
@@ -290,7 +339,7 @@ def w6(bench):
     head was at the upstream. The fake upstream checks that the whole conversation is there."""
     stack = bench.stack
     if 'replay' not in bench.tips:
-        grow_chains(bench, 'w6.grow', stack.relay(bench.node, 'replay'), 'replay', '/v1/responses')
+        grow_replayed(bench, 'w6.grow')
     upstream = stack.upstream([('s', 'stateless')], '--record-mib', '2048')
     stack.cluster.account('replay', 'stateless', upstream.base('s'))
     stack.cluster.sql("ALTER ROLE posthouse_node SET track_functions = 'all'")
@@ -298,14 +347,14 @@ def w6(bench):
     before = walks(stack)
     visits = 0
     for depth, tips in sorted(bench.tips['replay'].items()):
-        with bench.sample('w6.%d' % depth, stack.relay(node), settle=node) as (values, void):
+        with bench.sample('w6.%d' % depth, stack.relay(node)) as (values, void):
             took = [visit(stack, node, upstream, tip, depth, void) for _ in range(bench.size.replays) for tip in tips]
             values.update(units=len(took), p50=figures.quantile(took, 0.5), p99=figures.quantile(took, 0.99),
                           first=figures.quantile(took[:len(tips)], 0.5))
         visits += len(took)
     stack.cluster.sql('ALTER ROLE posthouse_node RESET track_functions')
     stack.cluster.account('replay', 'stateless', stack.scripted.base('s'))
-    stack.retire(stack.relay(node))
+    stack.retire(stack.relay(node), wait=True)
     bench.samples[-1]['values']['calls'] = (walks(stack) - before) / visits
     upstream.stop()
 
@@ -332,26 +381,28 @@ def w7(bench):
     stack = bench.stack
     stack.can(deltas=2, delta_bytes=EVENT_TEXT, fault='silence', at='item')
     makers = {'posthouse': stack.make_posthouse, 'nginx': stack.make_nginx, 'haproxy': stack.make_haproxy}
-    for few, many in bench.size.idle:
-        for name in bench.rotated(list(makers)):
-            relay = makers[name]()
-            idle_streams(bench, 'w7.%d' % many, relay, few, many)
+    kinds = [('w7.%d' % many, PLAIN, few, many) for few, many in bench.size.idle]
+    kinds += [('w7.tls_' + way, way, 100, 1000) for way in (TLS_OUT, TLS_IN)]
+    for key, way, few, many in kinds:
+        for name in ['posthouse'] if way != PLAIN and bench.size.quick else bench.rotated(list(makers)):
+            relay = makers[name](way)
+            idle_streams(bench, key, relay, few, many)
             stack.retire(relay)
 
 
 def idle_streams(bench, key, relay, few, many):
     """The slope of memory between few and many streams: what was there before them does not count."""
     request = bench.load.request(bench.key(relay), body(SMALL_BODY, stream=True))
-    with bench.sample(key, relay) as (values, void):
-        with bench.load.start('hold', relay.address, request=request, connections=many) as client:
+    with bench.sample(key, relay, settle=False) as (values, void):
+        with bench.load.start('hold', relay.address, request=request, connections=many, **relay.tls) as client:
             rss = []
             for count in (few, many):
                 client.tell(count)
                 found = client.line()
-                time.sleep(1)
+                time.sleep(bench.size.pause)
                 rss.append(machine.rss_kib(relay.roots))
             before, start = machine.cpu_ns(relay.roots), time.monotonic()
-            time.sleep(2)
+            time.sleep(2 * bench.size.pause)
             values['rest_us'] = (machine.cpu_ns(relay.roots) - before) / 1e3 / (time.monotonic() - start)
             client.end()
             found = client.result()
@@ -372,7 +423,7 @@ def neighbour(bench, key, seconds, mode=None, **options):
         if mode:
             trouble = stack.enter_context(bench.load.start(mode, relay.address, seconds=seconds + SETTLED + 1, **options))
             time.sleep(SETTLED)  # its start is not what is measured
-        with bench.sample(key, relay, settle=bench.node) as (values, void):
+        with bench.sample(key, relay) as (values, void):
             found = bench.load.client('turns', relay.address, request=request, connections=64, rate=1000, seconds=seconds)
             values.update(units=found['answered'], p50=found['latency']['p50'], p99=found['latency']['p99'])
             void += load.faults_of_client(found)
@@ -389,7 +440,7 @@ def w9(bench):
                                   ('w9.unknown', 'turn.lua', stack.keys['gone'])]:
         reads = database_calls(stack)
         with bench.sample(key, bench.posthouse) as (values, void):
-            found = bench.load.wrk(bench.posthouse.address, argument, body(SMALL_BODY), 32, bench.size.seconds, script)
+            found = bench.load.wrk(bench.posthouse.url, argument, body(SMALL_BODY), 32, bench.size.seconds, script)
             values.update(units=found['answered'], rate=found['answered'] / found['seconds'])
             void += load.faults_of_wrk(found, refused=True)
         asked = database_calls(stack) - reads
@@ -408,7 +459,7 @@ def database_calls(stack):
 
 
 def w10(bench):
-    stack, seconds = bench.stack, 6 if bench.size.quick else 15
+    stack, seconds = bench.stack, 5 if bench.size.quick else 15
     stack.can(**LONG_STREAM)
     makers = {'posthouse': stack.make_posthouse, 'nginx': stack.make_nginx, 'haproxy': stack.make_haproxy}
     for name in bench.rotated(list(makers)):
@@ -425,7 +476,7 @@ def w10(bench):
 def slow_readers(bench, relay, seconds):
     request = bench.load.request(bench.key(relay), body(SMALL_BODY, stream=True))
     readers = bench.size.readers
-    with bench.sample('w10.readers', relay) as (values, void):
+    with bench.sample('w10.readers', relay, settle=False) as (values, void):
         empty = machine.rss_kib(relay.roots)
         with bench.load.start('slow', relay.address, request=request, rate=SLOW_RATE, connections=readers,
                               seconds=seconds) as client:
@@ -438,72 +489,4 @@ def slow_readers(bench, relay, seconds):
         void += load.faults_of_client(dict(found, answered=1))
 
 
-WORKLOADS = {'W1': w1, 'W2': w2, 'W3': w3, 'W5': w5, 'W6': w6, 'W7': w7, 'W9': w9, 'W10': w10}
-
-
-# ---- the table ----
-
-CPU = 'CPU of the gateway'
-LATENCY = 'Latency'
-MEMORY = 'Memory'
-DISK = 'What PostgreSQL does'
-RATE = 'Rates, one gateway core, closed loop'
-
-
-def all_figures():
-    """Targets: design section 11. 0.95 of nginx's requests per CPU second is 1 / 0.95 of its CPU."""
-    small, durable = ('ratio', 1 / 0.95), ('ratio', 1 / 0.80)
-    rows = [
-        Figure(CPU, 'W1 small turn, authenticated, metered, 32 connections', 'w1.c32', 'us', 'us/turn', small),
-        Figure(CPU, 'W1 the same, 128 connections', 'w1.c128', 'us', 'us/turn', small),
-        Figure(CPU, 'W1 the same, 32 connections, no log line for a turn', 'w1.c32', 'us', 'us/turn', small, 'quiet'),
-        Figure(CPU, 'W1 durable before acknowledged, 32 connections', 'w1.c32', 'us', 'us/turn', durable, 'durable'),
-        Figure(CPU, 'W1 the same, 128 connections', 'w1.c128', 'us', 'us/turn', durable, 'durable'),
-        Figure(CPU, 'W2 body of 50 KB', 'w2.50k', 'us', 'us/turn', ('ratio', 1.3)),
-        Figure(CPU, 'W2 body of 50 KB, its input one string', 'w2.text', 'us', 'us/turn', ('ratio', 1.3)),
-        Figure(CPU, 'W2 body of 500 KB', 'w2.500k', 'us', 'us/turn', ('ratio', 1.3)),
-        Figure(CPU, 'W2 each further KB', 'w2.slope', 'us', 'us/KB'),
-        *[Figure(CPU, 'W3 paced events, %d streams' % n, 'w3.paced%d' % n, 'us', 'us/event', ('ratio', 1.0))
-          for n in (100, 400, 1000)],
-        Figure(CPU, 'W3 200 events at once', 'w3.burst', 'us', 'us/answer', ('most', 45)),
-        Figure(CPU, 'W5 anchored turn of 4 KB, forwarded', 'w5.chain', 'us', 'us/turn'),
-        Figure(CPU, 'W5 the same, replayed, depth 1 to 200', 'w5.chain', 'us', 'us/turn', None, 'replay'),
-        Figure(CPU, 'W9 refused key, wrong checksum', 'w9.checksum', 'us', 'us', ('most', 8)),
-        Figure(CPU, 'W9 refused key, unknown', 'w9.unknown', 'us', 'us', ('most', 8)),
-        Figure(LATENCY, 'W1 added by the gateway, p50', 'w1.c1', 'p50', 'us', ('most', 50), minus='direct'),
-        Figure(LATENCY, 'W1 added by the gateway, p99', 'w1.c1', 'p99', 'us', ('most', 150), minus='direct'),
-        Figure(LATENCY, 'W1 the same, durable, p50', 'w1.c1', 'p50', 'us', ('most', 300), 'durable', 'direct'),
-        Figure(LATENCY, 'W1 the same, durable, p99', 'w1.c1', 'p99', 'us', ('most', 1000), 'durable', 'direct'),
-        Figure(LATENCY, 'W3 paced event added, 400 streams, p50', 'w3.paced400', 'p50', 'us', None, minus='direct'),
-        Figure(LATENCY, 'W3 paced event added, 400 streams, p99', 'w3.paced400', 'p99', 'us', None, minus='direct'),
-        Figure(LATENCY, 'W5 anchored turn, forwarded, depth 1 to 10, p50', 'w5.chain', 'p50_first', 'us'),
-        Figure(LATENCY, 'W5 the same, depth 191 to 200, p50', 'w5.chain', 'p50_last', 'us'),
-        Figure(LATENCY, 'W6 replay of 50 turns to the upstream, p50', 'w6.50', 'p50', 'us', ('most', 800)),
-        Figure(LATENCY, 'W6 replay of 200 turns to the upstream, p50', 'w6.200', 'p50', 'us', ('most', 2000)),
-        Figure(LATENCY, 'W6 replay of 200 turns to the upstream, p99', 'w6.200', 'p99', 'us', ('most', 4000)),
-        Figure(LATENCY, 'W6 replay of 200 turns, first visit, p50', 'w6.200', 'first', 'us', ('most', 2000)),
-        Figure(LATENCY, 'W9 turns beside nothing, p99', 'w9.alone', 'p99', 'us'),
-        Figure(LATENCY, 'W9 turns beside 10,000 refusals/s, p99', 'w9.storm', 'p99', 'us'),
-        Figure(LATENCY, 'W10 turns beside nothing, p99', 'w10.alone', 'p99', 'us'),
-        Figure(LATENCY, 'W10 turns beside slow readers, p99', 'w10.slow', 'p99', 'us'),
-        Figure(MEMORY, 'W7 idle stream, 1,000 of them', 'w7.1000', 'kib', 'KiB', ('most', 4)),
-        Figure(MEMORY, 'W7 idle stream, 9,000 of them', 'w7.9000', 'kib', 'KiB', ('most', 4)),
-        Figure(MEMORY, 'W7 CPU at rest with them', 'w7.1000', 'rest_us', 'us/s'),
-        Figure(MEMORY, 'W10 slow reader, 10 KB/s of 4 MiB', 'w10.readers', 'kib', 'KiB', ('most', 512)),
-        Figure(MEMORY, 'W10 the same, growth in the last third', 'w10.readers', 'growth', 'times', ('most', 1.1)),
-        Figure(DISK, 'W5 bytes of items in a turn', 'w5.chain', 'delta', 'bytes/turn'),
-        Figure(DISK, 'W5 written (WAL)', 'w5.chain', 'wal', 'bytes/turn'),
-        Figure(DISK, 'W5 written beyond 1.25 of the items', 'w5.chain', 'wal_over', 'bytes/turn', ('most', 1024)),
-        Figure(DISK, 'W5 growth of that from turn 10 to 200', 'w5.chain', 'wal_growth', 'share', ('most', 0.05)),
-        Figure(DISK, 'W5 tables and indexes', 'w5.chain', 'table', 'bytes/turn'),
-        Figure(DISK, 'W6 round trips for a chain', 'w6.200', 'calls', 'calls', ('most', 1)),
-        Figure(DISK, 'W1 CPU of PostgreSQL, metered turn', 'w1.c32', 'database_us', 'us/turn', peers=False),
-        Figure(DISK, 'W1 CPU of PostgreSQL, durable turn', 'w1.c32', 'database_us', 'us/turn', None, 'durable', peers=False),
-        Figure(RATE, 'W1 small turn, 32 connections', 'w1.c32', 'rate', '1/s'),
-        Figure(RATE, 'W1 durable, 32 connections', 'w1.c32', 'rate', '1/s', None, 'durable'),
-        Figure(RATE, 'W1 durable, 128 connections', 'w1.c128', 'rate', '1/s', None, 'durable'),
-        Figure(RATE, 'W2 body of 50 KB', 'w2.50k', 'rate', '1/s'),
-        Figure(RATE, 'W3 200 events at once', 'w3.burst', 'rate', '1/s'),
-        Figure(RATE, 'W9 refused key, wrong checksum', 'w9.checksum', 'rate', '1/s'),
-    ]
-    return rows
+WORKLOADS = {'W1': w1, 'TLS': tls, 'W2': w2, 'W3': w3, 'W5': w5, 'W6': w6, 'W7': w7, 'W9': w9, 'W10': w10}
