@@ -18,7 +18,9 @@
 
 static struct ph_pg_param text_or_null(const char *text)
 {
-	return text ? PH_P_STR(ph_str_c(text)) : PH_P_NULL;
+	if (!text)
+		return PH_P_NULL;
+	return PH_P_STR(ph_str_c(text));
 }
 
 static struct ph_pg_param filled_or_null(const char *text)

@@ -170,14 +170,38 @@ static struct ph_pg_param text_or_null(struct ph_str s)
 
 static struct ph_pg_param c_or_null(const char *s)
 {
-	return s ? PH_P_STR(ph_str_c(s)) : PH_P_NULL;
+	if (!s)
+		return PH_P_NULL;
+	return PH_P_STR(ph_str_c(s));
+}
+
+/* What names the parent's row; all of it is NULL for a turn that has none to be read with. */
+struct link {
+	struct ph_pg_param id, day, class, until;
+	int depth; /* of the turn */
+};
+
+/* With an if: gcc 14 evaluates the operands of compound literals in both branches of a conditional
+ * expression. */
+static struct link link_to(const struct ph_chain *parent)
+{
+	struct link l = {PH_P_NULL, PH_P_NULL, PH_P_NULL, PH_P_NULL, 1};
+
+	if (!parent)
+		return l;
+	l.id = PH_P_STR(parent->id);
+	l.day = PH_P_DATE(parent->day);
+	l.class = PH_P_INT4(parent->class);
+	l.until = PH_P_DATE(parent->until);
+	l.depth = parent->depth + 1;
+	return l;
 }
 
 /* In the order of sql/README.md. */
 static void fill(
 	struct ph_pg_param p[PH_COMMIT_PARAMS], const struct ph_turn_record *t, const struct draft *d)
 {
-	bool linked = t->parent && !t->fold;
+	const struct link parent = link_to(t->fold ? NULL : t->parent);
 	const struct ph_pg_param all[PH_COMMIT_PARAMS] = {
 		PH_P_UUID(t->turn),
 		PH_P_STR(ph_str_c(t->node)),
@@ -205,13 +229,13 @@ static void fill(
 		PH_P_BOOL(t->keep),
 		PH_P_BOOL(t->stored_upstream),
 		PH_P_INT4(t->class),
-		linked ? PH_P_STR(t->parent->id) : PH_P_NULL,
-		linked ? PH_P_DATE(t->parent->day) : PH_P_NULL,
-		linked ? PH_P_INT4(t->parent->class) : PH_P_NULL,
-		linked ? PH_P_DATE(t->parent->until) : PH_P_NULL,
+		parent.id,
+		parent.day,
+		parent.class,
+		parent.until,
 		PH_P_INT4(t->keep ? flags_of(t) : 0),
 		PH_P_STR(t->turn_status.n ? t->turn_status : PH_STR("completed")),
-		PH_P_INT4(linked ? t->parent->depth + 1 : 1),
+		PH_P_INT4(parent.depth),
 		PH_P_INT4(d->codec),
 		PH_P_BYTES(ph_buf_str(&d->input)),
 		PH_P_BYTES(ph_buf_str(&d->output)),
