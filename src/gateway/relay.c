@@ -656,8 +656,8 @@ void ph_relay_release(struct ph_request *r)
 		return;
 	show(r);
 	y->phase = PH_RELAY_ENDED;
+	ph_buf_puts(&y->terminal, PH_SSE_DONE);
 	push(r, ph_buf_str(&y->terminal));
-	push(r, PH_SSE_DONE);
 	finish(r);
 }
 
@@ -671,8 +671,8 @@ void ph_relay_fail(struct ph_request *r)
 	flush_run(r);
 	ph_buf_init(&event, 3 * CREATED_MAX);
 	ph_put_failed_event(&event, ph_str(y->created, y->created_n), y->next_number);
+	ph_buf_puts(&event, PH_SSE_DONE);
 	push(r, ph_buf_str(&event));
-	push(r, PH_SSE_DONE);
 	ph_buf_deinit(&event);
 	finish(r);
 }
