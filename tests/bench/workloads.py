@@ -466,6 +466,7 @@ def w10(bench):
         relay = makers[name]()
         slow_readers(bench, relay, seconds)
         stack.retire(relay)
+    seconds = 3 if bench.size.quick else 15
     stack.can(text='hello', text_bytes=SMALL_TEXT)
     stack.can(stack.bulk, **LONG_STREAM)
     slow = bench.load.request(stack.keys['bulk'], body(SMALL_BODY, stream=True))
