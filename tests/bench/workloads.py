@@ -80,6 +80,11 @@ class Bench:
         at = self.round % len(relays)
         return relays[at:] + relays[:at]
 
+    def makers(self, ours_alone=False):
+        """What makes a fresh process of each."""
+        stack = self.stack
+        return [stack.make_posthouse] if ours_alone else self.rotated([stack.make_posthouse, stack.make_nginx, stack.make_haproxy])
+
     def key(self, relay):
         return self.stack.keys[relay.key]
 
@@ -212,7 +217,7 @@ def tls(bench):
     stack = bench.stack
     stack.can(text='hello', text_bytes=SMALL_TEXT)
     if bench.round == 0:
-        bench.secure = [make(TLS_IN) for make in (stack.make_posthouse, stack.make_nginx, stack.make_haproxy)]
+        bench.secure = [make(TLS_IN) for make in bench.makers()]
         warm_up(bench, bench.secure)
     for relay in bench.rotated(bench.secure):
         closed_loop(bench, 'tls.c32', relay, body(SMALL_BODY))
@@ -380,12 +385,11 @@ def visit(stack, node, upstream, tip, depth, void):
 def w7(bench):
     stack = bench.stack
     stack.can(deltas=2, delta_bytes=EVENT_TEXT, fault='silence', at='item')
-    makers = {'posthouse': stack.make_posthouse, 'nginx': stack.make_nginx, 'haproxy': stack.make_haproxy}
     kinds = [('w7.%d' % many, PLAIN, few, many) for few, many in bench.size.idle]
     kinds += [('w7.tls_' + way, way, 100, 1000) for way in (TLS_OUT, TLS_IN)]
     for key, way, few, many in kinds:
-        for name in ['posthouse'] if way != PLAIN and bench.size.quick else bench.rotated(list(makers)):
-            relay = makers[name](way)
+        for make in bench.makers(ours_alone=way != PLAIN and bench.size.quick):
+            relay = make(way)
             idle_streams(bench, key, relay, few, many)
             stack.retire(relay)
 
@@ -461,11 +465,11 @@ def database_calls(stack):
 def w10(bench):
     stack, seconds = bench.stack, 5 if bench.size.quick else 15
     stack.can(**LONG_STREAM)
-    makers = {'posthouse': stack.make_posthouse, 'nginx': stack.make_nginx, 'haproxy': stack.make_haproxy}
-    for name in bench.rotated(list(makers)):
-        relay = makers[name]()
+    for make in bench.makers(ours_alone=bench.size.quick):
+        relay = make()
         slow_readers(bench, relay, seconds)
         stack.retire(relay)
+    seconds = 3 if bench.size.quick else 15
     stack.can(text='hello', text_bytes=SMALL_TEXT)
     stack.can(stack.bulk, **LONG_STREAM)
     slow = bench.load.request(stack.keys['bulk'], body(SMALL_BODY, stream=True))
