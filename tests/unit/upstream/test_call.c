@@ -54,7 +54,7 @@ static void a_whole_answer_and_the_pool(void **state)
 			assert_int_equal(w.p.http_status, 200);
 			assert_int_equal(w.p.sent, 1);
 			ph_assert_str(ph_buf_str(&w.p.body), PH_STR("hello"));
-			assert_int_equal(w.p.bodies, 1); /* of one read, however it is framed */
+			assert_int_equal(w.p.bodies, 1);   /* of one read, however it is framed */
 			assert_int_equal(w.f.accepted, 1); /* the same connection, each time */
 			again(&w);
 		}
