@@ -126,6 +126,12 @@ static bool agree(void *arg)
 	return one.a->health.version == two.a->health.version;
 }
 
+/* Within one millisecond nothing is newer than anything. */
+static bool is_later(void *arg)
+{
+	return ph_loop_now_ms(loop) > *(uint64_t *)arg;
+}
+
 static bool no_strikes(void *arg)
 {
 	(void)arg;
@@ -293,6 +299,7 @@ static void the_longer_block_stays(void **state)
 static void an_older_view_lifts_nothing(void **state)
 {
 	struct ph_usage u = {.window = {{.known = true, .used_percent = 10}}};
+	uint64_t now;
 
 	(void)state;
 	NEED_SERVER();
@@ -306,6 +313,8 @@ static void an_older_view_lifts_nothing(void **state)
 	assert_left(&two, PH_ACCOUNT_EXHAUSTED, 6000000);
 	assert_row("state = 'exhausted' AND primary_used_percent = 10");
 	/* It has read the block now; the next evidence is newer than that. */
+	now = ph_loop_now_ms(loop);
+	run_until(is_later, &now);
 	ph_account_usage(two.r, own(&two), &u);
 	run_until(is_active, &two);
 	assert_row("state = 'active' AND reason = 'usage' AND node = 'node-2'");
