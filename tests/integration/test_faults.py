@@ -47,7 +47,7 @@ class World:
         resumed = self.cluster.sql("SELECT posthouse_admin.resume_account(name, 'test') FROM posthouse_admin.accounts "
                                    "WHERE state <> 'active' OR health <> 'active'")
         if resumed:
-            time.sleep(0.15)  # the node hears of it
+            time.sleep(1)  # the node hears of it, also on a busy machine
 
 
 @pytest.fixture(scope='module', params=['stateless', 'platform'])
