@@ -71,14 +71,6 @@ static void replace(struct writing *w, int member, struct ph_str with, bool list
 
 /* ---- what changes ---- */
 
-static bool is_forced(const struct writing *w, int member)
-{
-	for (size_t i = 0; w->plan->codex && i < sizeof forced_by_codex / sizeof *forced_by_codex; i++)
-		if (forced_by_codex[i].member == member)
-			return true;
-	return false;
-}
-
 static void plan_codex(struct writing *w)
 {
 	const struct ph_json_member *tier = &w->b->m[PH_B_SERVICE_TIER];
@@ -218,10 +210,10 @@ static void put_missing(const struct writing *w, struct ph_buf *out)
 
 	if (w->plan->items.p && b->m[PH_B_INPUT].kind == PH_JSON_ABSENT)
 		put_member(out, PH_B_INPUT, w->plan->items, true);
-	for (size_t i = 0; i < sizeof forced_by_codex / sizeof *forced_by_codex; i++) {
+	for (size_t i = 0; w->plan->codex && i < sizeof forced_by_codex / sizeof *forced_by_codex; i++) {
 		int member = forced_by_codex[i].member;
 
-		if (is_forced(w, member) && b->m[member].kind == PH_JSON_ABSENT)
+		if (b->m[member].kind == PH_JSON_ABSENT)
 			put_member(out, member, forced_by_codex[i].value, false);
 	}
 }
