@@ -21,7 +21,7 @@ RUN echo 'posthouse:x:65532:65532::/nonexistent:/usr/sbin/nologin' >>/etc/passwd
 
 FROM base AS build
 RUN install-packages gcc libc6-dev cmake ninja-build pkgconf python3-minimal libuv1-dev libpq-dev libssl-dev \
-	libjansson-dev libzstd-dev zlib1g-dev uthash-dev libllhttp-dev libcmocka-dev
+	libjansson-dev libzstd-dev zlib1g-dev libwslay-dev uthash-dev libllhttp-dev libcmocka-dev
 WORKDIR /src
 COPY CMakeLists.txt CMakePresets.json ./
 COPY cmake cmake
@@ -34,7 +34,7 @@ RUN cmake --preset release && cmake --build --preset release --target posthouse 
 	&& cmake --install build/release --strip && strip build/release/fake-upstream
 
 FROM base AS upstream
-RUN install-packages libuv1t64 libllhttp9.2 libssl3t64 zlib1g libzstd1
+RUN install-packages libuv1t64 libllhttp9.2 libssl3t64 libwslay1 zlib1g libzstd1
 COPY --from=build /src/build/release/fake-upstream /usr/local/bin/
 USER 65532:65532
 EXPOSE 9500
@@ -43,7 +43,7 @@ ENTRYPOINT ["sh", "-c", "exec fake-upstream --listen 0.0.0.0:9500 --run $(date +
 LABEL org.opencontainers.image.title="Posthouse: scripted upstream" org.opencontainers.image.licenses="Apache-2.0"
 
 FROM base AS posthouse
-RUN install-packages ca-certificates libjansson4 libllhttp9.2 libpq5 libssl3t64 libuv1t64 libzstd1 zlib1g \
+RUN install-packages ca-certificates libjansson4 libllhttp9.2 libpq5 libssl3t64 libuv1t64 libwslay1 libzstd1 zlib1g \
 	&& mkdir /var/lib/posthouse && chown 65532:65532 /var/lib/posthouse
 COPY --from=build /usr/local/bin/posthouse /usr/local/bin/posthouse
 ARG REVISION=unknown

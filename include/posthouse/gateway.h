@@ -14,6 +14,9 @@
 #include "posthouse/upstream.h"
 
 struct ph_gateway;
+struct ph_lane;
+
+#define PH_TURNS_MAX 10000 /* at a time, of a node */
 
 struct ph_gateway_options {
 	struct ph_loop *loop;
@@ -57,7 +60,23 @@ struct ph_handler {
 	void (*on_gone)(void *h);                             /* the client left */
 };
 
-/* The client's end, given by the server. */
+/* A client's WebSocket: what its session wants to hear. The server answers pings, sends its own, and closes
+ * on the peer's faults of framing. */
+struct ph_socket_handler {
+	void (*on_text)(void *h, struct ph_str message); /* valid during the call */
+	void (*on_too_large)(void *h);                   /* a message above the maximum was discarded */
+	void (*on_drain)(void *h);                       /* the client took what was queued */
+	void (*on_draining)(void *h); /* the node ends: close with PH_WS_RESTART as soon as no turn runs */
+	void (*on_gone)(void *h);     /* the last one, always: the connection ended, however it did */
+};
+
+/* How the events of an answer are written. */
+enum ph_framing {
+	PH_FRAMING_SSE,
+	PH_FRAMING_WS, /* each push holds whole text frames */
+};
+
+/* The client's end, given by the server, or for a turn on a WebSocket by its session. */
 struct ph_exchange_ops {
 	/* Lets the body come (answers Expect). True: it is complete already. */
 	bool (*read_body)(void *end);
@@ -66,6 +85,13 @@ struct ph_exchange_ops {
 	long (*push)(void *end, struct ph_str bytes); /* the room left; zero or less: stop until on_drain */
 	void (*finish)(void *end);                    /* the answer is complete */
 	void (*abort)(void *end); /* cut the connection: nothing well-formed can be said */
+	/* For requests with head->upgrade, instead of head: 101, after which the connection is a WebSocket
+	 * with this handler, and x->head stays valid until on_gone. */
+	void (*upgrade)(
+		void *end, const struct ph_buf *headers, const struct ph_socket_handler *handler, void *h);
+	/* On a WebSocket alone. */
+	void (*read)(void *end, bool on); /* back-pressure on its messages; pings are read all the same */
+	void (*close)(void *end, int code, const char *reason); /* behind what was pushed; then on_gone */
 };
 
 /* Owner: the server's connection. */
@@ -80,6 +106,11 @@ struct ph_exchange {
 	const struct ph_handler *handler; /* NULL until a handler took it */
 	void *h;
 	unsigned route; /* index of the metric's first label, set by ph_gateway_handle() */
+
+	/* Turns on a WebSocket. */
+	enum ph_framing framing;
+	struct ph_str stream_id; /* that its events carry, as JSON with quotes; empty = none */
+	struct ph_lane *lane;    /* whose turn it is; NULL over HTTP */
 };
 
 /* Serves a request whose head is complete. Every request gets an answer or an abort. */

@@ -58,6 +58,51 @@ void ph_call_cancel(struct ph_call *c);
  * within a second, else closed. */
 void ph_call_abandon(struct ph_call *c);
 
+/* ---- WebSockets to accounts (handbook, protocol section 3) ---- */
+
+/*
+ * One WebSocket to an upstream: opened for an owner, handed from owner to owner, never pooled here. It ends
+ * exactly once: by on_refused or on_end, after which it is gone, or by ph_upsocket_close(), after which no
+ * callback fires. Pings are answered here; a ping of ours goes out after 20 s without a byte from upstream,
+ * and 20 s later the socket counts as dropped.
+ */
+struct ph_upsocket;
+
+struct ph_upsocket_request {
+	const struct ph_url *base;
+	struct ph_str path;  /* appended to the base's path; with its query */
+	struct ph_buf *head; /* header lines, without Host, Connection, Upgrade and Sec-WebSocket-* */
+	size_t max_message;
+};
+
+struct ph_upsocket_events {
+	void (*on_open)(void *owner, const struct ph_head *head); /* 101; slices valid during the call */
+	/* Any other answer to the upgrade, whole (its body cut to 64 KiB). */
+	void (*on_refused)(void *owner, const struct ph_head *head, struct ph_str body);
+	void (*on_sent)(void *owner); /* the kernel has taken the last byte of what was sent last */
+	void (*on_text)(void *owner, struct ph_str message); /* valid during the call */
+	/* -PH_E_UPSTREAM_CONNECT: no connection came about, or no answer to the upgrade in time.
+	 * -PH_E_UPSTREAM_DROPPED: ended, with or without a close frame, or silent to a ping.
+	 * -PH_E_UPSTREAM_BAD: no WebSocket, or a message above the maximum. err says which, with the close
+	 * code and reason. */
+	void (*on_end)(void *owner, int status, const struct ph_err *err);
+};
+
+/* Never NULL; no callback before this returns. Strings of r are copied. A socket that is not open yet may
+ * already be sent to. */
+struct ph_upsocket *ph_upsocket_open(struct ph_upstream *u, const struct ph_upsocket_request *r,
+	const struct ph_upsocket_events *events, void *owner);
+/* Whoever has it now. events NULL: nobody; what comes meanwhile but codex.* events closes it. */
+void ph_upsocket_set_owner(struct ph_upsocket *s, const struct ph_upsocket_events *events, void *owner);
+/* One text message; text is taken over: left empty. on_sent comes later, never before this returns. */
+void ph_upsocket_send(struct ph_upsocket *s, struct ph_buf *text);
+/* Back-pressure. Off: no message is handed over, also none of the read that is being fed. */
+void ph_upsocket_read(struct ph_upsocket *s, bool on);
+bool ph_upsocket_alive(const struct ph_upsocket *s);           /* open, and nothing says that it ended */
+uint64_t ph_upsocket_progress_ms(const struct ph_upsocket *s); /* as ph_call_progress_ms() */
+uint64_t ph_upsocket_opened_ms(const struct ph_upsocket *s);   /* loop time of on_open */
+void ph_upsocket_close(struct ph_upsocket *s); /* close frame 1000 where it can be sent, then the end */
+
 /* ---- the classifier: what a failure means. Pure ---- */
 
 /* What a failure says of the account, whatever becomes of the request (handbook, protocol 5.1). */
