@@ -10,6 +10,7 @@ void ph_rand(void *p, size_t n);      /* cryptographic; dies if there is none */
 uint64_t ph_rand_u64(void);           /* cryptographic */
 void ph_rand_id(char *dst, size_t n); /* n characters of [0-9A-Za-z], then NUL: dst holds n + 1 */
 
+void ph_sha1(struct ph_str s, uint8_t ret[20]); /* for protocols that want it; it protects nothing */
 void ph_sha256(struct ph_str s, uint8_t ret[32]);
 bool ph_equal(const void *a, const void *b, size_t n); /* constant time */
 uint64_t ph_hash64(struct ph_str s, uint64_t seed);    /* not cryptographic, stable across versions */

@@ -54,6 +54,7 @@ struct ph_str ph_str_split(struct ph_str *s, char sep);
 /* First place of needle in s, or -1. The nocase form folds ASCII letters. */
 ptrdiff_t ph_str_find(struct ph_str s, struct ph_str needle);
 ptrdiff_t ph_str_find_nocase(struct ph_str s, struct ph_str needle);
+bool ph_utf8_valid(struct ph_str s);
 /* Decimal, no sign, no spaces, the whole of s. False on anything else or above max. */
 bool ph_str_u64(struct ph_str s, uint64_t max, uint64_t *ret);
 /* n in decimal with a NUL behind it; returns the length. dst holds PH_INT_TEXT bytes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256, comparison in constant time, and the hash of hash tables. */
+/* SHA-256, SHA-1, comparison in constant time, and the hash of hash tables. */
 #include "posthouse/crypt.h"
 
 #include <endian.h>
@@ -20,6 +20,12 @@ void ph_sha256(struct ph_str s, uint8_t ret[32])
 	ok = ok && EVP_DigestUpdate(context, s.p ? s.p : "", s.n) == 1;
 	if (!ok || EVP_DigestFinal_ex(context, ret, NULL) != 1)
 		ph_die("no SHA-256 in OpenSSL");
+}
+
+void ph_sha1(struct ph_str s, uint8_t ret[20])
+{
+	if (EVP_Digest(s.p ? s.p : "", s.n, ret, NULL, EVP_sha1(), NULL) != 1)
+		ph_die("no SHA-1 in OpenSSL");
 }
 
 bool ph_equal(const void *a, const void *b, size_t n)
