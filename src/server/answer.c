@@ -134,8 +134,7 @@ static void abort_answer(void *end)
 }
 
 /* RFC 6455, 4.2.2. */
-static void upgrade(
-	void *end, const struct ph_buf *headers, const struct ph_socket_handler *handler, void *h)
+static void upgrade(void *end, const struct ph_buf *headers, const struct ph_socket_handler *handler, void *h)
 {
 	struct ph_client *c = end;
 	char accept[PH_WS_ACCEPT_SIZE];

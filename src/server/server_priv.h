@@ -18,8 +18,8 @@ struct ph_door_keeper {
 	void *arg;
 	uint64_t max_body;
 	uint64_t idle_timeout_ms; /* a client that takes nothing of its answer for so long is cut */
-	uint64_t ping_ms;   /* a WebSocket's silence before a ping, and as long again for its answer */
-	size_t max_streams; /* requests at a time; 0 = no limit */
+	uint64_t ping_ms;         /* a WebSocket's silence before a ping, and as long again for its answer */
+	size_t max_streams;       /* requests at a time; 0 = no limit */
 	struct ph_list clients;   /* of struct ph_client */
 	size_t client_count;
 	size_t busy;                 /* requests that are being served */
@@ -59,9 +59,8 @@ struct ph_client {
 	struct ph_door_keeper *keeper;
 	struct ph_stream *stream;
 	struct ph_http *http;
-	struct ph_buf
-		waiting; /* bytes that came before their time: pipelined requests, a body nobody wants yet,
-			  * messages that the session does not read */
+	struct ph_buf waiting; /* bytes that came before their time: pipelined requests, a body nobody wants
+				* yet, messages that the session does not read */
 	struct ph_str arrived; /* the rest of the read that is being fed, if nothing waits before it */
 	struct ph_timer timer; /* of the state: head, body silence, answer's progress, idle, pings, linger */
 	struct ph_defer later; /* goes on with waiting bytes, outside every callback */
@@ -94,9 +93,9 @@ void ph_client_close(struct ph_client *c, bool abort);
 void ph_client_later(struct ph_client *c);
 void ph_client_move(struct ph_client *c, enum ph_client_state to);
 void ph_client_linger(struct ph_client *c);
-void ph_client_count(const struct ph_client *c);            /* a request that was answered */
-bool ph_client_stuck(struct ph_client *c);                  /* takes nothing of what is queued for it */
-struct ph_str ph_client_bytes(const struct ph_client *c);   /* what came and was not used */
+void ph_client_count(const struct ph_client *c);          /* a request that was answered */
+bool ph_client_stuck(struct ph_client *c);                /* takes nothing of what is queued for it */
+struct ph_str ph_client_bytes(const struct ph_client *c); /* what came and was not used */
 void ph_client_used(struct ph_client *c, size_t n);
 void ph_keeper_init(struct ph_door_keeper *k);
 void ph_keeper_close_idle(struct ph_door_keeper *k); /* those that wait for a next request */
@@ -120,10 +119,10 @@ void ph_socket_go_on(struct ph_client *c); /* outside every callback; may end th
 void ph_socket_heard(struct ph_client *c); /* bytes came */
 void ph_socket_drained(struct ph_client *c);
 void ph_socket_timer(struct ph_client *c);
-void ph_socket_cut(struct ph_client *c);               /* ph_exchange_ops.abort */
-void ph_socket_read(void *end, bool on);               /* ph_exchange_ops.read */
+void ph_socket_cut(struct ph_client *c);                       /* ph_exchange_ops.abort */
+void ph_socket_read(void *end, bool on);                       /* ph_exchange_ops.read */
 void ph_socket_close(void *end, int code, const char *reason); /* ph_exchange_ops.close */
-void ph_socket_leave(struct ph_socket *s);             /* on_gone */
-struct ph_socket *ph_socket_free(struct ph_socket *s); /* returns NULL */
+void ph_socket_leave(struct ph_socket *s);                     /* on_gone */
+struct ph_socket *ph_socket_free(struct ph_socket *s);         /* returns NULL */
 
 #endif

@@ -24,7 +24,8 @@
 #include "posthouse/ws.h"
 #include "server_priv.h"
 
-#define CLOSE_MS 5000 /* for the client's close frame, since it last took something of ours */
+#define FRAME_MAX (PH_WS_CONTROL_MAX + 2)
+#define CLOSE_MS  5000 /* for the client's close frame, since it last took something of ours */
 
 enum held {
 	HELD_NOTHING,
@@ -41,13 +42,12 @@ struct ph_socket {
 	enum held held;
 	struct ph_buf text; /* HELD_TEXT */
 	bool told_draining;
-	bool left;           /* the client's close frame came */
-	int left_code;       /* what it said */
-	bool cut;            /* by the session */
-	bool pinged;         /* nothing came since our ping */
-	uint64_t since_ms;   /* of the last byte or our ping; FAREWELL: of our close frame */
-	bool ping_waits;     /* for its pong */
-	size_t ping_n;       /* the newest's payload */
+	int left_code;     /* of the client's close frame; 0: it has not come */
+	bool cut;          /* by the session */
+	bool pinged;       /* nothing came since our ping */
+	uint64_t since_ms; /* of the last byte or our ping; FAREWELL: of our close frame */
+	bool ping_waits;   /* for its pong */
+	size_t ping_n;     /* the newest's payload */
 	char ping[PH_WS_CONTROL_MAX];
 };
 
@@ -83,7 +83,7 @@ static void put_close(struct ph_client *c, int code, const char *reason)
 
 	if (c->silent)
 		return;
-	ph_buf_init(&b, 2 * PH_WS_CONTROL_MAX);
+	ph_buf_init(&b, FRAME_MAX);
 	ph_ws_put_close(&b, PH_WS_SERVER, code, ph_str_c(reason));
 	ph_stream_push(c->stream, ph_buf_str(&b));
 	ph_buf_deinit(&b);
@@ -134,12 +134,14 @@ void ph_socket_cut(struct ph_client *c)
 
 /* ---- pings ---- */
 
-static void put_ping(struct ph_client *c)
+static void put(struct ph_client *c,
+	void (*writer)(struct ph_buf *out, enum ph_ws_side side, struct ph_str payload),
+	struct ph_str payload)
 {
 	struct ph_buf b;
 
-	ph_buf_init(&b, 2 * PH_WS_CONTROL_MAX);
-	ph_ws_put_ping(&b, PH_WS_SERVER, PH_STR_NONE);
+	ph_buf_init(&b, FRAME_MAX);
+	writer(&b, PH_WS_SERVER, payload);
 	ph_stream_push(c->stream, ph_buf_str(&b));
 	ph_buf_deinit(&b);
 }
@@ -147,15 +149,11 @@ static void put_ping(struct ph_client *c)
 static void answer_ping(struct ph_client *c)
 {
 	struct ph_socket *s = c->socket;
-	struct ph_buf b;
 
 	if (!s->ping_waits || c->silent || ph_stream_queued(c->stream) >= PH_STREAM_HIGH)
 		return;
 	s->ping_waits = false;
-	ph_buf_init(&b, 2 * PH_WS_CONTROL_MAX);
-	ph_ws_put_pong(&b, PH_WS_SERVER, ph_str(s->ping, s->ping_n));
-	ph_stream_push(c->stream, ph_buf_str(&b));
-	ph_buf_deinit(&b);
+	put(c, ph_ws_put_pong, ph_str(s->ping, s->ping_n));
 }
 
 /* Any byte shows that the client is there, not only a pong: that may stand behind what the session does not
@@ -168,8 +166,8 @@ void ph_socket_heard(struct ph_client *c)
 	c->socket->since_ms = now_ms(c);
 }
 
-/* SOCKET. Silence says nothing while we do not read, or while a ping would wait behind what the client has yet
- * to take, for which it has the idle timeout. */
+/* SOCKET. Silence says nothing while we do not read, or while a ping would wait behind what the client has
+ * yet to take, for which it has the idle timeout. */
 static void listen_for(struct ph_client *c)
 {
 	struct ph_socket *s = c->socket;
@@ -183,7 +181,7 @@ static void listen_for(struct ph_client *c)
 			over(c, PH_WS_INTERNAL, "no answer to a ping");
 			return;
 		}
-		put_ping(c);
+		put(c, ph_ws_put_ping, PH_STR_NONE);
 		s->pinged = true;
 		s->since_ms = now_ms(c);
 	}
@@ -258,7 +256,6 @@ static void on_close(void *owner, int code, struct ph_str reason)
 	struct ph_client *c = owner;
 
 	(void)reason;
-	c->socket->left = true;
 	c->socket->left_code = code;
 }
 
@@ -280,28 +277,25 @@ static void deliver(struct ph_client *c)
 	ph_buf_deinit(&s->text);
 }
 
-/* Feeds what came, as far as the session reads. Returns whether there may be more to do. */
-static bool feed(struct ph_client *c)
+/* Feeds what came, up to a message that has to be held. There may be no bytes: frames may wait in the reader.
+ */
+static void feed(struct ph_client *c)
 {
 	struct ph_socket *s = c->socket;
-	struct ph_str bytes = ph_client_bytes(c);
 	long used;
 
-	if (c->sm.state == CLIENT_CLOSED || s->held || s->cut || bytes.n == 0)
-		return false;
-	used = ph_ws_feed(s->ws, bytes);
+	if (c->sm.state == CLIENT_CLOSED || s->held || s->cut)
+		return;
+	used = ph_ws_feed(s->ws, ph_client_bytes(c));
 	if (c->sm.state == CLIENT_CLOSED)
-		return false;
+		return;
 	if (used < 0) {
 		over(c, (int)-used, NULL);
-		return false;
+		return;
 	}
 	ph_client_used(c, (size_t)used);
-	if (s->left) {
+	if (s->left_code)
 		over(c, s->left_code, NULL);
-		return false;
-	}
-	return true;
 }
 
 void ph_socket_go_on(struct ph_client *c)
@@ -316,9 +310,8 @@ void ph_socket_go_on(struct ph_client *c)
 		s->told_draining = true;
 		s->handler->on_draining(s->h);
 	}
-	do
-		deliver(c);
-	while (feed(c));
+	deliver(c);
+	feed(c);
 }
 
 void ph_socket_read(void *end, bool on)
