@@ -30,7 +30,8 @@ static struct ph_session_lane *lane_new(struct ph_session *s, struct ph_str name
 
 	l->s = s;
 	l->name = ph_str((char *)(l + 1), name.n);
-	memcpy(l + 1, name.p, name.n);
+	if (name.n)
+		memcpy(l + 1, name.p, name.n);
 	l->lane = ph_lane_new(s->g);
 	ph_list_init(&l->frames);
 	ph_list_push_back(&s->lanes, &l->node);
@@ -158,6 +159,12 @@ static void on_create(struct ph_session *s, struct ph_str name, struct ph_str me
 	struct ph_session_lane *l = lane_get(s, name);
 	struct frame *f;
 
+	if (s->g->turns >= PH_TURNS_MAX) {
+		ph_metric_add(PH_M_SHED, 0, 0, 1);
+		ph_session_refuse(s, name, PH_E_TOO_MANY, NULL);
+		s->x->ops->close(s->x->end, PH_WS_OVERLOAD, "too many turns on this node");
+		return;
+	}
 	if (!l) {
 		ph_session_refuse(s, name, PH_E_STREAMS_FULL, &(struct ph_err){.param = "stream_id"});
 		return;
