@@ -14,7 +14,8 @@
 #define AMPLE  ((size_t)256 << 20)
 
 #define SWITCH "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-#define GOOD   SWITCH "X-A: b\r\nSec-WebSocket-Accept: $\r\n\r\n"
+#define ACCEPT "Sec-WebSocket-Accept: $\r\n\r\n"
+#define GOOD   SWITCH "X-A: b\r\n" ACCEPT
 
 struct server {
 	struct ph_loop *loop;
