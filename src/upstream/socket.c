@@ -63,14 +63,15 @@ struct ph_upsocket {
 	struct ph_defer later;  /* reads the rest; tells the end to a new owner */
 	struct ph_list waiting; /* of struct frame, before OPEN */
 	struct frame *last;     /* sent last by this owner, until it was written */
-	struct ph_buf rest;     /* of one read, from where the owner paused */
+	struct ph_buf rest;     /* paused: of one read, what the codec did not take */
 	struct ph_err why;      /* ended, or LEFT with nobody who was told */
 	uint64_t deadline_ms, progress_ms, opened_ms;
 	size_t pong_bytes; /* since the queue was last empty */
 	bool reading;      /* the owner wants messages */
 	bool feeding;      /* the codec is on the stack */
+	bool paused;       /* the codec was stopped: it and the rest may hold messages */
 	bool pinged;       /* and heard nothing since */
-	bool ended;        /* OPEN: the stream has ended, but the rest was not handed over yet */
+	bool ended;        /* OPEN: the stream has ended, but the owner has not had all yet */
 	bool released;     /* no owner names it any more */
 };
 
@@ -234,7 +235,7 @@ void ph_upsocket_send(struct ph_upsocket *s, struct ph_buf *text)
 /* What nobody reads cannot be missed: silence counts only while we read. */
 static void update_reading(struct ph_upsocket *s)
 {
-	bool on = s->reading && s->rest.n == 0;
+	bool on = s->reading && !s->paused;
 
 	ph_stream_read(s->stream, on);
 	if (!on) {
@@ -253,11 +254,12 @@ static size_t feed(struct ph_upsocket *s, struct ph_str bytes)
 	long n;
 
 	do {
+		s->paused = false;
 		s->feeding = true;
 		n = ph_ws_feed(s->ws, ph_str_from(bytes, used));
 		s->feeding = false;
 		used += n > 0 ? (size_t)n : 0;
-	} while (n >= 0 && used < bytes.n && s->reading && s->sm.state == SOCKET_OPEN);
+	} while (n >= 0 && s->paused && s->reading && s->sm.state == SOCKET_OPEN);
 	if (!ph_ws_idle(s->ws))
 		s->progress_ms = ph_loop_now_ms(s->up->loop);
 	if (n < 0 && s->sm.state == SOCKET_OPEN) {
@@ -269,14 +271,19 @@ static size_t feed(struct ph_upsocket *s, struct ph_str bytes)
 
 static void take(struct ph_upsocket *s, struct ph_str bytes)
 {
-	size_t used = s->reading ? feed(s, bytes) : 0;
+	size_t used = 0;
 
+	if (s->reading)
+		used = feed(s, bytes);
+	else
+		s->paused = true;
 	if (s->sm.state != SOCKET_OPEN)
 		return;
 	ph_buf_puts(&s->rest, ph_str_from(bytes, used));
 	update_reading(s);
 }
 
+/* After a pause: what is left of the read that it fell into. */
 static void take_rest(struct ph_upsocket *s)
 {
 	size_t used = feed(s, ph_buf_str(&s->rest));
@@ -286,7 +293,7 @@ static void take_rest(struct ph_upsocket *s)
 	ph_buf_consume(&s->rest, used);
 	if (s->rest.n == 0)
 		ph_buf_deinit(&s->rest);
-	if (s->rest.n == 0 && s->ended)
+	if (s->ended && !s->paused)
 		end(s, 0, &s->why);
 	else
 		update_reading(s);
@@ -298,7 +305,7 @@ static void on_later(void *arg)
 
 	if (s->sm.state == SOCKET_LEFT)
 		tell_end(s);
-	else if (s->reading)
+	else if (s->reading && s->paused)
 		take_rest(s);
 }
 
@@ -307,9 +314,11 @@ void ph_upsocket_read(struct ph_upsocket *s, bool on)
 	s->reading = on;
 	if (s->sm.state != SOCKET_OPEN)
 		return;
-	if (!on && s->feeding)
+	if (!on && s->feeding) {
+		s->paused = true;
 		ph_ws_pause(s->ws);
-	if (on && s->rest.n && !s->feeding)
+	}
+	if (on && s->paused && !s->feeding)
 		ph_defer_call(s->up->loop, &s->later);
 	update_reading(s);
 }
@@ -388,7 +397,7 @@ static void on_close(void *owner, int code, struct ph_str reason)
 	else
 		ph_fail(&err, PH_E_UPSTREAM_DROPPED, "closed with %d%s%.*s", code, reason.n ? " " : "",
 			PH_STR_ARG(reason));
-	end(s, code == PH_WS_NO_CODE ? PH_WS_NORMAL : code, &err);
+	end(s, code, &err);
 }
 
 static const struct ph_ws_events ws_events = {on_text, on_too_large, on_ping, on_pong, on_close};
@@ -474,7 +483,7 @@ static void on_end(void *owner, int status)
 	ph_fail(&err, PH_E_UPSTREAM_DROPPED, "the upstream %s the connection", status ? "reset" : "closed");
 	s->why = err;
 	s->ended = true;
-	if (s->rest.n == 0)
+	if (!s->paused)
 		end(s, 0, &err);
 }
 

@@ -68,8 +68,9 @@ void ph_call_on_eof(struct ph_call *c, int status);
 /* The request line and Host. */
 void ph_call_put_start(
 	struct ph_buf *head, struct ph_str method, const struct ph_url *base, struct ph_str path);
-#define PH_REQUEST_HEAD_MAX (256 * 1024) /* more than a client's head, a secret and an account's own lines   \
-					  */
+#define PH_REQUEST_HEAD_MAX                                                                                  \
+	(256 * 1024) /* more than a client's head, a secret and an account's own lines                       \
+		      */
 
 /* upgrade.c: the HTTP exchange at a WebSocket's beginning */
 struct ph_upgrade {
