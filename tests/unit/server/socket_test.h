@@ -8,6 +8,7 @@
 
 #include "../loop/loop_test.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -278,6 +279,15 @@ static inline void handle_(void *arg, struct ph_exchange *x)
 }
 
 /* ---- the scene ---- */
+
+static inline int socket_setup(void **state)
+{
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	ph_metrics_init(1);
+	ph_metrics_worker(0);
+	return 0;
+}
 
 static inline void refuse_(void *arg, struct ph_exchange *x, int code, const struct ph_err *err)
 {
