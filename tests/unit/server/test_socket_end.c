@@ -68,10 +68,39 @@ static void test_session_closes(void **state)
 	session_close(s, PH_WS_NORMAL, "again");
 	push_text(s, PH_STR("behind it"));
 	assert_int_equal(s->gone, 0);
+	assert_int_equal(c.keeper.sockets, 1); /* a drain waits for it */
 	peer_text(&p, "unheard");
 	UNTIL(&c, p.closed);
 	UNTIL(&c, s->gone == 1);
 	assert_log(&p.log, "t:before close:1012:the node ends end ");
+	assert_int_equal(s->texts, 0);
+	peer_free(&p);
+	scene_close(&c);
+}
+
+/* The client's close frame came already, behind messages that the session did not read. */
+static void test_both_close(void **state)
+{
+	uint64_t began = ph_clock_ms();
+	struct session *s;
+	struct scene c;
+	struct peer p;
+
+	(void)state;
+	scene_open(&c);
+	s = peer_open(&p, &c);
+	session_read(s, false);
+	peer_text(&p, "one");
+	peer_text(&p, "two");
+	peer_close(&p, 1000, NULL);
+	p.mute = true;
+	turn_for(c.loop, 50);
+	assert_int_equal(s->gone, 0);
+	session_close(s, 4000, NULL);
+	UNTIL(&c, s->gone);
+	assert_true(ph_clock_ms() - began < 4000);
+	UNTIL(&c, p.closed);
+	assert_log(&p.log, "close:4000: end ");
 	assert_int_equal(s->texts, 0);
 	peer_free(&p);
 	scene_close(&c);
@@ -336,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_client_closes),
 		cmocka_unit_test(test_client_closes_and_stays),
 		cmocka_unit_test(test_session_closes),
+		cmocka_unit_test(test_both_close),
 		cmocka_unit_test(test_close_unanswered),
 		cmocka_unit_test(test_close_behind_much),
 		cmocka_unit_test(test_gone_without_close),
