@@ -21,7 +21,7 @@ RUN echo 'posthouse:x:65532:65532::/nonexistent:/usr/sbin/nologin' >>/etc/passwd
 
 FROM base AS build
 RUN install-packages gcc libc6-dev cmake ninja-build pkgconf python3-minimal libuv1-dev libpq-dev libssl-dev \
-	libjansson-dev libzstd-dev zlib1g-dev uthash-dev libllhttp-dev libcmocka-dev
+	libjansson-dev libzstd-dev zlib1g-dev libwslay-dev uthash-dev libllhttp-dev libcmocka-dev
 WORKDIR /src
 COPY CMakeLists.txt CMakePresets.json ./
 COPY cmake cmake
@@ -34,7 +34,7 @@ RUN cmake --preset release && cmake --build --preset release --target posthouse 
 	&& cmake --install build/release --strip && strip build/release/fake-upstream
 
 FROM base AS upstream
-RUN install-packages libuv1t64 libllhttp9.2 libssl3t64 zlib1g libzstd1
+RUN install-packages libuv1t64 libllhttp9.2 libssl3t64 libwslay1 zlib1g libzstd1
 COPY --from=build /src/build/release/fake-upstream /usr/local/bin/
 USER 65532:65532
 EXPOSE 9500

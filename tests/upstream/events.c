@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "fake.h"
+#include "socket.h"
 
 struct emitter {
 	struct fake_turn *t;
@@ -30,30 +30,15 @@ static struct ph_str line_end(const struct fake_do *d)
 	return which == FAKE_CRLF ? PH_STR("\r\n") : which == FAKE_CR ? PH_STR("\r") : PH_STR("\n");
 }
 
-/* Pretty-printed JSON: one data line for each member and element. */
-static void put_pretty(struct ph_buf *b, struct ph_str json, struct ph_str nl)
-{
-	bool quoted = false;
-
-	ph_buf_puts(b, PH_STR("data: "));
-	for (size_t i = 0; i < json.n; i++) {
-		ph_buf_putc(b, json.p[i]);
-		if (json.p[i] == '"')
-			quoted = !quoted;
-		else if (quoted && json.p[i] == '\\' && i + 1 < json.n)
-			ph_buf_putc(b, json.p[++i]);
-		else if (!quoted && strchr("{[,", json.p[i])) {
-			ph_buf_puts(b, nl);
-			ph_buf_puts(b, PH_STR("data:   "));
-		}
-	}
-}
-
 static void put_event(struct emitter *e, struct ph_str type, struct ph_str json)
 {
 	struct ph_buf *b = &e->play->payload;
 	struct ph_str nl = line_end(e->d);
 
+	if (e->t->x->lane) {
+		fake_frame_put(e->t->x, json);
+		return;
+	}
 	if (FAKE_DO(e->d, comments, false)) {
 		ph_buf_printf(b, ": comment %llu", (unsigned long long)e->emitted);
 		ph_buf_puts(b, nl);
@@ -64,7 +49,7 @@ static void put_event(struct emitter *e, struct ph_str type, struct ph_str json)
 		ph_buf_puts(b, nl);
 	}
 	if (FAKE_DO(e->d, pretty, false)) {
-		put_pretty(b, json, nl);
+		fake_put_pretty(b, json, nl, PH_STR("data: "));
 	} else {
 		ph_buf_puts(b, PH_STR("data: "));
 		ph_buf_puts(b, json);
@@ -86,6 +71,15 @@ static bool is_skipped(const struct emitter *e, struct ph_str type)
 	return false;
 }
 
+/* How far the stream is behind the newest step. */
+static void note_progress(struct emitter *e)
+{
+	struct fake_play *p = e->play;
+
+	p->progress = (struct fake_progress){e->t->items, e->number};
+	p->steps[p->step_count - 1].progress = p->progress;
+}
+
 static void emit(struct emitter *e, struct ph_str type, struct ph_str json)
 {
 	static const struct ph_str mark = {"\"fake_ns\":\"", 11};
@@ -103,6 +97,7 @@ static void emit(struct emitter *e, struct ph_str type, struct ph_str json)
 	e->delay_ms = 0;
 	e->number++;
 	e->emitted++;
+	note_progress(e);
 	if (e->d && e->d->at_event != FAKE_UNSET && (int64_t)e->emitted == e->d->at_event)
 		strike(e);
 }
@@ -148,6 +143,8 @@ static void emit_scripted(struct emitter *e, struct ph_str events)
 	while (ph_json_next(events, &offset, &event)) {
 		if (ph_json_kind(event) == PH_JSON_STRING && ph_json_text(event, &e->t->x->arena, &text)) {
 			ph_buf_puts(&e->play->payload, text);
+			if (e->t->x->lane)
+				ph_buf_putc(&e->play->payload, '\n');
 			fake_play_mark(e->t->x, e->delay_ms, 0);
 			e->delay_ms = 0;
 			continue;
@@ -165,7 +162,7 @@ static void emit_done(struct emitter *e)
 {
 	struct ph_str nl = line_end(e->d);
 
-	if (!e->t->stream)
+	if (!e->t->stream || e->t->x->lane)
 		return;
 	for (int64_t i = FAKE_DO(e->d, done, 1); i > 0; i--) {
 		ph_buf_puts(&e->play->payload, PH_STR("data: [DONE]"));
@@ -228,6 +225,21 @@ static void emit_error(struct emitter *e, bool nested)
 	finish(e, "error");
 }
 
+/* As the answer to a refused turn, but in the midst of one that runs. */
+static void emit_error_wrapped(struct emitter *e)
+{
+	struct fake_exchange *x = e->t->x;
+
+	if (!x->lane) {
+		emit_error(e, true);
+		return;
+	}
+	fake_put_error(e->d, &e->play->payload, (int)FAKE_DO(e->d, error_status, 500));
+	fake_frame_wrap(x, (int)FAKE_DO(e->d, error_status, 500));
+	fake_play_mark(x, e->delay_ms, 0);
+	x->refused = true;
+}
+
 /* response.failed without response id and without number. */
 static void emit_failed_bare(struct emitter *e)
 {
@@ -245,7 +257,8 @@ static void fail_with(struct emitter *e, enum fake_fault fault)
 	case FAKE_NO_FAULT:
 		return;
 	case FAKE_END:
-		stop(e, FAKE_KEEP);
+	case FAKE_SHUT:
+		stop(e, e->t->x->lane ? FAKE_CLOSE : FAKE_KEEP);
 		return;
 	case FAKE_EOF:
 		stop(e, FAKE_CUT);
@@ -269,6 +282,9 @@ static void fail_with(struct emitter *e, enum fake_fault fault)
 	case FAKE_ERROR:
 	case FAKE_ERROR_NESTED:
 		emit_error(e, fault == FAKE_ERROR_NESTED);
+		break;
+	case FAKE_ERROR_WRAPPED:
+		emit_error_wrapped(e);
 		break;
 	}
 	emit_done(e);
@@ -336,6 +352,8 @@ static void emit_item_done(struct emitter *e, struct ph_str item)
 		ph_buf_putc(&e->t->output, ',');
 	fake_put_line(&e->t->output, item);
 	e->t->items++;
+	if (e->t->stream)
+		note_progress(e);
 	reach(e, FAKE_AT_ITEM_DONE);
 }
 
@@ -596,6 +614,8 @@ static void make_items(struct emitter *e)
 {
 	bool has_calls = e->d && e->d->calls.p;
 
+	if (e->t->warm)
+		return;
 	if (e->t->reasoning)
 		make_reasoning(e);
 	if (FAKE_DO(e->d, say, !has_calls))
@@ -611,24 +631,55 @@ static void make_items(struct emitter *e)
 
 /* ---- the whole ---- */
 
+/* What the Codex backend says in headers over HTTP, it says on a socket in frames. They are no events: they
+ * have no number, and a script does not count them. */
+static void emit_telemetry(struct emitter *e)
+{
+	struct ph_str type;
+
+	ph_buf_reset(&e->event);
+	for (size_t i = 0; fake_telemetry_put(e->t->x, &e->event, i, &type); i++) {
+		if (!is_skipped(e, type)) {
+			fake_frame_put(e->t->x, ph_buf_str(&e->event));
+			fake_play_mark(e->t->x, 0, 0);
+		}
+		ph_buf_reset(&e->event);
+	}
+}
+
 static void open_stream(struct emitter *e)
 {
 	struct fake_do *d = e->d;
 
-	if (FAKE_DO(d, bom, false))
+	if (FAKE_DO(d, bom, false) && !e->t->x->lane)
 		ph_buf_puts(&e->play->payload, PH_STR("\xef\xbb\xbf"));
+	emit_telemetry(e);
 	reach(e, FAKE_AT_OPEN);
 	if (d)
 		emit_scripted(e, d->before);
 	emit_lifecycle(e, "response.created", FAKE_IN_PROGRESS, FAKE_OUTPUT_EMPTY);
 	if (FAKE_DO(d, queued, false))
 		emit_lifecycle(e, "response.queued", FAKE_QUEUED, FAKE_OUTPUT_EMPTY);
-	emit_lifecycle(e, "response.in_progress", FAKE_IN_PROGRESS, FAKE_OUTPUT_EMPTY);
+	if (!e->t->warm)
+		emit_lifecycle(e, "response.in_progress", FAKE_IN_PROGRESS, FAKE_OUTPUT_EMPTY);
 	if (d)
 		emit_scripted(e, d->events);
 	if (FAKE_DO(d, odd, false) && begin(e, "response.fake_unknown"))
 		finish(e, "response.fake_unknown");
 	reach(e, FAKE_AT_CREATED);
+}
+
+/* The event that begins at `from` loses its second half. */
+static void cut_last(struct emitter *e, size_t from)
+{
+	struct fake_play *p = e->play;
+	struct fake_step *s = &p->steps[p->step_count - 1];
+	size_t lost = (p->payload.n - from) / 2;
+
+	p->payload.n -= lost;
+	s->end = s->made = p->payload.n;
+	if (e->t->x->lane)
+		s->lacks = lost - 1; /* the line end was never part of the frame */
 }
 
 static void close_stream(struct emitter *e)
@@ -645,10 +696,10 @@ static void close_stream(struct emitter *e)
 		e->d && e->d->output                ? (enum fake_output)(e->d->output)
 		: t->x->account->kind == FAKE_CODEX ? FAKE_OUTPUT_EMPTY
 						    : FAKE_OUTPUT_FULL);
+	e->play->terminal = e->play->step_count;
 	if (e->d && e->d->fault && e->d->at == FAKE_AT_CUT && !e->stopped && t->stream) {
 		t->finished = false;
-		e->play->payload.n -= (e->play->payload.n - from) / 2;
-		e->play->steps[e->play->step_count - 1].end = e->play->payload.n;
+		cut_last(e, from);
 		strike(e);
 	}
 	reach(e, FAKE_AT_TERMINAL);
