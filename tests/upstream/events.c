@@ -237,7 +237,6 @@ static void emit_error_wrapped(struct emitter *e)
 	fake_put_error(e->d, &e->play->payload, (int)FAKE_DO(e->d, error_status, 500));
 	fake_frame_wrap(x, (int)FAKE_DO(e->d, error_status, 500));
 	fake_play_mark(x, e->delay_ms, 0);
-	x->refused = true;
 }
 
 /* response.failed without response id and without number. */

@@ -148,8 +148,9 @@ void fake_frame_wrap(struct fake_exchange *x, int status)
 	struct ph_str made = ph_str_from(ph_buf_str(&p->payload), from);
 	struct ph_buf b;
 
-	if (!ph_str_starts(made, head) || (x->todo && x->todo->body.p))
+	if (x->refused || !ph_str_starts(made, head) || (x->todo && x->todo->body.p))
 		return;
+	x->refused = true;
 	ph_buf_init(&b, FAKE_ANSWER_MAX);
 	put_shaped(x, &b, status, ph_str(made.p + head.n, made.n - head.n - 1));
 	p->payload.n = from;

@@ -98,14 +98,14 @@ void fake_socket_stop(struct fake_socket *s, bool cancelled)
 	ph_defer_cancel(&s->wake);
 }
 
-void fake_socket_close(struct fake_socket *s, uint16_t code, struct ph_str reason)
+static void shut(struct fake_socket *s, uint16_t code, struct ph_str reason, bool cancelled)
 {
 	bool in_message = s->voice != NULL;
 	struct ph_buf b;
 
 	if (s->closing)
 		return;
-	fake_socket_stop(s, false);
+	fake_socket_stop(s, cancelled);
 	if (in_message) {
 		fake_conn_fin(s->conn);
 		return;
@@ -115,6 +115,11 @@ void fake_socket_close(struct fake_socket *s, uint16_t code, struct ph_str reaso
 	ph_stream_push(s->conn->stream, ph_buf_str(&b));
 	ph_buf_deinit(&b);
 	ph_timer_start(&s->conn->linger, CLOSE_MS);
+}
+
+void fake_socket_close(struct fake_socket *s, uint16_t code, struct ph_str reason)
+{
+	shut(s, code, reason, false);
 }
 
 void fake_socket_cut(struct fake_socket *s, bool abort)
@@ -170,7 +175,27 @@ static ssize_t on_send(struct wslay_event_context *ws, const uint8_t *data, size
 static void violated(struct fake_socket *s, uint16_t code, struct ph_str reason)
 {
 	s->account->found[FAKE_PROTOCOL]++;
-	fake_socket_close(s, code, reason);
+	shut(s, code, reason, true);
+}
+
+static void on_frame(
+	struct wslay_event_context *ws, const struct wslay_event_on_frame_recv_start_arg *f, void *arg)
+{
+	struct fake_socket *s = arg;
+
+	(void)ws;
+	s->opcode = f->opcode;
+	s->frame_n = 0;
+}
+
+static void on_chunk(
+	struct wslay_event_context *ws, const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *arg)
+{
+	struct fake_socket *s = arg;
+
+	(void)ws;
+	for (size_t i = 0; i < chunk->data_length && s->frame_n < sizeof(s->frame); i++)
+		s->frame[s->frame_n++] = chunk->data[i];
 }
 
 static void on_message(struct wslay_event_context *ws, const struct wslay_event_on_msg_recv_arg *m, void *arg)
@@ -188,21 +213,36 @@ static void on_message(struct wslay_event_context *ws, const struct wslay_event_
 		fake_lane_message(s, ph_str((const char *)m->msg, m->msg_length));
 	else if (m->opcode == WSLAY_BINARY_FRAME)
 		violated(s, WSLAY_CODE_UNSUPPORTED_DATA, PH_STR("text only"));
+	else if (m->opcode == WSLAY_CONNECTION_CLOSE && m->msg_length == 1) /* wslay lets it pass */
+		violated(s, WSLAY_CODE_PROTOCOL_ERROR, PH_STR("half a code"));
 }
 
-/* wslay has its reply or its verdict in its queue, and has stopped reading. */
-static void ended_by_wslay(struct fake_socket *s)
+/* The peer's close frame, of which ours is the echo. */
+static void left_by_peer(struct fake_socket *s, uint16_t code)
 {
-	bool left = wslay_event_get_close_received(s->ws);
-
-	if (left)
-		fake_socket_left(s, wslay_event_get_status_code_received(s->ws));
+	fake_socket_left(s, code);
+	if (s->deaf)
+		fake_socket_stop(s, true);
 	else
-		s->account->found[FAKE_PROTOCOL]++;
-	if (!s->voice)
-		wslay_event_send(s->ws);
-	fake_socket_stop(s, true);
-	fake_conn_fin(s->conn);
+		shut(s, code == WSLAY_CODE_NO_STATUS_RCVD ? 0 : code, PH_STR(""), true);
+}
+
+/* wslay has its verdict in its queue, in some cases without a code: it is asked for it, and ours is sent. */
+static void refused_by_wslay(struct fake_socket *s)
+{
+	unsigned said = s->frame_n == 2 ? (unsigned)s->frame[0] << 8 | s->frame[1] : 0;
+	uint16_t code;
+
+	if (s->opcode == WSLAY_CONNECTION_CLOSE && said >= 1012 && said <= 1014) {
+		left_by_peer(s, (uint16_t)said); /* registered since, and unknown to wslay 1.1.1 */
+		return;
+	}
+	s->deaf = true;
+	wslay_event_send(s->ws);
+	code = wslay_event_get_status_code_sent(s->ws);
+	if (code == WSLAY_CODE_NO_STATUS_RCVD || code == WSLAY_CODE_ABNORMAL_CLOSURE)
+		code = WSLAY_CODE_PROTOCOL_ERROR;
+	violated(s, code, PH_STR(""));
 }
 
 void fake_socket_data(struct fake_socket *s, struct ph_str bytes)
@@ -212,15 +252,16 @@ void fake_socket_data(struct fake_socket *s, struct ph_str bytes)
 	s->in = bytes;
 	result = wslay_event_recv(s->ws);
 	s->in = PH_STR_NONE;
-	if (s->closing) { /* we closed it first: its close frame is the answer to ours */
-		if (wslay_event_get_close_received(s->ws) && !s->conn->closing && !s->conn->fin_sent)
-			fake_conn_fin(s->conn);
+	bool over = result || !wslay_event_get_read_enabled(s->ws);
+
+	if (!s->closing && wslay_event_get_close_received(s->ws))
+		left_by_peer(s, wslay_event_get_status_code_received(s->ws));
+	else if (!s->closing && over)
+		refused_by_wslay(s);
+	if (over && !s->conn->closing && !s->conn->fin_sent)
+		fake_conn_fin(s->conn);
+	if (s->closing)
 		return;
-	}
-	if (result || !wslay_event_get_read_enabled(s->ws)) {
-		ended_by_wslay(s);
-		return;
-	}
 	wslay_event_send(s->ws);
 	fake_lanes_pump(s);
 }
@@ -229,8 +270,11 @@ void fake_socket_data(struct fake_socket *s, struct ph_str bytes)
 
 struct fake_socket *fake_socket_new(struct fake_conn *c, struct fake_account *a)
 {
-	static const struct wslay_event_callbacks callbacks = {
-		.recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message};
+	static const struct wslay_event_callbacks callbacks = {.recv_callback = on_recv,
+		.send_callback = on_send,
+		.on_frame_recv_start_callback = on_frame,
+		.on_frame_recv_chunk_callback = on_chunk,
+		.on_msg_recv_callback = on_message};
 	struct fake_socket *s = ph_alloc(sizeof(*s));
 
 	s->conn = c;

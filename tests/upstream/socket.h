@@ -47,6 +47,9 @@ struct fake_socket {
 	const struct fake_exchange *voice; /* whose message is on its way */
 	struct ph_buf held;                /* what must wait for its end */
 	struct ph_defer wake;              /* lanes that wait for it */
+	uint8_t frame[2];                  /* how the payload of the frame that comes begins */
+	size_t frame_n;
+	unsigned opcode; /* its */
 	bool pumping;
 	bool deaf;    /* answers no control frame */
 	bool closing; /* nothing more is said or understood */
@@ -108,7 +111,7 @@ void fake_close_frame(struct ph_buf *b, uint16_t code, struct ph_str reason);
 void fake_frame_put(struct fake_exchange *x, struct ph_str json);
 /* Pretty-printed JSON: a line, with prefix before it, for each member and element. */
 void fake_put_pretty(struct ph_buf *b, struct ph_str json, struct ph_str nl, struct ph_str prefix);
-/* A payload {"error":..} becomes an error frame in the script's shape. May be repeated. */
+/* A payload {"error":..} becomes an error frame in the script's shape, once; the turn is refused. */
 void fake_frame_wrap(struct fake_exchange *x, int status);
 /* The steps from `from` on, whose payload is ready, in the wire: each is a message. */
 void fake_frames_put(struct fake_exchange *x, size_t from);
