@@ -488,3 +488,19 @@ def test_steering_fails(up):
         peer.send({'type': 'response.steer', 'previous_response_id': name})
         assert peer.recv()['type'] == 'response.in_progress'
         assert peer.recv()['error']['code'] == 'invalid_input'
+
+
+def test_without_records_nothing_is_different(up):
+    assert up.requests('a') == []
+    with fake.FakeUpstream(['a:platform'], '--no-record') as other, connect(other, 'a') as peer:
+        events = turn(peer, 'a', 'one', tools=[], store=False)
+        other.script('a', {'steer': 'accepted', 'fault': 'silence', 'at': 'created', 'items': [
+            {'type': 'function_call', 'call_id': 'c', 'name': 'n', 'arguments': '{}'}]})
+        peer.create('two', previous_response_id=response(events)['id'], stream_id='l')
+        name = [peer.recv() for _ in range(2)][0]['response']['id']
+        assert types(turn(peer, 'a', 'x' * 9000))[-1] == 'response.completed'
+        peer.send({'type': 'response.steer', 'previous_response_id': name, 'input': [{'role': 'user', 'content': 'three'}]})
+        history = ['user:one'] + fake.entries(items(events)) + ['user:two', 'user:three']
+        assert response(peer.events(lane='l'))['incomplete_details']['reason'] == 'steered'
+        assert text_of(peer.events(lane='l')) == fake.expected_text(history)
+        assert other.requests() == []

@@ -9,6 +9,7 @@
 #include "posthouse/url.h"
 #include "posthouse/zip.h"
 #include "socket.h"
+#include "turn.h"
 
 bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *rest)
 {

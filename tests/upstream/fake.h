@@ -5,13 +5,10 @@
  *
  *     server.c    listeners, connections, requests in order
  *     exchange.c  one request: whose account it is, what is scripted for it, who answers
- *     turn.c      POST /responses: reads it, refuses what that kind of account refuses, keeps what it keeps
- *     context.c   the conversation as the account sees it: canonical entries, their hash, foreign and
- * unpaired items object.c    response objects and items;  events.c  the stream of a turn, with its faults
- *     rest.c      every other endpoint;  control.c  /_fake/...
- *     canned.c    answers made once, for benchmarks
- *     socket.h    WebSocket: the same turns in frames
- *     answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
+ *     turn.h      POST /responses: how a turn is read, refused, answered and kept; socket.h  the same on
+ * WebSocket context.c   the conversation as the account sees it: entries, their hash, what is foreign or
+ * unpaired rest.c      every other endpoint;  control.c  /_fake/... canned.c    answers made once, for
+ * benchmarks answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
  *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
  *     script.c    what a test ordered;  walk.c  members of JSON objects
  *
@@ -486,7 +483,6 @@ void fake_exchange_end(struct fake_exchange *x, bool cancelled);
 void fake_exchange_create(struct fake_exchange *x);
 void fake_turn_start(struct fake_exchange *x);
 struct fake_turn *fake_turn_free(struct fake_turn *t); /* returns NULL; NULL is allowed */
-void fake_turn_keep(struct fake_turn *t);              /* stores and remembers what became of it */
 void fake_upgrade_start(struct fake_exchange *x);
 void fake_rest_start(struct fake_exchange *x);
 void fake_control_start(struct fake_exchange *x);
@@ -495,85 +491,10 @@ bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *re
 /* Whether mode or script answered instead of the endpoint. */
 bool fake_exchange_overridden(struct fake_exchange *x);
 
-/* ---- a turn being answered; lives while its answer is made ---- */
-
-enum fake_ask {
-	FAKE_ASK_MODEL,
-	FAKE_ASK_INPUT,
-	FAKE_ASK_PREVIOUS,
-	FAKE_ASK_STREAM,
-	FAKE_ASK_STORE,
-	FAKE_ASK_INCLUDE,
-	FAKE_ASK_CONVERSATION,
-	FAKE_ASK_INSTRUCTIONS,
-	FAKE_ASK_TOOLS,
-	FAKE_ASK_TOOL_CHOICE,
-	FAKE_ASK_TRUNCATION,
-	FAKE_ASK_PARALLEL,
-	FAKE_ASK_TEXT,
-	FAKE_ASK_TOP_P,
-	FAKE_ASK_TEMPERATURE,
-	FAKE_ASK_TOP_LOGPROBS,
-	FAKE_ASK_REASONING,
-	FAKE_ASK_MAX_OUTPUT,
-	FAKE_ASK_MAX_CALLS,
-	FAKE_ASK_BACKGROUND,
-	FAKE_ASK_TIER,
-	FAKE_ASK_METADATA,
-	FAKE_ASK_SAFETY,
-	FAKE_ASK_CACHE_KEY,
-	FAKE_ASK_PENALTY_P,
-	FAKE_ASK_PENALTY_F,
-	FAKE_ASK_USER,
-	FAKE_ASK_CACHE_RETENTION,
-	FAKE_ASK_CACHE_OPTIONS,
-	FAKE_ASK_CLIENT_METADATA,
-	FAKE_ASK_GENERATE,
-	FAKE_ASK_NR,
-};
-
-struct fake_turn {
-	struct fake_exchange *x;
-	struct fake_do *todo;
-	struct ph_json_member ask[FAKE_ASK_NR];
-	struct fake_context context;
-	char parent[FAKE_ID_MAX]; /* that it continues, or "" */
-	uint64_t parent_bytes;
-	char tag[FAKE_TAG_MAX]; /* "NAME_0000002a": what the ids of this turn share */
-	char id[FAKE_ID_MAX];
-	bool stream, store, reasoning, sealed;
-	bool warm;          /* generate:false: nothing is generated */
-	const char *reason; /* of an incomplete end, before the script's */
-	uint64_t created_at, seen_bytes, output_tokens;
-	struct ph_str text;    /* what the message says */
-	struct ph_buf members; /* of the response object: those that stay the same through the turn */
-	struct ph_buf output;  /* finished items, joined by commas */
-	struct ph_buf object;  /* the final response object */
-	size_t items;          /* in output */
-	bool finished;         /* a completed or incomplete end was made */
-};
-
 /* Benchmarks: the answer that is about to leave is kept for later turns; a kept one is sent, or false. */
 void fake_canned_keep(struct fake_exchange *x);
 bool fake_canned_answer(struct fake_exchange *x);
 struct fake_canned *fake_canned_free(struct fake_canned *c); /* returns NULL; NULL is allowed */
-
-/* Writes a response object. output NULL leaves the member out. */
-enum fake_status {
-	FAKE_IN_PROGRESS,
-	FAKE_QUEUED,
-	FAKE_COMPLETED,
-	FAKE_STATUS_INCOMPLETE,
-	FAKE_STATUS_FAILED
-};
-void fake_object_members(struct fake_turn *t);
-void fake_object_put(struct fake_turn *t, struct ph_buf *b, enum fake_status status, enum fake_output output);
-void fake_object_failure(struct fake_do *d, struct ph_buf *b);     /* the error of a failed one */
-void fake_object_encrypted(struct fake_turn *t, struct ph_buf *b); /* "enc:..." without quotes */
-bool fake_encrypted_by(const struct fake_account *a, struct ph_str text);
-/* Plays the turn into payload and steps; fills output, object, finished and the play's ending. Without
- * stream, only the items are made. */
-void fake_events_make(struct fake_turn *t);
 
 /* ---- what was received ---- */
 

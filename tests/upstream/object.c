@@ -2,8 +2,8 @@
 /* Response objects, with every member that OpenAI's have, and the ciphertext of reasoning items. */
 #include <stdio.h>
 
-#include "fake.h"
 #include "posthouse/crypt.h"
+#include "turn.h"
 
 /* Members that repeat what was asked, or say what stands for nothing. */
 static const struct {

@@ -5,6 +5,7 @@
  * without having been asked for.
  */
 #include "socket.h"
+#include "turn.h"
 
 /* ---- refusals ---- */
 

@@ -9,6 +9,7 @@
 #include "posthouse/clock.h"
 #include "posthouse/crypt.h"
 #include "socket.h"
+#include "turn.h"
 
 #define N(ask, name) [FAKE_ASK_##ask] = {name, sizeof(name) - 1}
 static const struct ph_str ask_names[FAKE_ASK_NR] = {
