@@ -187,6 +187,48 @@ def test_codes_that_no_library_would_send(up):
         peer.close()
 
 
+def test_a_turn_may_end_its_socket(up):
+    up.script('a', {'close': True, 'close_code': 1001, 'close_reason': 'enough'})
+    with connect(up, 'a') as peer:
+        assert types(turn(peer, 'a', 'x'))[-1] == 'response.completed'
+        with pytest.raises(Closed) as closed:
+            peer.text()
+        assert (closed.value.code, closed.value.reason) == (1001, 'enough')
+    up.script('a', {'raw': 'no frame'})
+    peer = wire(up, 'a')
+    peer.create('x')
+    assert peer.take(8) == b'no frame' and peer.closed() == 1006
+    peer.close()
+
+
+def test_too_much_waits(up):
+    up.script('a', {'fault': 'silence', 'at': 'created'})
+    with connect(up, 'a') as peer:
+        for _ in range(6):
+            peer.create('y' * (15 << 20))
+        assert peer.ended() == 1008
+    stats = up.stats('a')
+    assert (stats['turns'], stats['cancelled'], stats['found']['protocol']) == (1, 0, 0)
+
+
+def test_pings_of_a_peer_that_does_not_read_are_bounded(up):
+    peer = wire(up, 'a')
+    flood = frame(9, b'x' * 125) * 8000
+    peer.socket.setblocking(False)
+    sent, end = 0, time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            sent += peer.socket.send(flood)
+        except BlockingIOError:
+            time.sleep(0.05)
+            before = up.stats('a')['pings']
+            time.sleep(0.3)
+            if up.stats('a')['pings'] == before:
+                break
+    assert up.stats('a')['pings'] == before and 0 < sent < 100 << 20
+    peer.close()
+
+
 def test_silence_of_some_time_and_then(up):
     up.script('a', {'fault': 'silence', 'for_ms': 100, 'then': 'close', 'close_code': 1001, 'at': 'created'})
     with connect(up, 'a') as peer:

@@ -9,7 +9,8 @@
 
 #include "socket.h"
 
-#define CLOSE_MS 5000 /* for the peer's close frame, after ours */
+#define CLOSE_MS   5000               /* for the peer's close frame, after ours */
+#define QUEUED_MAX ((size_t)16 << 20) /* of pongs that the peer does not read; turns keep far below */
 
 /* ---- out ---- */
 
@@ -83,6 +84,7 @@ static void on_wake(void *arg)
 
 void fake_socket_drained(struct fake_socket *s)
 {
+	ph_stream_read(s->conn->stream, true);
 	resume(s, FAKE_WAITS_DRAIN);
 }
 
@@ -263,6 +265,8 @@ void fake_socket_data(struct fake_socket *s, struct ph_str bytes)
 	if (s->closing)
 		return;
 	wslay_event_send(s->ws);
+	if (ph_stream_queued(s->conn->stream) > QUEUED_MAX)
+		ph_stream_read(s->conn->stream, false);
 	fake_lanes_pump(s);
 }
 
