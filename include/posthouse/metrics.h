@@ -24,7 +24,7 @@ enum ph_metric_type {
 /* label values are one string, separated by '|' */
 /*   id                    name                                     type               label 1, values                                                       label 2, values                                help */
 #define PH_METRICS(X)                                                                                                                                                                                                     \
-	X(REQUESTS,            "posthouse_requests_total",              COUNTER,           "route", "responses|response|input_items|models|relay|other",              "code", "2xx|3xx|4xx|5xx|none",               "Client requests by route and status class.") \
+	X(REQUESTS,            "posthouse_requests_total",              COUNTER,           "route", "responses|response|input_items|models|relay|other",              "code", "1xx|2xx|3xx|4xx|5xx|none",           "Client requests by route and status class.") \
 	X(TURNS,               "posthouse_turns_total",                 COUNTER,           "continuity", "none|live|forwarded|replayed",                           "outcome", "completed|incomplete|failed|cancelled|client_gone", "Turns by how they were continued and how they ended.") \
 	X(ERRORS,              "posthouse_errors_total",                COUNTER,           "blames", "nobody|client|account|self",                                 NULL, NULL,                                   "Errors by whose fault they were.") \
 	X(ATTEMPTS,            "posthouse_upstream_attempts_total",     COUNTER,           "kind", "platform|codex|stateless",                                     "outcome", "ok|failed|cancelled",             "Requests sent to upstream accounts.") \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client's end of an exchange: an answer, framed for HTTP/1.1 or for an older client. */
+/* The client's end of an exchange: an answer, framed for HTTP/1.1 or for an older client, or the head of a
+ * WebSocket. */
 #include <stdio.h>
 #include <time.h>
 
 #include "posthouse/clock.h"
+#include "posthouse/ws.h"
 #include "server_priv.h"
 
 #define HEAD_MAX (160 * 1024)
@@ -125,7 +127,33 @@ static void abort_answer(void *end)
 	struct ph_client *c = end;
 
 	c->x.handler = NULL;
-	ph_client_close(c, true);
+	if (c->socket)
+		ph_socket_cut(c);
+	else
+		ph_client_close(c, true);
 }
 
-const struct ph_exchange_ops ph_client_ops = {read_body, head, push, finish, abort_answer};
+/* RFC 6455, 4.2.2. */
+static void upgrade(void *end, const struct ph_buf *headers, const struct ph_socket_handler *handler, void *h)
+{
+	struct ph_client *c = end;
+	char accept[PH_WS_ACCEPT_SIZE];
+	struct ph_buf b;
+
+	ph_ws_accept(ph_head_get(c->x.head, PH_STR("sec-websocket-key")), accept);
+	c->status = 101;
+	ph_buf_init(&b, HEAD_MAX);
+	ph_http_put_status(&b, c->status);
+	ph_http_put_header(&b, PH_STR("upgrade"), PH_STR("websocket"));
+	ph_http_put_header(&b, PH_STR("connection"), PH_STR("Upgrade"));
+	ph_http_put_header(&b, PH_STR("sec-websocket-accept"), ph_str_c(accept));
+	ph_buf_puts(&b, ph_buf_str(headers));
+	put_date(&b);
+	ph_http_put_end(&b);
+	ph_stream_push(c->stream, ph_buf_str(&b));
+	ph_buf_deinit(&b);
+	ph_socket_open(c, handler, h);
+}
+
+const struct ph_exchange_ops ph_client_ops = {
+	read_body, head, push, finish, abort_answer, upgrade, ph_socket_read, ph_socket_close};

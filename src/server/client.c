@@ -22,18 +22,30 @@
 static const struct ph_sm_state client_states[CLIENT_NR] = {
 	[CLIENT_IDLE] = {"IDLE", B(HEAD) | B(CLOSED)},
 	[CLIENT_HEAD] = {"HEAD", B(BUSY) | B(IDLE) | B(LINGER) | B(CLOSED)},
-	[CLIENT_BUSY] = {"BUSY", B(IDLE) | B(SKIP) | B(LINGER) | B(CLOSED)},
+	[CLIENT_BUSY] = {"BUSY", B(IDLE) | B(SKIP) | B(SOCKET) | B(LINGER) | B(CLOSED)},
 	[CLIENT_SKIP] = {"SKIP", B(IDLE) | B(LINGER) | B(CLOSED)},
+	[CLIENT_SOCKET] = {"SOCKET", B(FAREWELL) | B(LINGER) | B(CLOSED)},
+	[CLIENT_FAREWELL] = {"FAREWELL", B(LINGER) | B(CLOSED)},
 	[CLIENT_LINGER] = {"LINGER", B(CLOSED)},
 	[CLIENT_CLOSED] = {"CLOSED", 0},
 };
 
-static void client_move(struct ph_client *c, enum ph_client_state to)
+/* Where the keeper counts those in this state, or NULL. */
+static size_t *count_of(struct ph_door_keeper *k, unsigned state)
 {
-	if (c->sm.state == CLIENT_BUSY)
-		c->keeper->busy--;
-	if (to == CLIENT_BUSY)
-		c->keeper->busy++;
+	if (state == CLIENT_BUSY)
+		return &k->busy;
+	return state == CLIENT_SOCKET || state == CLIENT_FAREWELL ? &k->sockets : NULL;
+}
+
+void ph_client_move(struct ph_client *c, enum ph_client_state to)
+{
+	size_t *left = count_of(c->keeper, c->sm.state), *entered = count_of(c->keeper, to);
+
+	if (left)
+		--*left;
+	if (entered)
+		++*entered;
 	ph_sm_move(&c->sm, to);
 }
 
@@ -49,6 +61,7 @@ static void client_free(void *arg)
 {
 	struct ph_client *c = arg;
 
+	ph_socket_free(c->socket);
 	ph_http_free(c->http);
 	ph_body_forget(c);
 	ph_buf_deinit(&c->waiting);
@@ -69,7 +82,7 @@ static void on_closed(void *owner)
 		k->on_empty(k->arg);
 }
 
-/* Tells the handler that nobody listens any more. */
+/* Tells the handler, or the session, that nobody listens any more. */
 static void leave_handler(struct ph_client *c)
 {
 	const struct ph_handler *handler = c->x.handler;
@@ -77,13 +90,15 @@ static void leave_handler(struct ph_client *c)
 	c->x.handler = NULL;
 	if (handler)
 		handler->on_gone(c->x.h);
+	if (c->socket)
+		ph_socket_leave(c->socket);
 }
 
 void ph_client_close(struct ph_client *c, bool abort)
 {
 	if (c->sm.state == CLIENT_CLOSED)
 		return;
-	client_move(c, CLIENT_CLOSED);
+	ph_client_move(c, CLIENT_CLOSED);
 	ph_timer_stop(&c->timer);
 	ph_defer_cancel(&c->later);
 	leave_handler(c);
@@ -92,9 +107,10 @@ void ph_client_close(struct ph_client *c, bool abort)
 
 /* Ends the connection so that the answer arrives: stop writing, then read and discard for a while (a reset
  * would take back what the client has not read yet). */
-static void linger(struct ph_client *c)
+void ph_client_linger(struct ph_client *c)
 {
-	client_move(c, CLIENT_LINGER);
+	ph_client_move(c, CLIENT_LINGER);
+	leave_handler(c);
 	ph_buf_deinit(&c->waiting);
 	ph_body_forget(c);
 	ph_stream_shutdown(c->stream);
@@ -159,7 +175,7 @@ static void handle(struct ph_client *c)
 	c->close = false;
 	c->served++;
 	ph_timer_stop(&c->timer);
-	client_move(c, CLIENT_BUSY);
+	ph_client_move(c, CLIENT_BUSY);
 	set_request_id(&c->x);
 	if (ph_target_split(c->x.head->target, &c->x.path, &c->x.query)) {
 		k->refuse(k->arg, &c->x, PH_E_HEAD_BAD, NULL);
@@ -180,7 +196,7 @@ static void refuse_bytes(struct ph_client *c, int code)
 	c->keeper->refusal(c->keeper->arg, code, NULL, &out);
 	ph_stream_push(c->stream, ph_buf_str(&out));
 	ph_buf_deinit(&out);
-	linger(c);
+	ph_client_linger(c);
 }
 
 static void on_bad_bytes(struct ph_client *c, int code)
@@ -192,16 +208,32 @@ static void on_bad_bytes(struct ph_client *c, int code)
 		return;
 	}
 	if (c->sm.state == CLIENT_SKIP)
-		linger(c);
+		ph_client_linger(c);
 	else
 		refuse_bytes(c, code);
+}
+
+struct ph_str ph_client_bytes(const struct ph_client *c)
+{
+	return c->waiting.n ? ph_buf_str(&c->waiting) : c->arrived;
+}
+
+void ph_client_used(struct ph_client *c, size_t n)
+{
+	if (c->waiting.n)
+		ph_buf_consume(&c->waiting, n);
+	else
+		c->arrived = ph_str_from(c->arrived, n);
+	if (c->waiting.n == 0)
+		ph_buf_deinit(&c->waiting);
+	if (c->waiting.n <= WAITING_MAX)
+		ph_stream_read(c->stream, true);
 }
 
 /* Feeds what came, as far as the state allows. Returns whether anything moved. */
 static bool feed(struct ph_client *c)
 {
-	bool waited = c->waiting.n > 0;
-	struct ph_str bytes = waited ? ph_buf_str(&c->waiting) : c->arrived;
+	struct ph_str bytes = ph_client_bytes(c);
 	long used;
 
 	if (c->sm.state == CLIENT_BUSY && (!c->body_wanted || c->body_done || c->body_fault))
@@ -209,7 +241,7 @@ static bool feed(struct ph_client *c)
 	if (bytes.n == 0)
 		return false;
 	if (c->sm.state == CLIENT_IDLE) {
-		client_move(c, CLIENT_HEAD);
+		ph_client_move(c, CLIENT_HEAD);
 		ph_timer_start(&c->timer, HEAD_MS);
 	}
 	used = ph_http_feed(c->http, bytes);
@@ -217,12 +249,7 @@ static bool feed(struct ph_client *c)
 		on_bad_bytes(c, (int)used);
 		return false;
 	}
-	if (waited)
-		ph_buf_consume(&c->waiting, (size_t)used);
-	else
-		c->arrived = ph_str_from(bytes, (size_t)used);
-	if (c->waiting.n <= WAITING_MAX)
-		ph_stream_read(c->stream, true);
+	ph_client_used(c, (size_t)used);
 	if (c->head_seen)
 		handle(c);
 	else if (c->sm.state == CLIENT_BUSY)
@@ -233,18 +260,16 @@ static bool feed(struct ph_client *c)
 /* The answer is written and its body was read: the connection may carry another request. */
 static void next_request(struct ph_client *c)
 {
-	client_move(c, CLIENT_IDLE);
+	ph_client_move(c, CLIENT_IDLE);
 	ph_body_forget(c);
 	ph_http_next(c->http);
-	if (c->waiting.n == 0)
-		ph_buf_deinit(&c->waiting);
 	ph_stream_read(c->stream, true);
 	ph_timer_start(&c->timer, IDLE_MS);
 }
 
-static void count_request(const struct ph_client *c)
+void ph_client_count(const struct ph_client *c)
 {
-	unsigned class = c->status >= 200 && c->status < 600 ? (unsigned)c->status / 100 - 2 : 4;
+	unsigned class = c->status >= 100 && c->status < 600 ? (unsigned)c->status / 100 - 1 : 5;
 
 	if (!c->keeper->counted)
 		return;
@@ -279,12 +304,12 @@ static void tell_body(struct ph_client *c)
 /* What is left of a small body is read first, within the time that lingering has. */
 static void after_answer(struct ph_client *c)
 {
-	count_request(c);
+	ph_client_count(c);
 	c->finished = false;
 	if (c->close) {
-		linger(c);
+		ph_client_linger(c);
 	} else if (c->x.head->has_body && !c->body_done) {
-		client_move(c, CLIENT_SKIP);
+		ph_client_move(c, CLIENT_SKIP);
 		ph_timer_start(&c->timer, LINGER_MS);
 	} else {
 		next_request(c);
@@ -299,6 +324,10 @@ static void on_later(void *arg)
 	for (;;) {
 		if (c->sm.state >= CLIENT_LINGER)
 			return;
+		if (c->socket) {
+			ph_socket_go_on(c);
+			return;
+		}
 		if (c->finished) {
 			after_answer(c);
 			continue;
@@ -338,6 +367,8 @@ static void on_data(void *owner, struct ph_str bytes)
 		c->discarded += bytes.n; /* the answer to it is on its way */
 		return;
 	}
+	if (c->socket)
+		ph_socket_heard(c);
 	if (c->waiting.n) {
 		ph_buf_puts(&c->waiting, bytes);
 		on_later(c);
@@ -348,7 +379,7 @@ static void on_data(void *owner, struct ph_str bytes)
 			ph_buf_puts(&c->waiting, c->arrived);
 		c->arrived = PH_STR_NONE;
 	}
-	if (c->sm.state == CLIENT_BUSY && c->waiting.n > WAITING_MAX)
+	if (c->sm.state < CLIENT_LINGER && c->waiting.n > WAITING_MAX)
 		ph_stream_read(c->stream, false);
 }
 
@@ -364,18 +395,24 @@ static void on_drain(void *owner)
 {
 	struct ph_client *c = owner;
 
-	if (c->x.handler)
+	if (c->socket)
+		ph_socket_drained(c);
+	else if (c->x.handler)
 		c->x.handler->on_drain(c->x.h);
 }
 
 static const struct ph_stream_events stream_events = {NULL, on_data, on_end, on_drain, on_closed};
 
-/* BUSY: the client takes nothing of its answer. */
-static void check_progress(struct ph_client *c)
+bool ph_client_stuck(struct ph_client *c)
 {
 	uint64_t idle = ph_loop_now_ms(c->keeper->loop) - ph_stream_progress_ms(c->stream);
 
-	if (ph_stream_queued(c->stream) && idle >= c->keeper->idle_timeout_ms)
+	return ph_stream_queued(c->stream) && idle >= c->keeper->idle_timeout_ms;
+}
+
+static void check_progress(struct ph_client *c)
+{
+	if (ph_client_stuck(c))
 		ph_client_close(c, true);
 	else
 		ph_timer_start(&c->timer, c->keeper->idle_timeout_ms);
@@ -394,6 +431,10 @@ static void on_timer(void *arg)
 			check_progress(c);
 		else
 			ph_body_fail(c, -PH_E_BODY_SLOW);
+		return;
+	case CLIENT_SOCKET:
+	case CLIENT_FAREWELL:
+		ph_socket_timer(c);
 		return;
 	default:
 		ph_client_close(c, false);
@@ -426,7 +467,7 @@ void ph_keeper_init(struct ph_door_keeper *k)
 {
 	ph_list_init(&k->clients);
 	k->client_count = 0;
-	k->busy = 0;
+	k->busy = k->sockets = 0;
 }
 
 void ph_keeper_close_idle(struct ph_door_keeper *k)
@@ -436,6 +477,18 @@ void ph_keeper_close_idle(struct ph_door_keeper *k)
 
 		if (c->sm.state == CLIENT_IDLE && c->served)
 			ph_client_close(c, false);
+	}
+}
+
+void ph_keeper_drain(struct ph_door_keeper *k)
+{
+	k->draining = true;
+	ph_keeper_close_idle(k);
+	PH_LIST_EACH (it, &k->clients) {
+		struct ph_client *c = PH_CONTAINER(it, struct ph_client, node);
+
+		if (c->socket)
+			ph_client_later(c); /* its session is told there */
 	}
 }
 

@@ -4,8 +4,9 @@
  *
  *     STARTING -> SERVING -> DRAINING -> FINISHING -> CLIENTS -> DATABASE -> GATEWAY -> over
  *
- * DRAINING   unready, idle connections closed, still accepting: a balancer needs a moment to see it
- * FINISHING  the listener is closed, turns run out, at most DRAIN_TIMEOUT
+ * DRAINING   unready, idle connections closed, sessions of WebSockets told, still accepting: a balancer needs
+ *            a moment to see it
+ * FINISHING  the listener is closed, turns run out and sockets close, at most DRAIN_TIMEOUT
  * CLIENTS    connections are closed; DATABASE the writer's queue is emptied; GATEWAY the rest
  */
 #include <signal.h>
@@ -18,10 +19,10 @@
 #include "server_priv.h"
 
 #define ACCEPT_ON_MS    3000
-#define LOOK_MS         50   /* how often the drain looks whether all turns are over */
+#define LOOK_MS         50   /* how often the drain looks whether all is over */
 #define FLUSH_MS        1000 /* for the last bytes of turns that were cut */
 #define WRITES_GRACE_MS 10000
-#define MAX_STREAMS     10000
+#define PING_MS         20000
 #define READERS         2
 
 static const char plain_answer[] = "HTTP/1.1 400 Bad Request\r\n"
@@ -114,14 +115,12 @@ static void close_clients(struct node *n)
 
 /* ---- drain ---- */
 
-static bool still_busy(const struct node *n)
-{
-	return ph_gateway_turns(n->gateway) > 0 || n->clients.busy > 0;
-}
-
+/* Sockets without a turn are on their way out: their sessions were told. */
 static void finish_turns(struct node *n)
 {
-	if (!still_busy(n)) {
+	bool running = ph_gateway_turns(n->gateway) > 0 || n->clients.busy > 0;
+
+	if (!running && n->clients.sockets == 0) {
 		close_clients(n);
 		return;
 	}
@@ -129,7 +128,7 @@ static void finish_turns(struct node *n)
 		ph_timer_start(&n->timer, LOOK_MS);
 		return;
 	}
-	if (n->status == 0) {
+	if (running && n->status == 0) {
 		size_t cut = ph_gateway_cut(n->gateway);
 
 		ph_log(PH_LOG_WARN, "drain: %zu turns were cut at the end of the drain timeout", cut);
@@ -164,11 +163,10 @@ static void on_signal(void *arg, int signum)
 		_exit(1);
 	}
 	n->view.draining = true;
-	n->clients.draining = true;
 	n->drain_until_ms = ph_loop_now_ms(n->loop) + n->o->config->drain_timeout_ms;
 	ph_log(PH_LOG_INFO, "draining: %zu turns run", ph_gateway_turns(n->gateway));
 	ph_sm_move(&n->sm, NODE_DRAINING);
-	ph_keeper_close_idle(&n->clients);
+	ph_keeper_drain(&n->clients);
 	ph_timer_start(&n->timer, ACCEPT_ON_MS);
 }
 
@@ -287,6 +285,7 @@ static void keeper_init(
 		.arg = n,
 		.max_body = n->o->config->max_body,
 		.idle_timeout_ms = n->o->config->idle_timeout_ms,
+		.ping_ms = PING_MS,
 	};
 	ph_keeper_init(k);
 }
@@ -294,7 +293,7 @@ static void keeper_init(
 static int open_listeners(struct node *n, struct ph_err *err)
 {
 	keeper_init(n, &n->clients, handle_client);
-	n->clients.max_streams = MAX_STREAMS;
+	n->clients.max_streams = PH_TURNS_MAX;
 	n->clients.counted = true;
 	keeper_init(n, &n->admins, handle_admin);
 	n->admins.max_body = 4096;
