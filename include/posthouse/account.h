@@ -65,10 +65,11 @@ struct ph_account {
 	int priority;          /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
 	size_t model_count;
-	struct ph_str *headers; /* extra request headers, name and value in turn */
-	size_t header_count;    /* pairs */
-	uint32_t running;       /* turns of this node */
-	bool seen;              /* mark of a reload */
+	struct ph_str *headers;      /* extra request headers, name and value in turn */
+	size_t header_count;         /* pairs */
+	uint32_t running;            /* turns of this node */
+	bool seen;                   /* mark of a reload */
+	uint64_t no_socket_until_ms; /* loop time; the gateway's: it answered as one without WebSocket */
 	struct ph_account_health health;
 };
 

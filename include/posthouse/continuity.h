@@ -67,6 +67,7 @@ struct ph_chain {
 	int flags;
 	int depth;     /* turns that a replay reads */
 	int32_t until; /* last day on which the whole chain is certainly there */
+	bool held;     /* in memory alone: no row stands for it that a turn could link to */
 	int32_t today; /* of the database */
 	size_t bytes;  /* of items */
 };
@@ -203,7 +204,7 @@ struct ph_turn_record {
 	bool keep;                     /* a snapshot */
 	bool stored_upstream;          /* owner rows */
 	int class;                     /* 0 stored, 1 store:false */
-	const struct ph_chain *parent; /* NULL = first turn, or one whose parent is unknown here */
+	const struct ph_chain *parent; /* NULL = first turn, or one whose parent has no row here */
 	bool fold;                     /* write the whole context */
 	bool partial;
 	struct ph_str turn_status; /* completed, incomplete */
@@ -216,6 +217,15 @@ struct ph_turn_record {
  * negative code (given up). *ret_bytes (may be NULL): bytes of items handed to the database. */
 void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *t,
 	void (*cb)(void *arg, int status), void *arg, size_t *ret_bytes);
+
+/*
+ * What the next turn on the same client's connection continues from, without asking the database. Both copy.
+ * A tip: the turn as its row will be, days by this node's clock; good for linking and for going on upstream,
+ * not for a replay. A held chain: the whole context in memory, of a turn that is not kept (or whose chain is
+ * held itself); NULL where it is unknown, or above max bytes.
+ */
+struct ph_chain *ph_chain_tip(const struct ph_continuity *c, const struct ph_turn_record *t);
+struct ph_chain *ph_chain_hold(const struct ph_turn_record *t, const struct ph_chain *before, size_t max);
 
 /* ---- reading one response ---- */
 struct ph_response {

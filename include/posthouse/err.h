@@ -64,6 +64,9 @@ enum ph_blame {
 	X(ROUTE_UNKNOWN,     404, GIVE_UP,       CLIENT,  "route_unknown",     "invalid_request_error", "unknown_url",                 "Unknown request URL.") \
 	X(METHOD_BAD,        405, GIVE_UP,       CLIENT,  "method_bad",        "invalid_request_error", "method_not_supported",        "This method is not allowed for that URL.") \
 	X(UPGRADE_REFUSED,   426, GIVE_UP,       CLIENT,  "upgrade_refused",   "invalid_request_error", "websocket_unavailable",       "WebSocket is not available here: send the request over HTTP.") \
+	X(FRAME_BAD,         400, GIVE_UP,       CLIENT,  "frame_bad",         "invalid_request_error", "invalid_event",               "Only response.create and response.steer events are understood here.") \
+	X(STREAM_ID_BAD,     400, GIVE_UP,       CLIENT,  "stream_id_bad",     "invalid_request_error", "invalid_stream_id",           "A stream_id has 1 to 256 letters, digits, '_', '-' and '.'.") \
+	X(STREAMS_FULL,      400, GIVE_UP,       CLIENT,  "streams_full",      "invalid_request_error", "websocket_stream_limit_reached", "A connection has at most 32 named streams.") \
 	X(RESPONSE_UNKNOWN,  404, GIVE_UP,       CLIENT,  "response_unknown",  "invalid_request_error", NULL,                          "Response not found.") \
 	X(ITEM_UNKNOWN,      404, GIVE_UP,       CLIENT,  "item_unknown",      "invalid_request_error", NULL,                          "Item not found.") \
 	X(MODEL_UNKNOWN,     404, GIVE_UP,       CLIENT,  "model_unknown",     "invalid_request_error", "model_not_found",             "The model does not exist or no account can serve it.") \

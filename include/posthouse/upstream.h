@@ -23,7 +23,8 @@ struct ph_upstream_options {
 };
 struct ph_upstream *ph_upstream_new(
 	struct ph_loop *loop, const struct ph_upstream_options *options, struct ph_err *err);
-/* Closes idle connections; running calls must be over. on_closed(arg) when every connection is gone. */
+/* Closes idle connections, and WebSockets that are left, whose owners hear nothing of it; running calls must
+ * be over. on_closed(arg) when every connection is gone. */
 void ph_upstream_close(struct ph_upstream *u, void (*on_closed)(void *arg), void *arg);
 
 struct ph_call_request {
@@ -63,8 +64,9 @@ void ph_call_abandon(struct ph_call *c);
 /*
  * One WebSocket to an upstream: opened for an owner, handed from owner to owner, never pooled here. It ends
  * exactly once: by on_refused or on_end, after which it is gone, or by ph_upsocket_close(), after which no
- * callback fires. Pings are answered here; a ping of ours goes out after 20 s without a byte from upstream,
- * and 20 s later the socket counts as dropped.
+ * callback fires. Any callback may close it. The deadline for connecting holds for the answer to the upgrade
+ * as well. Pings are answered here; a ping of ours goes out after 20 s of reading without a byte from
+ * upstream, and 20 s later the socket counts as dropped.
  */
 struct ph_upsocket;
 
@@ -79,7 +81,8 @@ struct ph_upsocket_events {
 	void (*on_open)(void *owner, const struct ph_head *head); /* 101; slices valid during the call */
 	/* Any other answer to the upgrade, whole (its body cut to 64 KiB). */
 	void (*on_refused)(void *owner, const struct ph_head *head, struct ph_str body);
-	void (*on_sent)(void *owner); /* the kernel has taken the last byte of what was sent last */
+	/* The kernel has taken the last byte of what was sent last, or never will: then on_end follows. */
+	void (*on_sent)(void *owner);
 	void (*on_text)(void *owner, struct ph_str message); /* valid during the call */
 	/* -PH_E_UPSTREAM_CONNECT: no connection came about, or no answer to the upgrade in time.
 	 * -PH_E_UPSTREAM_DROPPED: ended, with or without a close frame, or silent to a ping.
@@ -92,16 +95,23 @@ struct ph_upsocket_events {
  * already be sent to. */
 struct ph_upsocket *ph_upsocket_open(struct ph_upstream *u, const struct ph_upsocket_request *r,
 	const struct ph_upsocket_events *events, void *owner);
-/* Whoever has it now. events NULL: nobody; what comes meanwhile but codex.* events closes it. */
+/* Whoever has it now; it hears nothing of what others sent. events NULL: nobody; reading is on, and what
+ * comes meanwhile but codex.* events closes the connection. With nobody the socket outlives its connection:
+ * it is not alive then, and waits to be closed, or for an owner, who is told on_end (also of a refusal). */
 void ph_upsocket_set_owner(struct ph_upsocket *s, const struct ph_upsocket_events *events, void *owner);
 /* One text message; text is taken over: left empty. on_sent comes later, never before this returns. */
 void ph_upsocket_send(struct ph_upsocket *s, struct ph_buf *text);
-/* Back-pressure. Off: no message is handed over, also none of the read that is being fed. */
+/* Back-pressure; on at first. Off: no message is handed over, also none of the read that is being fed, and an
+ * end waits behind the messages that came before it. On again: what had been read is handed over later in the
+ * turn of the loop, before anything else is read; where it went off and on inside the same callback, when
+ * that returns. */
 void ph_upsocket_read(struct ph_upsocket *s, bool on);
-bool ph_upsocket_alive(const struct ph_upsocket *s);           /* open, and nothing says that it ended */
-uint64_t ph_upsocket_progress_ms(const struct ph_upsocket *s); /* as ph_call_progress_ms() */
-uint64_t ph_upsocket_opened_ms(const struct ph_upsocket *s);   /* loop time of on_open */
-void ph_upsocket_close(struct ph_upsocket *s); /* close frame 1000 where it can be sent, then the end */
+bool ph_upsocket_alive(const struct ph_upsocket *s);         /* open, and nothing says that it ended */
+uint64_t ph_upsocket_opened_ms(const struct ph_upsocket *s); /* loop time of on_open */
+/* As ph_call_progress_ms(), of messages: pings and pongs are no progress. */
+uint64_t ph_upsocket_progress_ms(const struct ph_upsocket *s);
+/* Close frame 1000 where it can be sent; the connection ends with the peer's, or within a second. */
+void ph_upsocket_close(struct ph_upsocket *s);
 
 /* ---- the classifier: what a failure means. Pure ---- */
 

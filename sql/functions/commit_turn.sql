@@ -86,6 +86,18 @@ BEGIN
 		RETURN;
 	END IF;
 
+	/* A turn on a socket that went on without asking names its parent by id alone. */
+	IF p_parent_id IS NOT NULL AND p_parent_day IS NULL THEN
+		SELECT s.day, s.class, s.chain_until INTO p_parent_day, p_parent_class, p_parent_until
+		FROM posthouse.snapshots s
+		WHERE s.scope = p_scope AND s.response_id = p_parent_id AND s.day IN (today, today - 1) AND s.flags & 24 = 0
+		LIMIT 1;
+		IF NOT FOUND THEN
+			p_parent_id := NULL;
+			p_flags := p_flags | 2;
+		END IF;
+	END IF;
+
 	INSERT INTO posthouse.snapshots AS s (scope, account_id, created, day, parent_day, chain_until, depth, class,
 		parent_class, flags, codec, turn, response_id, parent_id, turn_status, model, runs, input, output, envelope)
 	VALUES (p_scope, p_account, now(), today, p_parent_day,

@@ -157,6 +157,9 @@ void ph_transfer_call_kept(struct ph_transfer *t, const struct ph_item *call);
 /* A request's own items: those that nobody here made go out as they came. Also -PH_E_ITEM_UNKNOWN. */
 int ph_transfer_request(struct ph_transfer *t, struct ph_str items) PH_WARN_UNUSED;
 
+/* ---- held.c ---- */
+#define PH_DAY_UNKNOWN INT32_MIN /* of a tip: commit_turn() looks for the row */
+
 /* ---- replay.c ---- */
 /* In place of a compaction item. */
 int ph_transfer_expand(struct ph_transfer *t, const struct ph_chain *before) PH_WARN_UNUSED;
@@ -218,6 +221,8 @@ void ph_snapshot_store_log(
 	struct ph_continuity *c, const struct ph_pg_param p[PH_LOG_PARAMS], ph_pg_cb cb, void *arg);
 
 /* ---- snapshot.c ---- */
+/* Of a turn that is kept. */
+int ph_turn_flags(const struct ph_turn_record *t);
 /* A stored body, unpacked where it is packed. -PH_E_INTERNAL if it cannot be read, -PH_E_CHAIN_TOO_LARGE. */
 int ph_body_decode(
 	struct ph_arena *a, int64_t codec, struct ph_str stored, struct ph_str *ret) PH_WARN_UNUSED;

@@ -146,7 +146,7 @@ static void draft_deinit(struct draft *d)
 	ph_buf_deinit(&d->ids);
 }
 
-static int flags_of(const struct ph_turn_record *t)
+int ph_turn_flags(const struct ph_turn_record *t)
 {
 	bool partial = t->partial || (t->parent && !t->fold && t->parent->flags & PH_TURN_PARTIAL);
 	struct ph_items_facts facts;
@@ -190,10 +190,12 @@ static struct link link_to(const struct ph_chain *parent)
 	if (!parent)
 		return l;
 	l.id = PH_P_STR(parent->id);
+	l.depth = parent->depth + 1;
+	if (parent->day == PH_DAY_UNKNOWN)
+		return l;
 	l.day = PH_P_DATE(parent->day);
 	l.class = PH_P_INT4(parent->class);
 	l.until = PH_P_DATE(parent->until);
-	l.depth = parent->depth + 1;
 	return l;
 }
 
@@ -233,7 +235,7 @@ static void fill(
 		parent.day,
 		parent.class,
 		parent.until,
-		PH_P_INT4(t->keep ? flags_of(t) : 0),
+		PH_P_INT4(t->keep ? ph_turn_flags(t) : 0),
 		PH_P_STR(t->turn_status.n ? t->turn_status : PH_STR("completed")),
 		PH_P_INT4(parent.depth),
 		PH_P_INT4(d->codec),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attempt of a turn at one account: the body is put together, sent, and the answer is led to the relay,
- * or collected where it is whole or an error. What the upstream's bytes mean is the classifier's business;
- * what follows from it is the machine's.
+ * One attempt of a turn at one account: the body is put together and sent, over HTTP (attempt_http.c) or on a
+ * WebSocket (attempt_socket.c), which lead the answer to the relay. What the upstream's bytes mean is the
+ * classifier's business; what follows from it is the machine's.
  */
 #include <stdlib.h>
 
@@ -10,8 +10,7 @@
 #include "posthouse/metrics.h"
 #include "request_priv.h"
 
-#define HEAD_MAX   (128 * 1024)
-#define REFUSE_MAX (1024 * 1024) /* of an error's body; the rest is ignored */
+#define HEADERS_MAX (128 * 1024)
 
 enum {
 	ATTEMPT_OK,
@@ -67,12 +66,19 @@ static bool input_as_it_is(const struct ph_request *r)
 	return r->mode != PH_MODE_REPLAYED && !has_found(r) && !r->strip && !list_wanted;
 }
 
+/* The account's own response is what it goes on from. */
+static bool anchored(const struct ph_request *r)
+{
+	return r->mode == PH_MODE_FORWARDED || r->mode == PH_MODE_LIVE;
+}
+
 static int build_body(struct ph_request *r, struct ph_buf *out)
 {
 	uint64_t max = r->g->config->max_body;
 	struct ph_body_plan plan = {.account = r->account->id,
 		.codex = r->account->kind == PH_CODEX,
-		.anchor = r->mode == PH_MODE_FORWARDED,
+		.anchor = anchored(r),
+		.socket = r->attempt.socket,
 		.omit = r->omit,
 		.omit_count = r->omit_count};
 	struct ph_bound bound = {.account = 0};
@@ -102,7 +108,7 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 /* What the client may be told of a refusal: an answer's own envelope as it came, or one around its words. */
 static void keep_words(struct ph_request *r, struct ph_str body, int status, const struct ph_failure *f)
 {
-	bool enveloped = status && f->error.n && body.n <= REFUSE_MAX;
+	bool enveloped = status && f->error.n && body.n <= PH_REFUSE_MAX;
 
 	ph_buf_reset(&r->words);
 	r->words_status = status;
@@ -152,37 +158,7 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 	return -failure.code;
 }
 
-/* Both come too late where the answer overtook its request: catch_up() told the machine. */
-static void on_connected(void *owner)
-{
-	struct ph_request *r = owner;
-
-	if (r->sm.state == REQ_CONNECT)
-		ph_request_event(r, 1);
-}
-
-static void on_sent(void *owner)
-{
-	struct ph_request *r = owner;
-
-	if (r->sm.state != REQ_SEND)
-		return;
-	r->attempt.sent_ns = ph_clock_ns();
-	ph_request_event(r, 1);
-}
-
-static bool is_sse(const struct ph_head *head)
-{
-	struct ph_str type = ph_head_get(head, PH_STR("content-type"));
-	struct ph_str encoding = ph_head_get(head, PH_STR("content-encoding"));
-
-	if (encoding.n && !ph_str_eq_nocase(encoding, PH_STR("identity")))
-		return false; /* nobody asked for that */
-	return type.n >= 17 && ph_str_eq_nocase(ph_str(type.p, 17), PH_STR("text/event-stream"));
-}
-
-/* An answer can overtake the end of its request: what was waited for has happened. */
-static void catch_up(struct ph_request *r)
+void ph_attempt_catch_up(struct ph_request *r)
 {
 	if (!r->attempt.sent_ns)
 		r->attempt.sent_ns = ph_clock_ns();
@@ -190,102 +166,7 @@ static void catch_up(struct ph_request *r)
 		ph_request_event(r, 1);
 }
 
-/* The Codex backend knows no other answer: for a client that wants one object the events are collected. */
-static bool streams_always(const struct ph_account *a)
-{
-	return a->kind == PH_CODEX;
-}
-
-static void put_client_headers(struct ph_request *r, const struct ph_head *head)
-{
-	struct ph_buf *headers = &r->attempt.headers;
-
-	if (r->attempt.collected && r->attempt.sse)
-		ph_http_put_header(headers, PH_STR("content-type"), PH_STR("application/json"));
-	else
-		ph_reply_pass_headers(head, headers);
-	if (r->account->kind == PH_CODEX && r->x && ph_is_codex_client(r->x))
-		ph_turn_state_put(headers, head, r->account->id);
-}
-
-static void on_head(void *owner, const struct ph_head *head)
-{
-	struct ph_request *r = owner;
-	struct ph_attempt *a = &r->attempt;
-
-	catch_up(r);
-	a->status = head->status;
-	a->collected = !r->body.stream && streams_always(r->account);
-	a->sse = head->status / 100 == 2 && (r->body.stream || a->collected) && is_sse(head);
-	a->refused = head->status / 100 != 2 || (r->body.stream && !a->sse);
-	if (a->refused)
-		a->after_ms = ph_retry_after_ms(head);
-	ph_health_head(r->g, r->account, head);
-	put_client_headers(r, head);
-	ph_buf_init(&a->body, a->refused ? REFUSE_MAX : r->g->config->max_body + REFUSE_MAX);
-	if (a->sse)
-		ph_relay_open(r);
-	else if (!a->refused)
-		ph_request_event(r, 1); /* AWAIT -> RELAY: a whole answer is on its way */
-}
-
-static void on_body(void *owner, struct ph_str bytes)
-{
-	struct ph_request *r = owner;
-	struct ph_attempt *a = &r->attempt;
-	int rc;
-
-	if (a->refused) {
-		size_t room = REFUSE_MAX - a->body.n;
-
-		ph_buf_puts(&a->body, ph_str(bytes.p, bytes.n < room ? bytes.n : room));
-		return;
-	}
-	if (!a->sse) {
-		if (ph_buf_puts(&a->body, bytes)) {
-			ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer above %zu bytes", a->body.max);
-			ph_request_event(r, -PH_E_UPSTREAM_BAD);
-		}
-		return;
-	}
-	rc = ph_relay_feed(r, bytes);
-	if (rc && r->sm.state <= REQ_RELAY && r->attempt.call) {
-		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an event above the limit");
-		ph_request_event(r, rc);
-	}
-}
-
-/* A whole answer: a response object, or something that only looks like one. */
-static void on_whole(struct ph_request *r)
-{
-	struct ph_attempt *a = &r->attempt;
-	struct ph_str body = ph_str_trim(ph_buf_str(&a->body));
-
-	r->terminal_ns = ph_clock_ns();
-	if (!r->first_event_ns)
-		r->first_event_ns = r->terminal_ns;
-	if (!ph_collect_answer(&r->collect, body)) {
-		ph_request_event(
-			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
-		return;
-	}
-	if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
-		int code = ph_attempt_failure(r, body, 0);
-
-		if (ph_err_info(code)->remedy != PH_GIVE_UP) {
-			ph_request_event(r, code);
-			return;
-		}
-		r->relay.ended = PH_TERMINAL_FAILED;
-	} else if (ph_str_eq(r->collect.status, PH_STR("incomplete"))) {
-		r->relay.ended = PH_TERMINAL_INCOMPLETE;
-	} else if (ph_str_eq(r->collect.status, PH_STR("completed"))) {
-		r->relay.ended = PH_TERMINAL_COMPLETED;
-	}
-	ph_request_event(r, 1);
-}
-
-static void on_stream_over(struct ph_request *r)
+int ph_attempt_ended_early(struct ph_request *r)
 {
 	enum {
 		EOF_BEFORE,
@@ -293,42 +174,16 @@ static void on_stream_over(struct ph_request *r)
 		EOF_SHOWN
 	};
 
-	ph_relay_finish_feed(r);
-	if (r->sm.state < REQ_CONNECT || r->sm.state > REQ_RELAY || r->attempt.call)
-		return; /* the last unit ended it, one way or another */
 	ph_metric_add(PH_M_UPSTREAM_EOF,
 		r->shown               ? EOF_SHOWN
 		: r->relay.saw_created ? EOF_HELD
 				       : EOF_BEFORE,
 		0, 1);
-	ph_request_event(
-		r, ph_fail(&r->fault, PH_E_UPSTREAM_DROPPED,
-			   "account %s ended the stream without a terminal event", r->account->name));
+	return ph_fail(&r->fault, PH_E_UPSTREAM_DROPPED,
+		"account %s ended the stream without a terminal event", r->account->name);
 }
 
-static void on_end(void *owner, int status, const struct ph_err *err)
-{
-	struct ph_request *r = owner;
-	struct ph_attempt *a = &r->attempt;
-
-	a->call = NULL;
-	if (r->sm.state < REQ_CONNECT || r->sm.state > REQ_RELAY)
-		return; /* the rest of an answer whose terminal event was seen */
-	catch_up(r);
-	if (status && !a->refused && !(a->sse && status == -PH_E_UPSTREAM_DROPPED)) {
-		r->fault = *err;
-		ph_request_event(r, status);
-	} else if (a->refused) {
-		ph_request_event(
-			r, ph_attempt_failure(r, ph_buf_str(&a->body), a->status / 100 == 2 ? 0 : a->status));
-	} else if (a->sse) {
-		on_stream_over(r);
-	} else {
-		on_whole(r);
-	}
-}
-
-static const struct ph_call_events events = {on_connected, on_sent, on_head, on_body, on_end};
+/* ---- the whole of it ---- */
 
 /* The conversation comes from another account, as far as is known here. */
 static bool moved(const struct ph_request *r)
@@ -339,47 +194,86 @@ static bool moved(const struct ph_request *r)
 	return before != 0 && before != r->account->id;
 }
 
-int ph_attempt_start(struct ph_request *r)
+static int start(struct ph_request *r)
 {
-	struct ph_buf head, body;
-	struct ph_call_request request = {
-		.base = &r->account->base,
-		.method = PH_STR("POST"),
-		.path = PH_STR("/responses"),
-		.head = &head,
-		.body = &body,
-		.fresh = r->fresh,
-	};
+	struct ph_buf body, head;
+	bool moving = moved(r);
 	int rc;
 
-	ph_attempt_end(r);
-	r->attempts++;
-	ph_buf_init(&r->attempt.headers, HEAD_MAX);
-	ph_buf_init(&r->attempt.body, REFUSE_MAX);
-	ph_buf_init(&body, r->g->config->max_body + REFUSE_MAX);
-	ph_collect_reset(&r->collect);
+	ph_buf_init(&body, r->g->config->max_body + PH_REFUSE_MAX);
 	rc = build_body(r, &body);
 	if (rc == 0) {
-		ph_buf_init(&head, HEAD_MAX);
-		ph_account_headers(&head, r->account, r->x,
-			r->body.stream || streams_always(r->account) ? PH_STR("text/event-stream")
-								     : PH_STR("application/json"),
-			true, moved(r));
+		ph_buf_init(&head, HEADERS_MAX);
 		r->attempt.open = true;
 		r->attempt.health_version = r->account->health.version;
-		r->attempt.call = ph_call_start(r->g->upstream, &request, &events, r);
+		if (r->attempt.socket)
+			ph_attempt_start_socket(r, &head, &body, moving);
+		else
+			ph_attempt_start_http(r, &head, &body, moving);
 		ph_buf_deinit(&head);
 	}
 	ph_buf_deinit(&body);
 	return rc;
 }
 
+int ph_attempt_start(struct ph_request *r)
+{
+	ph_attempt_end(r);
+	r->attempts++;
+	ph_buf_init(&r->attempt.headers, HEADERS_MAX);
+	ph_buf_init(&r->attempt.body, PH_REFUSE_MAX);
+	ph_collect_reset(&r->collect);
+	r->attempt.socket = ph_lane_wanted(r);
+	return start(r);
+}
+
+int ph_attempt_without_socket(struct ph_request *r)
+{
+	r->attempt.socket = false;
+	return start(r);
+}
+
+void ph_attempt_pause(struct ph_request *r)
+{
+	if (!r->attempt.call && !r->attempt.socket)
+		return;
+	r->paused = true;
+	if (r->attempt.call)
+		ph_call_read(r->attempt.call, false);
+	else
+		ph_attempt_read_socket(r, false);
+}
+
+void ph_attempt_resume(struct ph_request *r)
+{
+	r->paused = false;
+	if (r->attempt.call)
+		ph_call_read(r->attempt.call, true);
+	else if (r->attempt.socket)
+		ph_attempt_read_socket(r, true);
+}
+
+uint64_t ph_attempt_idle_ms(const struct ph_request *r)
+{
+	uint64_t now = ph_loop_now_ms(r->g->loop);
+
+	if (r->attempt.call)
+		return now - ph_call_progress_ms(r->attempt.call);
+	return r->attempt.socket ? now - ph_attempt_progress_socket(r) : 0;
+}
+
+void ph_attempt_drop(struct ph_request *r)
+{
+	if (r->attempt.call)
+		ph_call_cancel(r->attempt.call);
+	r->attempt.call = NULL;
+	if (r->attempt.socket)
+		ph_attempt_drop_socket(r);
+}
+
 void ph_attempt_end(struct ph_request *r)
 {
-	if (r->attempt.call) {
-		ph_call_cancel(r->attempt.call);
-		r->attempt.call = NULL;
-	}
+	ph_attempt_drop(r);
 	if (r->attempt.open)
 		count(r, r->client_gone ? ATTEMPT_CANCELLED : ATTEMPT_FAILED);
 	ph_relay_close(r);
@@ -395,4 +289,6 @@ void ph_attempt_finish(struct ph_request *r)
 	if (r->attempt.call)
 		ph_call_abandon(r->attempt.call);
 	r->attempt.call = NULL;
+	if (r->attempt.socket)
+		ph_attempt_finish_socket(r);
 }

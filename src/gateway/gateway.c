@@ -2,6 +2,7 @@
 /* The gateway's life, and which handler serves which path. */
 #include <stdlib.h>
 
+#include "lane.h"
 #include "models.h"
 #include "request_priv.h"
 #include "side.h"
@@ -31,6 +32,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->continuity = ph_continuity_new(o->loop, o->pg, &store);
 	ph_list_init(&g->requests);
 	ph_list_init(&g->others);
+	ph_list_init(&g->lanes);
+	ph_list_init(&g->sessions);
 	g->models = ph_models_new(g);
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
@@ -90,6 +93,7 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 {
 	g->on_closed = on_closed;
 	g->closed_arg = arg;
+	ph_lanes_close(g);
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
 	ph_models_free(g->models);
@@ -210,7 +214,7 @@ void ph_gateway_handle(struct ph_gateway *g, struct ph_exchange *x)
 	struct ph_str path = PH_STR_NONE;
 
 	x->route = PH_ROUTE_OTHER;
-	if (x->head->upgrade) {
+	if (x->head->upgrade && !g->config->websocket) {
 		refuse(g, x, PH_E_UPGRADE_REFUSED);
 		return;
 	}
@@ -220,6 +224,12 @@ void ph_gateway_handle(struct ph_gateway *g, struct ph_exchange *x)
 	}
 	if (!api_path(x->path, &path)) {
 		refuse(g, x, PH_E_ROUTE_UNKNOWN);
+	} else if (x->head->upgrade) {
+		x->route = PH_ROUTE_RESPONSES;
+		if (is(x, "GET") && ph_str_eq(path, PH_STR("/responses")))
+			ph_session_open(g, x);
+		else
+			refuse(g, x, PH_E_UPGRADE_REFUSED);
 	} else if (ph_str_eq(path, PH_STR("/responses"))) {
 		x->route = PH_ROUTE_RESPONSES;
 		if (is(x, "POST"))

@@ -17,6 +17,9 @@ struct ph_gateway {
 	struct ph_upstream *upstream;
 	struct ph_list requests; /* of struct ph_request: turns from AUTH to DONE */
 	size_t turns;
+	struct ph_list lanes; /* of struct ph_lane (lane.h): kept for HTTP clients, oldest first */
+	size_t lane_count;
+	struct ph_list sessions;  /* of struct ph_session (session.c) */
 	struct ph_list others;    /* of struct ph_side (side.h): requests that are no turns */
 	struct ph_follow *follow; /* topics (follow.c) */
 	struct ph_upkeep *upkeep; /* upkeep.h */
@@ -70,7 +73,9 @@ void ph_door_cancel(struct ph_door *d); /* what waits; may be repeated */
 void ph_door_close(struct ph_door *d);  /* cancels what waits, drops the key; may be repeated */
 
 /* ---- handlers ---- */
-void ph_request_open(struct ph_gateway *g, struct ph_exchange *x); /* request.c: POST /v1/responses */
+/* request.c: POST /v1/responses, and each response.create on a WebSocket */
+void ph_request_open(struct ph_gateway *g, struct ph_exchange *x);
+void ph_session_open(struct ph_gateway *g, struct ph_exchange *x); /* session.c: GET, upgraded */
 void ph_responses_get(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* stored.c */
 void ph_responses_delete(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
 void ph_responses_items(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);

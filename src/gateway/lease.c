@@ -80,6 +80,8 @@ static bool is_tied(const struct ph_request *r)
 /* An owner that a whole chain could also do without. */
 static bool replaceable(const struct ph_request *r)
 {
+	if (r->mode == PH_MODE_LIVE)
+		return true;
 	return r->mode == PH_MODE_FORWARDED && !r->unknown && !(r->chain->flags & PH_TURN_PARTIAL);
 }
 

@@ -5,6 +5,8 @@
 #include "posthouse/metrics.h"
 #include "request_priv.h"
 
+#define HELD_MAX (8 * 1024 * 1024) /* of a context that a lane keeps in memory */
+
 bool ph_record_keeps(const struct ph_request *r)
 {
 	enum ph_snapshots policy = r->g->config->snapshots;
@@ -54,6 +56,12 @@ static bool chain_known(const struct ph_request *r)
 	return r->chain && (r->chain->status == PH_CHAIN_OK || r->chain->status == PH_CHAIN_TIP);
 }
 
+/* There are rows behind the anchor that this turn's row can be read with. */
+static bool chain_linked(const struct ph_request *r)
+{
+	return chain_known(r) && !r->chain->held;
+}
+
 static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 {
 	uint64_t now = ph_clock_ns();
@@ -85,7 +93,7 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 {
 	struct ph_collect *c = &r->collect;
-	bool known = chain_known(r);
+	bool linked = chain_linked(r);
 
 	t->response_id = c->id;
 	t->stored_upstream = r->account && r->account->kind == PH_PLATFORM && r->body.store;
@@ -93,15 +101,32 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 	/* The event says it; some upstreams leave it out of the response. */
 	t->turn_status =
 		r->relay.ended == PH_TERMINAL_INCOMPLETE ? PH_STR("incomplete") : PH_STR("completed");
-	t->parent = known ? r->chain : NULL;
-	t->fold = known && r->fold && r->chain->status == PH_CHAIN_OK;
-	t->partial = r->body.previous.n && !known;
+	t->parent = linked ? r->chain : NULL;
+	t->fold = linked && r->fold && r->chain->status == PH_CHAIN_OK;
+	t->partial = r->body.previous.n && !linked;
 	if (t->keep || t->stored_upstream)
 		t->output = c->output; /* whose ids its items have */
 	if (!t->keep)
 		return;
 	t->input = stored_items(r);
 	t->envelope = ph_collect_envelope(c);
+}
+
+/* What the lane's next turn continues from: the row to come, or, where none is kept, the context itself. */
+static void tell_lane(struct ph_request *r, const struct ph_turn_record *t)
+{
+	bool whole = r->body.previous.n == 0 || (r->chain && r->chain->status == PH_CHAIN_OK);
+	struct ph_turn_record unkept = *t;
+	struct ph_chain *known = NULL;
+
+	if (t->keep) {
+		known = ph_chain_tip(r->g->continuity, t);
+	} else if (whole && t->response_id.n) {
+		unkept.input = stored_items(r);
+		unkept.output = r->collect.output;
+		known = ph_chain_hold(&unkept, r->chain, HELD_MAX);
+	}
+	ph_lane_set_last(r->lane, t->response_id, known);
 }
 
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
@@ -115,6 +140,8 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 	t.keep = keep && answered;
 	if (answered)
 		fill_snapshot(r, &t);
+	if (r->lane && r->sm.state == REQ_COMMIT)
+		tell_lane(r, &t);
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
 }
 

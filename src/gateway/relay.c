@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Upstream's events to the client, byte for byte. The scanner cuts the stream into units; each is let pass,
- * held, or changed, and this is all that is ever changed:
+ * Upstream's events to the client, byte for byte. The scanner cuts a stream into units, a WebSocket brings
+ * them as messages; each is let pass, held, or changed, and this is all that is ever changed:
  *
  *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a
  * failure is retried and nobody sees it;
  *   - the terminal event is held until the turn is committed;
- *   - [DONE] is written by us, once, at the end;
+ *   - [DONE] is written by us, once, at the end of a stream;
+ *   - where the client reads another framing than upstream writes, an event's JSON goes into the other one,
+ *     and on a WebSocket gets the stream_id of its turn;
  *   - keepalive events are ours, and then sequence numbers behind them are shifted;
  *   - `codex.*` and response.metadata events are dropped: they describe one account;
  *   - an empty `output` in the terminal event is filled with the items that came;
@@ -26,168 +28,6 @@
 #define HELD_MAX    (1024 * 1024)
 #define CREATED_MAX (8 * 1024 * 1024)
 #define HEADERS_MAX (64 * 1024)
-#define NAMES_MAX   4096
-
-enum {
-	U_TYPE,
-	U_NUMBER,
-	U_RESPONSE,
-	U_INDEX,
-	U_ITEM,
-	U_NR
-};
-static const struct ph_str unit_names[U_NR] = {
-	[U_TYPE] = PH_STR_INIT("type"),
-	[U_NUMBER] = PH_STR_INIT("sequence_number"),
-	[U_RESPONSE] = PH_STR_INIT("response"),
-	[U_INDEX] = PH_STR_INIT("output_index"),
-	[U_ITEM] = PH_STR_INIT("item"),
-};
-
-enum event_class {
-	EVENT_OTHER,
-	EVENT_CREATED,
-	EVENT_LIFECYCLE,
-	EVENT_ITEM_DONE,
-	EVENT_TELEMETRY, /* one account's; dropped */
-	EVENT_KEEPALIVE, /* upstream's own */
-	EVENT_COMPLETED,
-	EVENT_INCOMPLETE,
-	EVENT_FAILED,
-	EVENT_ERROR,
-};
-
-static const struct {
-	struct ph_str type;
-	enum event_class class;
-} classes[] = {
-	{PH_STR_INIT("response.output_item.done"), EVENT_ITEM_DONE},
-	{PH_STR_INIT("response.created"), EVENT_CREATED},
-	{PH_STR_INIT("response.queued"), EVENT_LIFECYCLE},
-	{PH_STR_INIT("response.in_progress"), EVENT_LIFECYCLE},
-	{PH_STR_INIT("response.completed"), EVENT_COMPLETED},
-	{PH_STR_INIT("response.incomplete"), EVENT_INCOMPLETE},
-	{PH_STR_INIT("response.failed"), EVENT_FAILED},
-	{PH_STR_INIT("error"), EVENT_ERROR},
-	{PH_STR_INIT("keepalive"), EVENT_KEEPALIVE},
-	{PH_STR_INIT("response.metadata"), EVENT_TELEMETRY},
-};
-
-/* Some send their errors without a type. */
-static bool is_bare_error(struct ph_str json)
-{
-	static const struct ph_str name = PH_STR_INIT("error");
-	struct ph_json_member m;
-
-	return ph_json_find(json, &name, 1, &m) && m.kind == PH_JSON_OBJECT;
-}
-
-static enum event_class class_of(struct ph_str type)
-{
-	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-		if (ph_str_eq(type, classes[i].type))
-			return classes[i].class;
-	return ph_str_starts(type, PH_STR("codex.")) ? EVENT_TELEMETRY : EVENT_OTHER;
-}
-
-static enum event_class class_of_untyped(const struct ph_sse_unit *u)
-{
-	return u->event.n == 0 && is_bare_error(u->data) ? EVENT_ERROR : class_of(u->event);
-}
-
-/* What is wanted of one event. */
-struct reading {
-	struct ph_json_member *m;
-	struct ph_arena texts; /* of names and types that hold escapes */
-	bool typed;
-	enum event_class class;
-};
-
-static void take_member(struct reading *g, struct ph_str quoted, struct ph_str value)
-{
-	struct ph_str name, type;
-	size_t i = 0;
-
-	if (!ph_json_text(quoted, &g->texts, &name))
-		return;
-	while (i < U_NR && !ph_str_eq(name, unit_names[i]))
-		i++;
-	if (i == U_NR)
-		return;
-	g->m[i] = (struct ph_json_member){.kind = ph_json_kind(value), .value = value};
-	if (i != U_TYPE || g->m[i].kind != PH_JSON_STRING)
-		return;
-	g->typed = true;
-	g->class = ph_json_text(value, &g->texts, &type) ? class_of(type) : EVENT_OTHER;
-}
-
-/* Nothing else is wanted of an event that passes as it is. */
-static bool knows_enough(const struct reading *g)
-{
-	return g->typed && g->class == EVENT_OTHER && g->m[U_NUMBER].kind != PH_JSON_ABSENT;
-}
-
-/* Member by member, and only as far as anything is wanted: type and number stand in front. False: no object.
- */
-static bool read_members(struct reading *g, struct ph_str json)
-{
-	size_t at = 0, end = 0;
-	struct ph_str name, value;
-
-	while (!knows_enough(g)) {
-		if (!ph_json_pair(json, &at, &name, &value)) {
-			json = ph_str_trim(ph_str_from(json, end));
-			return ph_str_eq(json, PH_STR("}")) ||
-			       (end == 0 && ph_str_starts(json, PH_STR("{")) &&
-				       ph_str_eq(ph_str_trim(ph_str_from(json, 1)), PH_STR("}")));
-		}
-		take_member(g, name, value);
-		end = at;
-	}
-	return true;
-}
-
-static bool take_word(struct ph_str *rest, struct ph_str word)
-{
-	if (!ph_str_starts(*rest, word))
-		return false;
-	*rest = ph_str_from(*rest, word.n);
-	return true;
-}
-
-/* What nearly every event is: {"type":"EVENT","sequence_number":N and something behind it, EVENT being its
- * name that also stands in front of the JSON, and one of those that pass as they are. */
-static bool is_plain(const struct ph_sse_unit *u, struct ph_json_member *number)
-{
-	struct ph_str rest = u->data;
-	size_t n = 0;
-
-	if (u->event.n == 0 || !take_word(&rest, PH_STR("{\"type\":\"")) || !take_word(&rest, u->event) ||
-		!take_word(&rest, PH_STR("\",\"sequence_number\":")))
-		return false;
-	while (n < rest.n && rest.p[n] >= '0' && rest.p[n] <= '9')
-		n++;
-	if (n == 0 || n == rest.n || rest.p[n] != ',' || class_of(u->event) != EVENT_OTHER)
-		return false;
-	*number = (struct ph_json_member){.kind = PH_JSON_NUMBER, .value = ph_str(rest.p, n)};
-	return true;
-}
-
-static bool read_event(const struct ph_sse_unit *u, struct ph_json_member *m, enum event_class *class)
-{
-	struct reading g = {.m = m, .class = EVENT_OTHER};
-	bool read;
-
-	memset(m, 0, U_NR * sizeof *m);
-	*class = EVENT_OTHER;
-	if (is_plain(u, &m[U_NUMBER]))
-		return true;
-	ph_arena_init(&g.texts, NAMES_MAX);
-	read = read_members(&g, u->data);
-	ph_arena_deinit(&g.texts);
-	*class = g.typed || !read ? g.class : class_of_untyped(u);
-	return read;
-}
 
 /* ---- towards the client ---- */
 
@@ -212,7 +52,7 @@ static void send_head(struct ph_request *r)
 static void first_shown(struct ph_request *r)
 {
 	r->shown = true;
-	ph_turn_body_shrink(&r->body, ph_record_keeps(r));
+	ph_turn_body_shrink(&r->body, r->lane || ph_record_keeps(r));
 	r->choice.model = r->body.model;
 }
 
@@ -225,10 +65,8 @@ static void push(struct ph_request *r, struct ph_str bytes)
 	if (!r->shown)
 		first_shown(r);
 	r->bytes_out += bytes.n;
-	if (r->x->ops->push(r->x->end, bytes) <= 0 && r->attempt.call) {
-		r->paused = true;
-		ph_call_read(r->attempt.call, false);
-	}
+	if (r->x->ops->push(r->x->end, bytes) <= 0)
+		ph_attempt_pause(r);
 }
 
 /* Counts from the last event: comments do not reset the idle timers of clients. */
@@ -237,7 +75,7 @@ static void start_keepalive(struct ph_request *r)
 	const struct ph_relay *y = &r->relay;
 
 	/* Not between the terminal event and its release: the number of that one is settled. */
-	if (y->phase == PH_RELAY_SHOWN && y->sse && !y->ended)
+	if (y->phase == PH_RELAY_SHOWN && y->open && !y->ended)
 		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);
 }
 
@@ -308,40 +146,43 @@ static bool shifted(const struct ph_relay *y, const struct ph_json_member *numbe
 	return true;
 }
 
-/* Appends the unit as the client may see it. response: what stands in place of its response, or none. */
-static void put_unit(struct ph_request *r, struct ph_buf *out, const struct ph_sse_unit *u,
-	const struct ph_json_member *m, struct ph_str response)
+/* Appends the event as the client may see it. response: what stands in place of its response, or none. */
+static void put_unit(
+	struct ph_request *r, struct ph_buf *out, const struct ph_event *e, struct ph_str response)
 {
+	const struct ph_sse_unit *u = e->unit;
 	struct ph_patch p[2];
 	char number[24];
 	size_t n = 0;
 
-	if (shifted(&r->relay, &m[U_NUMBER], number))
-		p[n++] = ph_patch_of(u, &m[U_NUMBER], ph_str_c(number));
+	if (shifted(&r->relay, &e->m[PH_EV_NUMBER], number))
+		p[n++] = ph_patch_of(u, &e->m[PH_EV_NUMBER], ph_str_c(number));
 	if (response.p)
-		p[n++] = ph_patch_of(u, &m[U_RESPONSE], response);
+		p[n++] = ph_patch_of(u, &e->m[PH_EV_RESPONSE], response);
 	if (n == 2 && p[0].from > p[1].from) {
 		struct ph_patch swap = p[0];
 
 		p[0] = p[1];
 		p[1] = swap;
 	}
-	if (n)
+	if (!r->relay.raw)
+		ph_patch_put_dressed(out, &r->dress, e, p, n);
+	else if (n)
 		ph_patch_put(out, u, p, n);
 	else
 		ph_buf_puts(out, u->raw);
 }
 
-static void pass_unit(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
+static void pass_unit(struct ph_request *r, const struct ph_event *e)
 {
 	struct ph_buf changed;
 
-	if (r->relay.shift == 0) {
-		pass(r, u->raw);
+	if (r->relay.shift == 0 && r->relay.raw) {
+		pass(r, e->unit->raw);
 		return;
 	}
 	ph_buf_init(&changed, 2 * r->g->config->max_body);
-	put_unit(r, &changed, u, m, PH_STR_NONE);
+	put_unit(r, &changed, e, PH_STR_NONE);
 	pass(r, ph_buf_str(&changed));
 	ph_buf_deinit(&changed);
 }
@@ -365,17 +206,17 @@ static void drop_unit(struct ph_request *r, const struct ph_json_member *number)
 /* ---- the terminal event ---- */
 
 /* With the output filled in if it was empty. */
-static void hold_terminal(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
+static void hold_terminal(struct ph_request *r, const struct ph_event *e)
 {
 	struct ph_str response = PH_STR_NONE;
 	struct ph_buf filled;
 
 	ph_buf_init(&filled, 2 * PH_COLLECT_MAX);
 	if (r->collect.output_missing) {
-		ph_collect_filled(&r->collect, m[U_RESPONSE].value, &filled);
+		ph_collect_filled(&r->collect, e->m[PH_EV_RESPONSE].value, &filled);
 		response = ph_buf_str(&filled);
 	}
-	put_unit(r, &r->relay.terminal, u, m, response);
+	put_unit(r, &r->relay.terminal, e, response);
 	ph_buf_deinit(&filled);
 }
 
@@ -383,10 +224,20 @@ static void hold_terminal(struct ph_request *r, const struct ph_sse_unit *u, con
  * it, or where the LF of a CRLF comes with the next read. */
 static void complete_unit(struct ph_relay *y)
 {
+	if (!y->raw)
+		return;
 	if (y->finishing)
 		ph_buf_puts(&y->terminal, PH_STR("\n\n"));
 	else if (ph_str_ends(ph_buf_str(&y->terminal), PH_STR("\n\r")))
 		ph_buf_putc(&y->terminal, '\n');
+}
+
+/* Nothing that comes behind this event is an event of this turn. */
+static void stop(struct ph_request *r)
+{
+	r->relay.open = false;
+	if (r->relay.sse)
+		ph_sse_stop(r->relay.sse);
 }
 
 static void end_with(struct ph_request *r, enum ph_terminal terminal)
@@ -396,7 +247,7 @@ static void end_with(struct ph_request *r, enum ph_terminal terminal)
 	complete_unit(&r->relay);
 	r->relay.ended = terminal;
 	r->terminal_ns = ph_clock_ns();
-	ph_sse_stop(r->relay.sse);
+	stop(r);
 	ph_request_event(r, 1);
 }
 
@@ -404,42 +255,41 @@ static void end_with(struct ph_request *r, enum ph_terminal terminal)
 static void break_off(struct ph_request *r, const char *why)
 {
 	flush_run(r);
-	ph_sse_stop(r->relay.sse);
+	stop(r);
 	ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
 }
 
-static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u,
-	const struct ph_json_member *m)
+static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_event *e)
 {
-	if (m[U_RESPONSE].kind != PH_JSON_OBJECT || !ph_collect_response(&r->collect, m[U_RESPONSE].value)) {
+	if (e->m[PH_EV_RESPONSE].kind != PH_JSON_OBJECT ||
+		!ph_collect_response(&r->collect, e->m[PH_EV_RESPONSE].value)) {
 		break_off(r, "a terminal event without a response");
 		return;
 	}
 	if (r->attempt.collected)
-		ph_buf_puts(&r->attempt.body, m[U_RESPONSE].value);
+		ph_buf_puts(&r->attempt.body, e->m[PH_EV_RESPONSE].value);
 	else
-		hold_terminal(r, u, m);
+		hold_terminal(r, e);
 	end_with(r, terminal);
 }
 
 /* response.failed or error. While nothing was shown it is classified first, and may become a retry. After
  * that one account's limit is told as server_error; what concerns the request is told as it came. */
-static void on_failed(struct ph_request *r, enum ph_terminal terminal, const struct ph_sse_unit *u,
-	const struct ph_json_member *m)
+static void on_failed(struct ph_request *r, enum ph_terminal terminal, const struct ph_event *e)
 {
-	int code = ph_attempt_failure(r, u->data, 0);
+	int code = ph_attempt_failure(r, e->unit->data, 0);
 	bool told = ph_err_info(code)->remedy == PH_GIVE_UP && terminal == PH_TERMINAL_FAILED &&
 		    r->relay.saw_created && !r->attempt.collected;
 
 	if (told) {
-		if (m[U_RESPONSE].kind == PH_JSON_OBJECT)
-			(void)!ph_collect_response(&r->collect, m[U_RESPONSE].value);
-		put_unit(r, &r->relay.terminal, u, m, PH_STR_NONE);
+		if (e->m[PH_EV_RESPONSE].kind == PH_JSON_OBJECT)
+			(void)!ph_collect_response(&r->collect, e->m[PH_EV_RESPONSE].value);
+		put_unit(r, &r->relay.terminal, e, PH_STR_NONE);
 		end_with(r, terminal);
 		return;
 	}
 	flush_run(r);
-	ph_sse_stop(r->relay.sse);
+	stop(r);
 	ph_request_event(r, code);
 }
 
@@ -461,9 +311,9 @@ static void note_created(struct ph_request *r, const struct ph_json_member *resp
 	memcpy(y->created, response->value.p, y->created_n);
 }
 
-static void hold_or_pass(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m)
+static void hold_or_pass(struct ph_request *r, const struct ph_event *e)
 {
-	pass_unit(r, u, m);
+	pass_unit(r, e);
 	if (r->relay.phase == PH_RELAY_HELD && !r->attempt.collected && !ph_timer_active(&r->hold))
 		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
 }
@@ -477,77 +327,76 @@ static void first_event(struct ph_request *r)
 	ph_request_event(r, 1); /* AWAIT -> RELAY */
 }
 
-static void on_event(struct ph_request *r, const struct ph_sse_unit *u, const struct ph_json_member *m,
-	enum event_class class)
+static void on_event(struct ph_request *r, const struct ph_event *e)
 {
-	switch (class) {
-	case EVENT_COMPLETED:
-		on_finished(r, PH_TERMINAL_COMPLETED, u, m);
+	switch (e->class) {
+	case PH_EVENT_COMPLETED:
+		on_finished(r, PH_TERMINAL_COMPLETED, e);
 		return;
-	case EVENT_INCOMPLETE:
-		on_finished(r, PH_TERMINAL_INCOMPLETE, u, m);
+	case PH_EVENT_INCOMPLETE:
+		on_finished(r, PH_TERMINAL_INCOMPLETE, e);
 		return;
-	case EVENT_FAILED:
-		on_failed(r, PH_TERMINAL_FAILED, u, m);
+	case PH_EVENT_FAILED:
+		on_failed(r, PH_TERMINAL_FAILED, e);
 		return;
-	case EVENT_ERROR:
-		on_failed(r, PH_TERMINAL_ERROR, u, m);
+	case PH_EVENT_ERROR:
+		on_failed(r, PH_TERMINAL_ERROR, e);
 		return;
-	case EVENT_CREATED:
-		note_created(r, &m[U_RESPONSE]);
-		hold_or_pass(r, u, m);
+	case PH_EVENT_CREATED:
+		note_created(r, &e->m[PH_EV_RESPONSE]);
+		hold_or_pass(r, e);
 		break;
-	case EVENT_LIFECYCLE:
-		hold_or_pass(r, u, m);
+	case PH_EVENT_LIFECYCLE:
+		hold_or_pass(r, e);
 		break;
-	case EVENT_ITEM_DONE:
-		ph_collect_item(&r->collect, m[U_INDEX].value, m[U_ITEM].value);
+	case PH_EVENT_ITEM_DONE:
+		ph_collect_item(&r->collect, e->m[PH_EV_INDEX].value, e->m[PH_EV_ITEM].value);
 		/* fall through */
 	default:
 		show(r);
-		pass_unit(r, u, m);
+		pass_unit(r, e);
 	}
-	note_number(&r->relay, &m[U_NUMBER]);
+	note_number(&r->relay, &e->m[PH_EV_NUMBER]);
 	r->relay.heard = true;
 }
 
 /* Upstream ended inside a unit: only a terminal event counts. The rest is not shown, or what we write behind
  * it would become part of it. */
-static bool is_rest(const struct ph_request *r, enum event_class class)
+static bool is_rest(const struct ph_request *r, enum ph_event_class class)
 {
-	return r->relay.finishing && class < EVENT_COMPLETED;
+	return r->relay.finishing && class < PH_EVENT_COMPLETED;
 }
 
 static void on_unit(void *owner, const struct ph_sse_unit *u)
 {
 	struct ph_request *r = owner;
 	struct ph_str data = ph_str_trim(u->data);
-	struct ph_json_member m[U_NR];
-	enum event_class class;
+	struct ph_event e;
 
 	if (data.n == 0) {
-		if (!r->relay.finishing)
+		if (!r->relay.finishing && r->relay.raw)
 			pass(r, u->raw);
 		return;
 	}
 	if (ph_str_eq(data, PH_STR("[DONE]")))
 		return;
-	if (!read_event(u, m, &class)) {
+	if (!ph_event_read(u, &e)) {
 		if (!r->relay.finishing)
 			break_off(r, "an event that is no JSON object");
 		return;
 	}
-	if (is_rest(r, class))
+	if (is_rest(r, e.class))
 		return;
-	if (class == EVENT_TELEMETRY)
+	if (e.class == PH_EVENT_TELEMETRY)
 		ph_health_event(r->g, r->account, u->data);
-	if (class == EVENT_TELEMETRY || (class == EVENT_KEEPALIVE && r->relay.phase == PH_RELAY_HELD)) {
-		drop_unit(r, &m[U_NUMBER]);
+	if (e.class == PH_EVENT_TELEMETRY ||
+		(e.class == PH_EVENT_KEEPALIVE && r->relay.phase == PH_RELAY_HELD)) {
+		drop_unit(r, &e.m[PH_EV_NUMBER]);
 		return;
 	}
-	if (class < EVENT_COMPLETED)
+	if (e.class < PH_EVENT_COMPLETED)
 		first_event(r);
-	on_event(r, u, m, class);
+	on_event(r, &e);
 }
 
 static void free_scanner(void *sse)
@@ -560,6 +409,7 @@ void ph_relay_close(struct ph_request *r)
 	struct ph_relay *y = &r->relay;
 
 	ph_timer_stop(&r->hold);
+	y->open = false;
 	if (y->sse) {
 		/* The scanner may be on the stack: it was its event that ended the attempt. */
 		ph_sse_stop(y->sse);
@@ -573,31 +423,47 @@ void ph_relay_close(struct ph_request *r)
 	y->created_n = 0;
 }
 
-void ph_relay_open(struct ph_request *r)
+void ph_relay_open(struct ph_request *r, bool messages)
 {
 	struct ph_relay *y = &r->relay;
 
 	ph_relay_close(r);
-	*y = (struct ph_relay){.phase = PH_RELAY_HELD};
-	y->sse = ph_sse_new(r->g->config->max_body, on_unit, r);
+	*y = (struct ph_relay){.phase = PH_RELAY_HELD, .open = true};
+	y->raw = !messages && r->dress.framing == PH_FRAMING_SSE;
+	if (!messages)
+		y->sse = ph_sse_new(r->g->config->max_body, on_unit, r);
 	ph_buf_init(&y->held, HELD_MAX + CREATED_MAX);
 	ph_buf_init(&y->terminal, 2 * PH_COLLECT_MAX);
 }
 
-int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
+static int fed(struct ph_request *r, int rc)
 {
-	int rc;
+	struct ph_relay *y = &r->relay;
 
-	r->relay.fed = bytes;
-	rc = ph_sse_feed(r->relay.sse, bytes);
 	flush_run(r);
-	if (r->relay.heard)
+	if (y->heard)
 		start_keepalive(r);
-	r->relay.heard = false;
-	r->relay.fed = PH_STR_NONE;
-	if (rc == 0 && (r->relay.held.failed || r->relay.terminal.failed))
+	y->heard = false;
+	y->fed = PH_STR_NONE;
+	if (rc == 0 && (y->held.failed || y->terminal.failed))
 		rc = -PH_E_BODY_TOO_LARGE;
 	return rc ? -PH_E_UPSTREAM_BAD : 0;
+}
+
+int ph_relay_feed(struct ph_request *r, struct ph_str bytes)
+{
+	r->relay.fed = bytes;
+	return fed(r, ph_sse_feed(r->relay.sse, bytes));
+}
+
+int ph_relay_message(struct ph_request *r, struct ph_str json)
+{
+	const struct ph_sse_unit u = {.raw = json, .data = json, .has_data = true};
+
+	if (!r->relay.open)
+		return 0;
+	on_unit(r, &u);
+	return fed(r, 0);
 }
 
 void ph_relay_finish_feed(struct ph_request *r)
@@ -619,8 +485,8 @@ static void send_keepalive(struct ph_request *r)
 	y->next_number++;
 	y->shift++;
 	start_keepalive(r);
-	ph_buf_init(&event, 256);
-	ph_sse_put(&event, PH_STR("keepalive"), ph_str(json, (size_t)n));
+	ph_buf_init(&event, 1024);
+	ph_put_event(&event, &r->dress, PH_STR("keepalive"), ph_str(json, (size_t)n));
 	push(r, ph_buf_str(&event));
 	ph_buf_deinit(&event);
 	ph_metric_add(PH_M_KEEPALIVES, 0, 0, 1);
@@ -648,6 +514,12 @@ static void finish(struct ph_request *r)
 	x->ops->finish(x->end);
 }
 
+static void put_done(const struct ph_request *r, struct ph_buf *out)
+{
+	if (r->dress.framing == PH_FRAMING_SSE)
+		ph_buf_puts(out, PH_SSE_DONE);
+}
+
 void ph_relay_release(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
@@ -656,7 +528,7 @@ void ph_relay_release(struct ph_request *r)
 		return;
 	show(r);
 	y->phase = PH_RELAY_ENDED;
-	ph_buf_puts(&y->terminal, PH_SSE_DONE);
+	put_done(r, &y->terminal);
 	push(r, ph_buf_str(&y->terminal));
 	finish(r);
 }
@@ -670,8 +542,8 @@ void ph_relay_fail(struct ph_request *r)
 		return;
 	flush_run(r);
 	ph_buf_init(&event, 3 * CREATED_MAX);
-	ph_put_failed_event(&event, ph_str(y->created, y->created_n), y->next_number);
-	ph_buf_puts(&event, PH_SSE_DONE);
+	ph_put_failed_event(&event, &r->dress, ph_str(y->created, y->created_n), y->next_number);
+	put_done(r, &event);
 	push(r, ph_buf_str(&event));
 	ph_buf_deinit(&event);
 	finish(r);

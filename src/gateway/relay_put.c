@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events that the relay writes: upstream's with spans of their JSON replaced, and the end of a broken answer.
- */
+/* Events that the relay writes: upstream's with spans of their JSON replaced, in the framing that the client
+ * reads, and the end of a broken answer. */
+#include "posthouse/ws.h"
 #include "request_priv.h"
 
 #define FAILED_MAX (16 * 1024 * 1024)
@@ -42,6 +43,79 @@ void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct 
 	ph_buf_puts(out, PH_STR("\n\n"));
 }
 
+/* ---- in another framing ---- */
+
+/* A line end in JSON is only white space, but it ends a field of SSE. */
+static void join_lines(struct ph_buf *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->p[i] == '\n' || b->p[i] == '\r')
+			b->p[i] = ' ';
+}
+
+static void put_json(struct ph_buf *out, struct ph_str json, const struct ph_patch *p, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		ph_buf_puts(out, ph_str(json.p + at, p[i].from - at));
+		ph_buf_puts(out, p[i].with);
+		at = p[i].to;
+	}
+	ph_buf_puts(out, ph_str_from(json, at));
+}
+
+/* The object with one member more. */
+static void put_stream_id(struct ph_buf *json, struct ph_str id)
+{
+	json->n = ph_str_trim(ph_buf_str(json)).n - 1; /* no event of ours or an upstream's is empty */
+	ph_buf_puts(json, PH_STR(",\"stream_id\":"));
+	ph_buf_puts(json, id);
+	ph_buf_putc(json, '}');
+}
+
+static void put_message(struct ph_buf *out, const struct ph_dress *d, struct ph_str json)
+{
+	struct ph_buf more;
+
+	if (d->stream_id.n == 0) {
+		ph_ws_put_text(out, PH_WS_SERVER, json);
+		return;
+	}
+	ph_buf_init(&more, out->max);
+	ph_buf_puts(&more, ph_str_trim(json));
+	put_stream_id(&more, d->stream_id);
+	ph_ws_put_text(out, PH_WS_SERVER, ph_buf_str(&more));
+	ph_buf_deinit(&more);
+}
+
+void ph_put_event(struct ph_buf *out, const struct ph_dress *d, struct ph_str type, struct ph_str json)
+{
+	if (d->framing == PH_FRAMING_WS)
+		put_message(out, d, json);
+	else
+		ph_sse_put(out, type, json);
+}
+
+void ph_patch_put_dressed(struct ph_buf *out, const struct ph_dress *d, const struct ph_event *e,
+	const struct ph_patch *p, size_t n)
+{
+	struct ph_buf json;
+
+	if (n == 0 && d->framing == PH_FRAMING_WS) {
+		put_message(out, d, e->unit->data);
+		return;
+	}
+	ph_buf_init(&json, out->max);
+	put_json(&json, e->unit->data, p, n);
+	if (d->framing == PH_FRAMING_SSE)
+		join_lines(&json);
+	ph_put_event(out, d, e->name, ph_buf_str(&json));
+	ph_buf_deinit(&json);
+}
+
+/* ---- the end of a broken answer ---- */
+
 #define FAILED_ERROR                                                                                         \
 	PH_STR("{\"code\":\"server_error\",\"message\":\"The upstream failed while it answered. Retry the "  \
 	       "request.\"}")
@@ -82,7 +156,7 @@ static void put_failed_response(struct ph_buf *out, struct ph_str created)
 	ph_buf_puts(out, ph_str_from(created, at));
 }
 
-void ph_put_failed_event(struct ph_buf *out, struct ph_str created, int64_t number)
+void ph_put_failed_event(struct ph_buf *out, const struct ph_dress *d, struct ph_str created, int64_t number)
 {
 	struct ph_buf json;
 
@@ -91,9 +165,7 @@ void ph_put_failed_event(struct ph_buf *out, struct ph_str created, int64_t numb
 		"{\"type\":\"response.failed\",\"sequence_number\":%lld,\"response\":", (long long)number);
 	put_failed_response(&json, created);
 	ph_buf_putc(&json, '}');
-	for (size_t i = 0; i < json.n; i++)
-		if (json.p[i] == '\n' || json.p[i] == '\r')
-			json.p[i] = ' ';
-	ph_sse_put(out, PH_STR("response.failed"), ph_buf_str(&json));
+	join_lines(&json);
+	ph_put_event(out, d, PH_STR("response.failed"), ph_buf_str(&json));
 	ph_buf_deinit(&json);
 }

@@ -6,7 +6,7 @@
  *                        ^         |         ^          |       |       |
  *                        +---------+ other account, replay -------+-------+   (while nothing was shown)
  *                                            +--- redial, strip reasoning
- *     every state before COMMIT -> REJECT -> SETTLE;  a warm-up: RESOLVE -> COMMIT
+ *     every state before COMMIT -> REJECT -> SETTLE;  a warm-up that is answered here: -> COMMIT
  *
  * Where it may be suspended, and what wakes it:
  *     AUTH     one read of an unknown key              BODY     the client's bytes
@@ -17,8 +17,8 @@
  *
  * Events never change the state: ph_request_event() does, by request_next(), and that short function is all
  * the failover policy there is. Each state has one start function, which returns 1 (done already), 0 (an
- * event will come) or a negative code. Whatever a client's WebSocket will need is the same machine with
- * another end.
+ * event will come) or a negative code. A turn on a client's WebSocket, or on one to an account, is the same
+ * machine with other ends: session.c, attempt_socket.c.
  */
 #include <stdlib.h>
 
@@ -26,21 +26,20 @@
 #include "posthouse/metrics.h"
 #include "request_priv.h"
 
-#define ARENA_MAX  (160 * 1024 * 1024)
-#define COMMIT_MS  5000
-#define OTHER_MAX  3 /* ways back to another account, or to the same after a rest */
-#define GAUGE_HTTP 0
+#define ARENA_MAX (160 * 1024 * 1024)
+#define COMMIT_MS 5000
+#define OTHER_MAX 3 /* ways back to another account, or to the same after a rest */
 
-#define B(n)       PH_SM_BIT(REQ_##n)
-#define S(n, to)   [REQ_##n] = {#n, (to) | B(SETTLE)}
+#define B(n)      PH_SM_BIT(REQ_##n)
+#define S(n, to)  [REQ_##n] = {#n, (to) | B(SETTLE)}
 static const struct ph_sm_state request_states[REQ_NR] = {
 	S(AUTH, B(BODY) | B(REJECT)),
 	S(BODY, B(RESOLVE) | B(REJECT)),
 	S(RESOLVE, B(LEASE) | B(COMMIT) | B(REJECT)),
-	S(LEASE, B(CONNECT) | B(RESOLVE) | B(REJECT)),
-	S(CONNECT, B(SEND) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
-	S(SEND, B(AWAIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
-	S(AWAIT, B(RELAY) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
+	S(LEASE, B(CONNECT) | B(RESOLVE) | B(COMMIT) | B(REJECT)),
+	S(CONNECT, B(SEND) | B(RESOLVE) | B(CONNECT) | B(COMMIT) | B(REJECT)),
+	S(SEND, B(AWAIT) | B(RESOLVE) | B(CONNECT) | B(COMMIT) | B(REJECT)),
+	S(AWAIT, B(RELAY) | B(RESOLVE) | B(CONNECT) | B(COMMIT) | B(REJECT)),
 	S(RELAY, B(COMMIT) | B(RESOLVE) | B(CONNECT) | B(REJECT)),
 	S(COMMIT, 0),
 	S(REJECT, 0),
@@ -58,8 +57,8 @@ static const int way_back[PH_REMEDY_NR] = {
 	[PH_OMIT] = REQ_CONNECT,
 };
 
-/* Aloud: done goes on, a warm-up to its commit at once; a client that left settles; once something was shown,
- * or nothing is left to try, we say so; else the error names the way back. */
+/* Aloud: done goes on, a warm-up that no upstream takes to its commit at once; a client that left settles;
+ * once something was shown, or nothing is left to try, we say so; else the error names the way back. */
 static int request_next(const struct ph_request *r)
 {
 	int s = (int)r->sm.state;
@@ -67,7 +66,7 @@ static int request_next(const struct ph_request *r)
 
 	if (s == REQ_COMMIT || s == REQ_REJECT)
 		return REQ_SETTLE;
-	if (s == REQ_RESOLVE && r->err == 0 && !r->body.generate)
+	if (ph_warmup_is_ours(r))
 		return REQ_COMMIT;
 	if (s == REQ_SETTLE || r->err == 0)
 		return s == REQ_SETTLE ? REQ_DONE : s + 1;
@@ -75,11 +74,12 @@ static int request_next(const struct ph_request *r)
 		return REQ_SETTLE;
 	if (s < REQ_LEASE || r->shown || r->left[remedy] == 0)
 		return REQ_REJECT;
-	return way_back[remedy];
+	/* What a live socket cannot go on with is looked up like any other. */
+	return r->mode == PH_MODE_LIVE ? REQ_RESOLVE : way_back[remedy];
 }
 
 /* What a way back costs and changes. */
-static void turn_back(struct ph_request *r)
+static void turn_back(struct ph_request *r, int to)
 {
 	enum ph_remedy remedy = ph_err_info(r->err)->remedy;
 
@@ -96,8 +96,10 @@ static void turn_back(struct ph_request *r)
 		ph_lease_failed(r);
 		r->left[PH_REDIAL] = 1; /* the next one's pooled connections may be stale as well */
 	}
+	if (r->mode == PH_MODE_LIVE)
+		r->live_lost = true;
 	ph_attempt_end(r);
-	if (way_back[remedy] == REQ_RESOLVE)
+	if (to == REQ_RESOLVE)
 		ph_lease_release(r);
 	r->err = 0;
 }
@@ -124,6 +126,7 @@ static int body_ready(struct ph_request *r)
 	ph_buf_init(&r->x->body, r->body.buf.max);
 	r->body_ns = ph_clock_ns();
 	r->bytes_in = r->body.buf.n;
+	r->body.frame = r->dress.framing == PH_FRAMING_WS;
 	rc = ph_turn_body_read(&r->body, &r->arena, &r->fault);
 	if (rc)
 		return rc;
@@ -203,9 +206,9 @@ static void release(struct ph_request *r)
 	ph_timer_stop(&r->timer);
 	if (!r->x)
 		return;
-	if (!r->body.generate)
+	if (r->answered_here)
 		ph_warmup_release(r);
-	else if (r->attempt.sse && !r->attempt.collected)
+	else if (r->attempt.events && !r->attempt.collected)
 		ph_relay_release(r);
 	else
 		release_whole(r);
@@ -242,7 +245,7 @@ static int commit_start(struct ph_request *r)
 {
 	bool finished, keep, owned;
 
-	if (!r->body.generate)
+	if (!r->relay.ended)
 		ph_warmup_start(r);
 	finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
 	keep = finished && ph_record_keeps(r);
@@ -379,7 +382,7 @@ void ph_request_event(struct ph_request *r, int result)
 		if (r->sm.state == REQ_COMMIT)
 			release(r);
 		if (next <= (int)r->sm.state && next != REQ_SETTLE)
-			turn_back(r);
+			turn_back(r, next);
 		result = request_enter(r, next);
 		if (result == 0)
 			return;
@@ -392,8 +395,7 @@ static void on_timer(void *arg)
 {
 	struct ph_request *r = arg;
 	const struct ph_config *c = r->g->config;
-	uint64_t now = ph_loop_now_ms(r->g->loop),
-		 idle = r->attempt.call ? now - ph_call_progress_ms(r->attempt.call) : 0;
+	uint64_t idle = ph_attempt_idle_ms(r);
 	int rc;
 
 	switch (r->sm.state) {
@@ -408,7 +410,7 @@ static void on_timer(void *arg)
 		return;
 	case REQ_SEND:
 	case REQ_RELAY:
-		if (((r->attempt.sse && !r->attempt.collected) || r->sm.state == REQ_SEND) &&
+		if (((r->attempt.events && !r->attempt.collected) || r->sm.state == REQ_SEND) &&
 			(r->paused || idle < c->idle_timeout_ms)) {
 			ph_timer_start(&r->timer, r->paused ? c->idle_timeout_ms : c->idle_timeout_ms - idle);
 			return;
@@ -458,9 +460,7 @@ static void on_drain(void *h)
 {
 	struct ph_request *r = h;
 
-	r->paused = false;
-	if (r->attempt.call)
-		ph_call_read(r->attempt.call, true);
+	ph_attempt_resume(r);
 }
 
 /* The client left. Whatever waits is cancelled; a turn whose terminal event came is finished and counted all
@@ -477,10 +477,7 @@ static void on_gone(void *h)
 	ph_door_cancel(&r->door);
 	ph_resolve_cancel_turn(r);
 	ph_lease_cancel(r);
-	if (r->attempt.call) {
-		ph_call_cancel(r->attempt.call);
-		r->attempt.call = NULL;
-	}
+	ph_attempt_drop(r);
 	ph_request_event(r, -PH_E_CLIENT_GONE);
 }
 
@@ -502,15 +499,28 @@ static void request_free(void *arg)
 	free(r);
 }
 
+/* A session keeps its lanes itself; those of HTTP clients wait for the conversation's next turn. */
+static void leave_lane(struct ph_request *r)
+{
+	struct ph_lane *lane = r->lane;
+
+	r->lane = NULL;
+	if (lane && r->dress.framing == PH_FRAMING_SSE)
+		ph_lane_keep(lane, r->door.key->id);
+	else
+		ph_lane_unref(lane);
+}
+
 static void request_bury(struct ph_request *r)
 {
+	leave_lane(r);
 	ph_door_close(&r->door);
 	ph_timer_stop(&r->timer);
 	ph_timer_stop(&r->hold);
 	ph_account_wait_stop(&r->wait);
 	ph_list_remove(&r->node);
 	r->g->turns--;
-	ph_metric_add(PH_M_STREAMS, GAUGE_HTTP, 0, -1);
+	ph_metric_add(PH_M_STREAMS, r->dress.framing, 0, -1);
 	ph_loop_bury(r->g->loop, r, request_free);
 }
 
@@ -521,6 +531,8 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	r->g = g;
 	r->x = x;
 	r->started_ns = x->started_ns;
+	r->dress = (struct ph_dress){x->framing, x->stream_id};
+	r->lane = ph_lane_ref(x->lane);
 	memcpy(r->request_id, x->request_id, sizeof r->request_id);
 	ph_rand(r->turn, sizeof r->turn);
 	ph_arena_init(&r->arena, ARENA_MAX);
@@ -538,7 +550,7 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	r->left[PH_OMIT] = PH_OMIT_MAX;
 	ph_list_push_back(&g->requests, &r->node);
 	g->turns++;
-	ph_metric_add(PH_M_STREAMS, GAUGE_HTTP, 0, 1);
+	ph_metric_add(PH_M_STREAMS, x->framing, 0, 1);
 	x->handler = &handler;
 	x->h = r;
 	ph_sm_init(&r->sm, "turn", request_states, REQ_NR, REQ_AUTH);
@@ -555,10 +567,7 @@ bool ph_request_cut(struct ph_request *r)
 	ph_resolve_cancel_turn(r);
 	ph_lease_cancel(r);
 	ph_door_cancel(&r->door);
-	if (r->attempt.call) {
-		ph_call_cancel(r->attempt.call);
-		r->attempt.call = NULL;
-	}
+	ph_attempt_drop(r);
 	ph_request_event(r, ph_fail(&r->fault, PH_E_DRAINING, "%s", ""));
 	return true;
 }

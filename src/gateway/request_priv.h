@@ -4,6 +4,7 @@
 #define POSTHOUSE_REQUEST_PRIV_H
 
 #include "gateway_priv.h"
+#include "lane.h"
 #include "posthouse/sm.h"
 #include "posthouse/sse.h"
 
@@ -29,6 +30,8 @@ enum {
 	PH_B_TOP_P,
 	PH_B_TRUNCATION,
 	PH_B_USER,
+	PH_B_TYPE,
+	PH_B_STREAM_ID,
 	PH_B_NR,
 };
 extern const struct ph_str ph_turn_body_names[PH_B_NR];
@@ -47,6 +50,7 @@ struct ph_turn_body {
 	bool references; /* items hold item_references */
 	bool carried;    /* items hold what an account may have made */
 	bool dropped;    /* the items are gone: see ph_turn_body_shrink() */
+	bool frame;      /* it came as response.create: a stream, whatever it says of itself */
 };
 /* Reads and validates. Needs the arena of the turn for decoded text. */
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;
@@ -61,6 +65,7 @@ void ph_turn_body_free(struct ph_turn_body *b);
 struct ph_body_plan {
 	int64_t account;
 	bool codex;          /* the terms of the Codex backend */
+	bool socket;         /* written as response.create, for a WebSocket */
 	bool anchor;         /* previous_response_id stays */
 	struct ph_str items; /* the inside of an array, in place of the input; .p NULL: the client's own */
 	const struct ph_str *omit; /* members that the account refused */
@@ -69,6 +74,39 @@ struct ph_body_plan {
 /* 0 or -PH_E_CHAIN_TOO_LARGE: out is full. */
 int ph_turn_body_write(
 	const struct ph_turn_body *b, const struct ph_body_plan *plan, struct ph_buf *out) PH_WARN_UNUSED;
+
+/* ---- event.c: one event of an answer ---- */
+enum {
+	PH_EV_TYPE,
+	PH_EV_NUMBER,
+	PH_EV_RESPONSE,
+	PH_EV_INDEX,
+	PH_EV_ITEM,
+	PH_EV_NR
+};
+
+enum ph_event_class {
+	PH_EVENT_OTHER,
+	PH_EVENT_CREATED,
+	PH_EVENT_LIFECYCLE,
+	PH_EVENT_ITEM_DONE,
+	PH_EVENT_TELEMETRY, /* one account's; dropped */
+	PH_EVENT_KEEPALIVE, /* upstream's own */
+	PH_EVENT_COMPLETED,
+	PH_EVENT_INCOMPLETE,
+	PH_EVENT_FAILED,
+	PH_EVENT_ERROR,
+};
+
+/* Slices are of the unit. */
+struct ph_event {
+	const struct ph_sse_unit *unit;
+	enum ph_event_class class;
+	struct ph_str name;                /* its type, as far as it holds no escapes */
+	struct ph_json_member m[PH_EV_NR]; /* absent ones too where nothing is wanted of the event */
+};
+/* A message of a WebSocket is a unit that is all data. False: its data is no JSON object. */
+bool ph_event_read(const struct ph_sse_unit *u, struct ph_event *e);
 
 /* ---- relay.c: upstream's events to the client ---- */
 enum ph_relay_phase {
@@ -87,7 +125,9 @@ enum ph_terminal {
 
 /* Owner: the turn. One per attempt; what was shown outlives it. */
 struct ph_relay {
-	struct ph_sse *sse;
+	struct ph_sse *sse; /* NULL where messages of a WebSocket come */
+	bool open;          /* events are taken; false behind the last one that counts */
+	bool raw;           /* SSE from end to end: bytes pass as they came */
 	enum ph_relay_phase phase;
 	struct ph_buf held;     /* lifecycle events, before anything is shown */
 	struct ph_buf terminal; /* the terminal event as it will be shown */
@@ -106,16 +146,26 @@ struct ph_relay {
 };
 
 /* ---- relay_put.c: events that the relay writes ---- */
+/* How a client reads its events. */
+struct ph_dress {
+	enum ph_framing framing;
+	struct ph_str stream_id; /* as JSON; empty = none */
+};
 /* A span of an event's JSON, and what stands there instead. */
 struct ph_patch {
 	size_t from, to;
 	struct ph_str with;
 };
 struct ph_patch ph_patch_of(const struct ph_sse_unit *u, const struct ph_json_member *m, struct ph_str with);
-/* The unit with spans of its JSON replaced, in their order. */
+/* The unit as it came, with spans of its JSON replaced, in their order. */
 void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_patch *p, size_t n);
+/* The same for a client with another framing than upstream's. */
+void ph_patch_put_dressed(struct ph_buf *out, const struct ph_dress *d, const struct ph_event *e,
+	const struct ph_patch *p, size_t n);
+/* An event of ours: a JSON object of one line. */
+void ph_put_event(struct ph_buf *out, const struct ph_dress *d, struct ph_str type, struct ph_str json);
 /* response.failed with the response object that was shown in `created`. */
-void ph_put_failed_event(struct ph_buf *out, struct ph_str created, int64_t number);
+void ph_put_failed_event(struct ph_buf *out, const struct ph_dress *d, struct ph_str created, int64_t number);
 
 /* ---- collect.c: what the turn produced ---- */
 /* Owner: the turn. One per attempt. */
@@ -170,12 +220,14 @@ enum ph_continuity_mode {
 
 /* What one attempt learned; zeroed before the next (a successful retry must not report an old error). */
 struct ph_attempt {
-	struct ph_call *call;
-	int status;     /* HTTP, once the head came */
-	bool sse;       /* the answer is a stream of events */
-	bool collected; /* which the client gets as one object */
-	bool refused;   /* the answer is an error: its body is collected */
-	bool open;      /* sent, and its outcome not counted yet */
+	struct ph_call *call; /* over HTTP */
+	bool socket;          /* on the lane's WebSocket */
+	bool reused;          /* which carried a turn before */
+	int status;           /* HTTP, once the head came */
+	bool events;          /* the answer is a stream of events */
+	bool collected;       /* which the client gets as one object */
+	bool refused;         /* the answer is an error: its body is collected */
+	bool open;            /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
 	int64_t health_version; /* of the account, when the attempt began */
 	uint64_t after_ms;      /* that a refusal's head told */
@@ -189,6 +241,8 @@ struct ph_request {
 	struct ph_list node; /* in ph_gateway.requests */
 	struct ph_gateway *g;
 	struct ph_exchange *x; /* NULL once the client's end is finished or gone */
+	struct ph_dress dress; /* how the client reads events */
+	struct ph_lane *lane;  /* what this turn shares with those before and behind it; or NULL */
 	struct ph_door door;
 	struct ph_arena arena;
 	struct ph_turn_body body;
@@ -214,6 +268,8 @@ struct ph_request {
 	enum ph_continuity_mode mode;
 	bool denied;      /* an account denied its own id: never ask it again */
 	bool owner_away;  /* the owner became busy or unusable: replay */
+	bool live;        /* the lane's socket can go on from the anchor */
+	bool live_lost;   /* it could not after all */
 	bool unknown;     /* the anchor is known upstream at best: forwarded once, never replayed */
 	bool fold;        /* the snapshot must hold the whole context */
 	bool fold_read;   /* the chain was read whole although its account could go on by itself */
@@ -252,6 +308,7 @@ struct ph_request {
 	struct ph_buf stored_items; /* the input with references resolved, for the snapshot */
 	int pending_commit;         /* the writer still owes a callback */
 	bool released;              /* COMMIT is over for the client */
+	bool answered_here;         /* a warm-up that no upstream took */
 	const char *outcome;
 	int http_status;
 };
@@ -266,6 +323,7 @@ int ph_resolve_start_turn(struct ph_request *r);
 void ph_resolve_cancel_turn(struct ph_request *r);
 
 /* warmup.c: a turn that asks for no answer; its end, as upstream would have told it */
+bool ph_warmup_is_ours(const struct ph_request *r); /* to answer, as things stand */
 void ph_warmup_start(struct ph_request *r);
 void ph_warmup_release(struct ph_request *r);
 
@@ -281,22 +339,42 @@ void ph_lease_failed(
 	struct ph_request *r); /* the account failed this turn: not again, unless the pool is small */
 
 /* attempt.c */
+#define PH_REFUSE_MAX (1024 * 1024) /* of an error's body; the rest is ignored */
 int ph_attempt_start(struct ph_request *r);
+/* The account turned out to have no WebSocket: the same attempt over HTTP. */
+int ph_attempt_without_socket(struct ph_request *r);
+void ph_attempt_pause(struct ph_request *r); /* the client is slower than upstream */
+void ph_attempt_resume(struct ph_request *r);
+uint64_t ph_attempt_idle_ms(const struct ph_request *r); /* since a byte moved, either way */
+void ph_attempt_drop(struct ph_request *r);   /* ends what runs upstream, without another word of it */
 void ph_attempt_end(struct ph_request *r);    /* drops what is left of the attempt; may be repeated */
 void ph_attempt_finish(struct ph_request *r); /* the answer is whole: the connection may live on */
 /* Classified, negated; what it says of the account is told to the registry. */
 int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status);
+int ph_attempt_ended_early(struct ph_request *r); /* without a terminal event; negated */
+/* An answer can overtake the end of its request: what was waited for has happened. */
+void ph_attempt_catch_up(struct ph_request *r);
+
+/* attempt_http.c and attempt_socket.c; body is taken over, head is for their header lines */
+void ph_attempt_start_http(struct ph_request *r, struct ph_buf *head, struct ph_buf *body, bool moved);
+void ph_attempt_start_socket(struct ph_request *r, struct ph_buf *head, struct ph_buf *body, bool moved);
+void ph_attempt_read_socket(struct ph_request *r, bool on);
+uint64_t ph_attempt_progress_socket(const struct ph_request *r);
+void ph_attempt_drop_socket(struct ph_request *r);
+void ph_attempt_finish_socket(struct ph_request *r);
 
 /* relay.c */
-void ph_relay_open(struct ph_request *r);
+void ph_relay_open(struct ph_request *r, bool messages); /* of a WebSocket, or bytes of a stream */
 void ph_relay_close(struct ph_request *r);
 int ph_relay_feed(struct ph_request *r, struct ph_str bytes) PH_WARN_UNUSED;
+int ph_relay_message(struct ph_request *r, struct ph_str json) PH_WARN_UNUSED;
 void ph_relay_finish_feed(struct ph_request *r); /* upstream ended: a last unit without its blank line */
 void ph_relay_release(struct ph_request *r);     /* the terminal event and [DONE] */
 void ph_relay_fail(struct ph_request *r);        /* a well-formed end for a broken answer */
 void ph_relay_timer(void *arg);
 
 /* record.c */
+/* The lane, if there is one, remembers what it commits. */
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status));
 bool ph_record_keeps(const struct ph_request *r); /* policy: is a finished turn kept? */
 void ph_record_log(struct ph_request *r);

@@ -25,7 +25,7 @@ static int away(struct ph_request *r, const struct ph_err *err)
 }
 
 /* After one look-up: the next, or the machine. */
-static void go_on(struct ph_request *r)
+static void looked_up(struct ph_request *r)
 {
 	int rc = ph_resolve_start_turn(r);
 
@@ -56,7 +56,7 @@ static void on_found(void *arg, struct ph_found *found, const struct ph_err *err
 	r->ids_known = true;
 	r->found = ph_found_free(r->found);
 	r->found = found;
-	go_on(r);
+	looked_up(r);
 }
 
 /* Compaction items of accounts that can take them need not be looked behind; none can once one refused. */
@@ -185,6 +185,16 @@ static int replay(struct ph_request *r)
 	return 1;
 }
 
+/* On the socket that has the anchor as its latest response, without a word to the database. */
+static int go_live(struct ph_request *r)
+{
+	r->mode = PH_MODE_LIVE;
+	r->choice.required = r->lane->account;
+	r->choice.preferred = 0;
+	r->choice.kinds = 0;
+	return 1;
+}
+
 /* Only the account could go on: it is waited for where it is merely busy. */
 static int tied(struct ph_request *r, int64_t account, bool stored)
 {
@@ -235,7 +245,12 @@ static int start_reading(struct ph_request *r);
 /* The chain was read whole only for the snapshot's sake: its owner could go on alone, and still can. */
 static bool owner_goes_on(const struct ph_request *r)
 {
-	return r->fold_read && !r->denied && !r->failed && !r->owner_away;
+	return r->fold_read && !r->denied && !r->failed && !r->owner_away && !r->live_lost;
+}
+
+static int go_on(struct ph_request *r)
+{
+	return r->live ? go_live(r) : forward_to(r, r->chain->account);
 }
 
 static int decide(struct ph_request *r)
@@ -252,14 +267,14 @@ static int decide(struct ph_request *r)
 		return start_reading(r);
 	case PH_CHAIN_OK:
 		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
-		return owner_goes_on(r) ? forward_to(r, chain->account) : replay(r);
+		return owner_goes_on(r) ? go_on(r) : replay(r);
 	case PH_CHAIN_PARTIAL:
 		return tied(r, chain->account, (chain->flags & PH_TURN_STORED) != 0);
 	case PH_CHAIN_BROKEN: /* it cannot be held whole, but its owner needs nothing of us */
-		return owner_goes_on(r) ? forward_to(r, chain->account) : anchor_unknown(r);
+		return owner_goes_on(r) ? go_on(r) : anchor_unknown(r);
 	case PH_CHAIN_TOO_LARGE:
 		if (owner_goes_on(r))
-			return forward_to(r, chain->account);
+			return go_on(r);
 		return ph_fail_param(&r->fault, PH_E_CHAIN_TOO_LARGE, "input", "%s", "");
 	case PH_CHAIN_OWNED:
 		return owned(r);
@@ -278,7 +293,8 @@ static void on_chain(void *arg, struct ph_chain *chain, const struct ph_err *err
 
 	r->reading = NULL;
 	if (err) {
-		ph_request_event(r, away(r, err));
+		/* What was read for the snapshot's sake alone can wait for another turn. */
+		ph_request_event(r, r->live ? go_live(r) : away(r, err));
 		return;
 	}
 	r->chain = ph_chain_free(r->chain);
@@ -329,7 +345,7 @@ static void on_compared(void *arg, struct ph_chain *chain, const struct ph_err *
 			r, ph_fail_param(&r->fault, PH_E_RESPONSE_UNKNOWN, "prompt_cache_options",
 				   "Response with id '%.*s' not found.", PH_STR_ARG(r->body.compared)));
 	else
-		go_on(r);
+		looked_up(r);
 }
 
 static void prepare_choice(struct ph_request *r)
@@ -351,6 +367,32 @@ static int unanchored(struct ph_request *r)
 	return 1;
 }
 
+/* ---- the lane ---- */
+
+/* Row A1 of the table; and what the lane remembers of a turn that left no row (A4). */
+static bool lane_goes_on(struct ph_request *r)
+{
+	struct ph_lane *lane = r->lane;
+
+	r->live = ph_lane_live(r);
+	if (!r->chain && lane && (r->live || (lane->known && lane->known->held)))
+		r->chain = ph_lane_take_known(lane, r->body.previous);
+	return r->live;
+}
+
+static int live(struct ph_request *r)
+{
+	struct ph_chain *chain = r->chain;
+
+	if (!chain || chain->status != PH_CHAIN_TIP || r->fold_read)
+		return go_live(r);
+	r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
+	if (!r->fold)
+		return go_live(r);
+	r->fold_read = true;
+	return start_reading(r);
+}
+
 /* Coming back here after a failed attempt: what was read whole need not be read again. */
 int ph_resolve_start_turn(struct ph_request *r)
 {
@@ -369,6 +411,10 @@ int ph_resolve_start_turn(struct ph_request *r)
 	}
 	if (r->body.previous.n == 0)
 		return unanchored(r);
+	if (!r->lane)
+		r->lane = ph_lane_find(r->g, r->door.key->id, r->body.previous);
+	if (lane_goes_on(r))
+		return live(r);
 	if (r->chain && r->chain->status == PH_CHAIN_OK)
 		return decide(r);
 	if (r->chain && (r->chain->status == PH_CHAIN_NONE || r->chain->status == PH_CHAIN_OWNED))

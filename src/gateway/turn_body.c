@@ -31,6 +31,8 @@ const struct ph_str ph_turn_body_names[PH_B_NR] = {
 	[PH_B_TOP_P] = PH_STR_INIT("top_p"),
 	[PH_B_TRUNCATION] = PH_STR_INIT("truncation"),
 	[PH_B_USER] = PH_STR_INIT("user"),
+	[PH_B_TYPE] = PH_STR_INIT("type"),
+	[PH_B_STREAM_ID] = PH_STR_INIT("stream_id"),
 };
 
 static int wrong_type(struct ph_err *err, int member, const char *expected)
@@ -149,6 +151,19 @@ static int read_items(struct ph_turn_body *b, struct ph_err *err)
 	}
 }
 
+/* A frame is answered by a stream, in the foreground, whatever it says of that (protocol, 3.2). */
+static int read_manner(struct ph_turn_body *b, struct ph_err *err)
+{
+	int rc;
+
+	if (b->frame) {
+		b->stream = true;
+		return 0;
+	}
+	rc = read_flag(b, PH_B_STREAM, false, &b->stream, err);
+	return rc ? rc : read_flag(b, PH_B_BACKGROUND, false, &b->background, err);
+}
+
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
 	int rc;
@@ -158,11 +173,9 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_model(b, a, err);
 	if (rc == 0)
-		rc = read_flag(b, PH_B_STREAM, false, &b->stream, err);
+		rc = read_manner(b, err);
 	if (rc == 0)
 		rc = read_flag(b, PH_B_STORE, true, &b->store, err);
-	if (rc == 0)
-		rc = read_flag(b, PH_B_BACKGROUND, false, &b->background, err);
 	if (rc == 0)
 		rc = read_flag(b, PH_B_GENERATE, true, &b->generate, err);
 	if (rc == 0)

@@ -23,13 +23,16 @@ static const int refused_by_codex[] = {
 	PH_B_USER,
 };
 
-/* And demands these, whatever the client asked for. */
-static const struct {
+/* What must be said, whatever the client said. A frame says nothing of its manner, and is one by its type. */
+static const struct forced {
 	int member;
 	struct ph_str value;
-} forced_by_codex[] = {
-	{PH_B_STORE, PH_STR_INIT("false")},
-	{PH_B_STREAM, PH_STR_INIT("true")},
+	bool codex;        /* by the Codex backend alone; a stream also of what came as a frame */
+	bool http, socket; /* in what is sent over HTTP, on a WebSocket */
+} forced[] = {
+	{PH_B_STORE, PH_STR_INIT("false"), true, true, true},
+	{PH_B_STREAM, PH_STR_INIT("true"), true, true, false},
+	{PH_B_TYPE, PH_STR_INIT("\"response.create\""), false, false, true},
 };
 
 #define EDITS_MAX (PH_B_NR + PH_OMIT_MAX)
@@ -76,10 +79,8 @@ static void plan_codex(struct writing *w)
 	const struct ph_json_member *tier = &w->b->m[PH_B_SERVICE_TIER];
 
 	for (size_t i = 0; i < sizeof refused_by_codex / sizeof *refused_by_codex; i++)
-		cut(w, &w->b->m[refused_by_codex[i]]);
-	for (size_t i = 0; i < sizeof forced_by_codex / sizeof *forced_by_codex; i++)
-		if (w->b->m[forced_by_codex[i].member].kind != PH_JSON_ABSENT)
-			replace(w, forced_by_codex[i].member, forced_by_codex[i].value, false);
+		if (refused_by_codex[i] != PH_B_PREVIOUS || !w->plan->anchor)
+			cut(w, &w->b->m[refused_by_codex[i]]);
 	if (tier->kind == PH_JSON_STRING && ph_json_text_is(tier->value, PH_STR("fast")))
 		replace(w, PH_B_SERVICE_TIER, PH_STR("\"priority\""), false);
 }
@@ -127,13 +128,45 @@ static void plan_omitted(struct writing *w)
 			cut(w, &w->omitted[i]);
 }
 
+/* Members that only frames have, and those that frames may not have. */
+static void plan_frame(struct writing *w)
+{
+	const struct ph_json_member *m = w->b->m;
+
+	if (w->b->frame)
+		cut(w, &m[PH_B_STREAM_ID]); /* each lane has a socket of its own */
+	if (w->b->frame && !w->plan->socket)
+		cut(w, &m[PH_B_TYPE]);
+	if (!w->plan->socket)
+		cut(w, &m[PH_B_GENERATE]);
+	if (w->plan->socket)
+		cut(w, &m[PH_B_STREAM]);
+	if (w->b->frame || w->plan->socket)
+		cut(w, &m[PH_B_BACKGROUND]);
+}
+
+static bool is_forced(const struct writing *w, const struct forced *f)
+{
+	if (w->plan->socket)
+		return f->socket && (w->plan->codex || !f->codex);
+	return f->http && (w->plan->codex || (w->b->frame && f->member == PH_B_STREAM));
+}
+
+static void plan_forced(struct writing *w)
+{
+	for (size_t i = 0; i < sizeof forced / sizeof *forced; i++)
+		if (is_forced(w, &forced[i]) && w->b->m[forced[i].member].kind != PH_JSON_ABSENT)
+			replace(w, forced[i].member, forced[i].value, false);
+}
+
 static void plan_edits(struct writing *w)
 {
 	const struct ph_turn_body *b = w->b;
 
 	if (!w->plan->anchor)
 		cut(w, &b->m[PH_B_PREVIOUS]);
-	cut(w, &b->m[PH_B_GENERATE]); /* of WebSocket frames alone */
+	plan_frame(w);
+	plan_forced(w);
 	if (w->plan->items.p && b->m[PH_B_INPUT].kind != PH_JSON_ABSENT)
 		replace(w, PH_B_INPUT, w->plan->items, true);
 	plan_metadata(w);
@@ -210,12 +243,9 @@ static void put_missing(const struct writing *w, struct ph_buf *out)
 
 	if (w->plan->items.p && b->m[PH_B_INPUT].kind == PH_JSON_ABSENT)
 		put_member(out, PH_B_INPUT, w->plan->items, true);
-	for (size_t i = 0; w->plan->codex && i < sizeof forced_by_codex / sizeof *forced_by_codex; i++) {
-		int member = forced_by_codex[i].member;
-
-		if (b->m[member].kind == PH_JSON_ABSENT)
-			put_member(out, member, forced_by_codex[i].value, false);
-	}
+	for (size_t i = 0; i < sizeof forced / sizeof *forced; i++)
+		if (is_forced(w, &forced[i]) && b->m[forced[i].member].kind == PH_JSON_ABSENT)
+			put_member(out, forced[i].member, forced[i].value, false);
 }
 
 int ph_turn_body_write(const struct ph_turn_body *b, const struct ph_body_plan *plan, struct ph_buf *out)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A turn with generate:false asks for no answer: it lays down input that later turns continue from. No
- * upstream over HTTP knows it, so it is answered here, under an id of ours, and its input goes out with the
- * first real turn (handbook, continuity 4.9). It takes no account and no slot.
+ * A turn with generate:false asks for no answer: it lays down input that later turns continue from. On a
+ * client's WebSocket it goes to an account that has WebSockets, which warms its caches, and the first real
+ * turn is live. No upstream over HTTP knows it: then, and where no account takes it, it is answered here,
+ * under an id of ours, without account and slot, and its input goes out with the first real turn (handbook,
+ * continuity 4.9).
  */
 #include "posthouse/clock.h"
 #include "request_priv.h"
@@ -45,11 +47,36 @@ static void put_response(const struct ph_request *r, const char *id, const char 
 		       "\"service_tier\":\"default\",\"metadata\":{},\"safety_identifier\":null}"));
 }
 
+/* Only a client that stays on its socket gains by it. */
+static bool goes_upstream(const struct ph_request *r)
+{
+	return r->dress.framing == PH_FRAMING_WS && strcmp(r->g->config->upstream_transport, "http") != 0;
+}
+
+bool ph_warmup_is_ours(const struct ph_request *r)
+{
+	int s = (int)r->sm.state;
+
+	if (r->body.generate || s < REQ_RESOLVE || s > REQ_RELAY || r->relay.ended)
+		return false;
+	if (r->err == 0)
+		return s == REQ_RESOLVE && !goes_upstream(r);
+	/* No account's trouble is worth telling, as long as nothing was asked for. */
+	return s > REQ_RESOLVE && !r->shown && r->err != -PH_E_CLIENT_GONE &&
+	       ph_err_info(r->err)->blames != PH_CLIENT;
+}
+
 void ph_warmup_start(struct ph_request *r)
 {
 	char id[5 + ID_RANDOM + 1] = "resp_";
 	struct ph_buf response;
 
+	ph_lease_cancel(r);
+	ph_attempt_end(r);
+	ph_lease_release(r);
+	r->err = 0;
+	r->account_id = 0;
+	r->answered_here = true;
 	ph_rand_id(id + 5, ID_RANDOM);
 	ph_buf_init(&response, ANSWER_MAX);
 	put_response(r, id, "completed", &response);
@@ -73,7 +100,7 @@ static void put_event(
 	ph_buf_printf(&json, "{\"type\":\"%s\",\"sequence_number\":%d,\"response\":", type, number);
 	put_response(r, id, status, &json);
 	ph_buf_putc(&json, '}');
-	ph_sse_put(out, ph_str_c(type), ph_buf_str(&json));
+	ph_put_event(out, &r->dress, ph_str_c(type), ph_buf_str(&json));
 	ph_buf_deinit(&json);
 }
 
@@ -81,7 +108,8 @@ static void put_stream(const struct ph_request *r, struct ph_buf *out)
 {
 	put_event(r, "response.created", "in_progress", 0, out);
 	put_event(r, "response.completed", "completed", 1, out);
-	ph_buf_puts(out, PH_SSE_DONE);
+	if (r->dress.framing == PH_FRAMING_SSE)
+		ph_buf_puts(out, PH_SSE_DONE);
 }
 
 void ph_warmup_release(struct ph_request *r)
@@ -110,7 +138,7 @@ void ph_warmup_release(struct ph_request *r)
 	r->http_status = 200;
 	r->bytes_out += body.n;
 	r->x = NULL;
-	x->ops->head(x->end, 200, &headers, (int64_t)body.n);
+	x->ops->head(x->end, 200, &headers, r->body.frame ? -1 : (int64_t)body.n);
 	x->ops->push(x->end, ph_buf_str(&body));
 	x->ops->finish(x->end);
 	ph_buf_deinit(&headers);

@@ -7,7 +7,6 @@
 
 #include "upstream_priv.h"
 
-#define HEAD_MAX     (256 * 1024) /* more than a client's head, a secret and an account's own lines */
 #define ABANDONED_MS 1000
 #define COPY_MAX     (16 * 1024) /* bodies up to this size travel with the head in one piece */
 
@@ -162,16 +161,22 @@ void ph_call_on_unready(struct ph_call *c, const struct ph_err *err)
 	end(c, -PH_E_UPSTREAM_CONNECT, &why);
 }
 
-static void write_head(struct ph_call *c, const struct ph_call_request *r)
+void ph_call_put_start(
+	struct ph_buf *head, struct ph_str method, const struct ph_url *base, struct ph_str path)
 {
 	struct ph_buf target;
 
-	ph_buf_init(&target, HEAD_MAX);
-	ph_buf_puts(&target, ph_str_c(r->base->path));
-	ph_buf_puts(&target, r->path);
-	ph_http_put_request(&c->head, r->method, ph_buf_str(&target));
+	ph_buf_init(&target, PH_REQUEST_HEAD_MAX);
+	ph_buf_puts(&target, ph_str_c(base->path));
+	ph_buf_puts(&target, path);
+	ph_http_put_request(head, method, ph_buf_str(&target));
 	ph_buf_deinit(&target);
-	ph_http_put_header(&c->head, PH_STR("host"), ph_str_c(r->base->origin));
+	ph_http_put_header(head, PH_STR("host"), ph_str_c(base->origin));
+}
+
+static void write_head(struct ph_call *c, const struct ph_call_request *r)
+{
+	ph_call_put_start(&c->head, r->method, r->base, r->path);
 	if (r->head)
 		ph_buf_puts(&c->head, ph_buf_str(r->head));
 	if (r->body)
@@ -246,7 +251,7 @@ struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_reques
 	c->no_answer_body = ph_str_eq(r->method, PH_STR("HEAD"));
 	ph_defer_init(&c->started, on_started, c);
 	ph_timer_init(&c->abandoned, u->loop, on_abandoned_too_long, c);
-	ph_buf_init(&c->head, HEAD_MAX + COPY_MAX);
+	ph_buf_init(&c->head, PH_REQUEST_HEAD_MAX + COPY_MAX);
 	write_head(c, r);
 	if (r->body)
 		take_body(c, r->body);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections to upstreams, pooled by origin (scheme, host, port). A connection is made for a call, lent to
- * it, and goes back when the exchange was complete; idle ones keep reading, so that an end is seen before
- * anybody uses them.
+ * Connections to upstreams, pooled by origin (scheme, host, port). A connection is made for a call
+ * (dial.c), lent to it, and goes back when the exchange was complete; idle ones keep reading, so that an end
+ * is seen before anybody uses them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +14,6 @@
 #define IDLE_MAX   512   /* per origin */
 
 #define JOINED_MAX (4 * 1024 * 1024) /* more than one read brings */
-
-enum {
-	GAUGE_IDLE,
-	GAUGE_BUSY
-};
 
 struct ph_origin {
 	struct ph_list node;
@@ -62,7 +57,12 @@ static void on_all_closed(void *arg)
 	cb(cb_arg);
 }
 
-static void conn_gone(struct ph_upstream *u)
+void ph_upstream_hold(struct ph_upstream *u)
+{
+	u->conns++;
+}
+
+void ph_upstream_drop(struct ph_upstream *u)
 {
 	u->conns--;
 	if (u->closing && u->conns == 0)
@@ -74,7 +74,6 @@ static void upconn_free(void *arg)
 	struct ph_upconn *c = arg;
 
 	ph_http_free(c->http);
-	free(c->addrs);
 	free(c);
 }
 
@@ -82,7 +81,7 @@ static void on_closed(void *owner)
 {
 	struct ph_upconn *c = owner;
 
-	conn_gone(c->up);
+	ph_upstream_drop(c->up);
 	ph_loop_bury(c->up->loop, c, upconn_free);
 }
 
@@ -90,7 +89,7 @@ static void leave_idle(struct ph_upconn *c)
 {
 	ph_list_remove(&c->node);
 	c->origin->idle_count--;
-	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, GAUGE_IDLE, 0, -1);
+	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, PH_GAUGE_IDLE, 0, -1);
 }
 
 void ph_upconn_close(struct ph_upconn *c)
@@ -101,68 +100,19 @@ void ph_upconn_close(struct ph_upconn *c)
 	if (!c->call && c->ready)
 		leave_idle(c);
 	else
-		ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, GAUGE_BUSY, 0, -1);
+		ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, PH_GAUGE_BUSY, 0, -1);
 	c->call = NULL;
-	ph_timer_stop(&c->timer);
-	if (c->resolve) {
-		ph_resolve_cancel(c->resolve);
-		c->resolve = NULL;
+	ph_timer_stop(&c->idle);
+	if (c->dial) {
+		ph_dial_cancel(c->dial);
+		c->dial = NULL;
 	}
 	if (c->stream) {
 		ph_stream_close(c->stream, false);
 		return;
 	}
-	conn_gone(c->up);
+	ph_upstream_drop(c->up);
 	ph_loop_bury(c->up->loop, c, upconn_free);
-}
-
-/* ---- connecting: each address in turn, under one deadline ---- */
-
-static void connect_next(struct ph_upconn *c);
-
-static void give_up(struct ph_upconn *c, const struct ph_err *err)
-{
-	struct ph_call *call = c->call;
-
-	ph_upconn_close(c);
-	ph_call_on_unready(call, err);
-}
-
-static void on_stream_dropped(void *owner)
-{
-	struct ph_upconn *c = owner;
-
-	conn_gone(c->up);
-	ph_loop_bury(c->up->loop, c, upconn_free);
-}
-
-static void on_connect(void *owner, int status, const struct ph_err *err)
-{
-	struct ph_upconn *c = owner;
-
-	if (status == 0) {
-		c->ready = true;
-		free(c->addrs);
-		c->addrs = NULL;
-		ph_timer_stop(&c->timer);
-		ph_stream_read(c->stream, true);
-		ph_call_on_ready(c->call);
-		return;
-	}
-	if (status != -PH_E_TLS && c->next_addr < c->addrs->count) {
-		static const struct ph_stream_events none = {NULL, NULL, NULL, NULL, on_stream_dropped};
-		struct ph_upconn *grave = ph_alloc(sizeof *grave);
-
-		/* The failed stream closes under a stand-in, the connection goes on with the next address. */
-		grave->up = c->up;
-		c->up->conns++;
-		ph_stream_set_owner(c->stream, &none, grave);
-		ph_stream_close(c->stream, false);
-		c->stream = NULL;
-		connect_next(c);
-		return;
-	}
-	give_up(c, err);
 }
 
 static void on_data(void *owner, struct ph_str bytes)
@@ -185,44 +135,29 @@ static void on_end(void *owner, int status)
 		ph_upconn_close(c);
 }
 
-static const struct ph_stream_events stream_events = {on_connect, on_data, on_end, NULL, on_closed};
+static const struct ph_stream_events stream_events = {NULL, on_data, on_end, NULL, on_closed};
 
-static void connect_next(struct ph_upconn *c)
+static void on_dialled(void *owner, struct ph_stream *s, const struct ph_err *err)
 {
-	const struct ph_addr *addr = &c->addrs->addr[c->next_addr++];
+	struct ph_upconn *c = owner;
+	struct ph_call *call = c->call;
 
-	c->stream = ph_stream_connect(
-		c->up->loop, addr, c->origin->tls ? c->up->tls : NULL, c->origin->host, &stream_events, c);
-}
-
-static void on_resolved(void *arg, int status, const struct ph_addrs *addrs)
-{
-	struct ph_upconn *c = arg;
-	struct ph_err err = {0};
-
-	c->resolve = NULL;
-	if (status || addrs->count == 0) {
-		ph_fail(&err, PH_E_NAME, "the name %s cannot be resolved", c->origin->host);
-		give_up(c, &err);
-		return;
-	}
-	c->addrs = ph_alloc(sizeof *c->addrs);
-	*c->addrs = *addrs;
-	connect_next(c);
-}
-
-static void on_timer(void *arg)
-{
-	struct ph_upconn *c = arg;
-	struct ph_err err = {0};
-
-	if (c->ready) {
+	c->dial = NULL;
+	if (!s) {
 		ph_upconn_close(c);
+		ph_call_on_unready(call, err);
 		return;
 	}
-	ph_fail(&err, PH_E_TIMEOUT, "no connection to %s:%u in time", c->origin->host,
-		(unsigned)c->origin->port);
-	give_up(c, &err);
+	c->ready = true;
+	c->stream = s;
+	ph_stream_set_owner(s, &stream_events, c);
+	ph_stream_read(s, true);
+	ph_call_on_ready(call);
+}
+
+static void on_idle_too_long(void *arg)
+{
+	ph_upconn_close(arg);
 }
 
 static struct ph_upconn *conn_new(struct ph_upstream *u, struct ph_origin *o, struct ph_call *call)
@@ -234,11 +169,10 @@ static struct ph_upconn *conn_new(struct ph_upstream *u, struct ph_origin *o, st
 	c->call = call;
 	c->http = ph_http_new(PH_HTTP_ANSWERS, &ph_call_http_events, c);
 	ph_list_init(&c->node);
-	ph_timer_init(&c->timer, u->loop, on_timer, c);
-	ph_timer_start(&c->timer, u->connect_timeout_ms);
-	u->conns++;
-	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, GAUGE_BUSY, 0, 1);
-	c->resolve = ph_resolve_start(u->loop, o->host, o->port, on_resolved, c);
+	ph_timer_init(&c->idle, u->loop, on_idle_too_long, c);
+	ph_upstream_hold(u);
+	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, PH_GAUGE_BUSY, 0, 1);
+	c->dial = ph_dial_start(u, o->tls, o->host, o->port, on_dialled, c);
 	return c;
 }
 
@@ -255,8 +189,8 @@ struct ph_upconn *ph_pool_get(
 			continue;
 		}
 		leave_idle(c);
-		ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, GAUGE_BUSY, 0, 1);
-		ph_timer_stop(&c->timer);
+		ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, PH_GAUGE_BUSY, 0, 1);
+		ph_timer_stop(&c->idle);
 		c->call = call;
 		c->reused = true;
 		return c;
@@ -279,9 +213,9 @@ void ph_pool_put(struct ph_upconn *c)
 	ph_stream_read(c->stream, true);
 	ph_list_push_front(&o->idle, &c->node);
 	o->idle_count++;
-	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, GAUGE_BUSY, 0, -1);
-	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, GAUGE_IDLE, 0, 1);
-	ph_timer_start(&c->timer, IDLE_MS);
+	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, PH_GAUGE_BUSY, 0, -1);
+	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, PH_GAUGE_IDLE, 0, 1);
+	ph_timer_start(&c->idle, IDLE_MS);
 }
 
 struct ph_upstream *ph_upstream_new(
@@ -297,6 +231,7 @@ struct ph_upstream *ph_upstream_new(
 	u->tls = tls;
 	u->connect_timeout_ms = options->connect_timeout_ms;
 	ph_list_init(&u->origins);
+	ph_list_init(&u->sockets);
 	ph_buf_init(&u->joined, JOINED_MAX);
 	ph_defer_init(&u->closed, on_all_closed, u);
 	return u;
@@ -313,6 +248,7 @@ void ph_upstream_close(struct ph_upstream *u, void (*cb)(void *arg), void *arg)
 		while (!ph_list_empty(&o->idle))
 			ph_upconn_close(PH_CONTAINER(o->idle.next, struct ph_upconn, node));
 	}
+	ph_upsocket_close_all(u);
 	if (u->conns == 0)
 		ph_defer_call(u->loop, &u->closed);
 }

@@ -109,6 +109,7 @@ static void scripts_free(struct fake_account *a)
 	while ((n = ph_list_pop(&a->scripts)))
 		fake_do_unref(PH_CONTAINER(n, struct fake_do, node));
 	a->standing = fake_do_unref(a->standing);
+	a->upgrading = fake_do_unref(a->upgrading);
 }
 
 void fake_accounts_free(struct fake_server *s)
@@ -132,6 +133,8 @@ void fake_account_reset(struct fake_account *a)
 	a->retry_after = 60;
 	a->requests = a->turns = a->completed = a->cancelled = a->faulted = a->connections = 0;
 	a->max_running = a->running;
+	a->upgrades = a->warmups = a->pings = a->pongs = 0;
+	memset(a->left, 0, sizeof(a->left));
 	a->cancelled_at = 0;
 	memset(a->found, 0, sizeof(a->found));
 }

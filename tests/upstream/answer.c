@@ -6,8 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "fake.h"
 #include "posthouse/clock.h"
+#include "socket.h"
 
 #define SHORT_BY 4096 /* what a content-length promises beyond what a broken answer sends */
 
@@ -27,11 +27,25 @@ static bool is_scripted(struct fake_exchange *x, const char *header)
 	return false;
 }
 
+/* A field of a head, or on a socket, which has none, a member of an error's `headers`. */
+static void put_field(struct fake_exchange *x, struct ph_buf *b, struct ph_str name, struct ph_str value)
+{
+	if (!x->lane) {
+		ph_http_put_header(b, name, value);
+		return;
+	}
+	if (b->n && b->p[b->n - 1] != '{')
+		ph_buf_putc(b, ',');
+	fake_put_string(b, name);
+	ph_buf_putc(b, ':');
+	fake_put_string(b, value);
+}
+
 /* The script's word stands in its place. */
 static void put_own(struct fake_exchange *x, struct ph_buf *b, const char *name, const char *value)
 {
 	if (!is_scripted(x, name))
-		put_c(b, name, value);
+		put_field(x, b, ph_str_c(name), ph_str_c(value));
 }
 
 /* What describes one account. A gateway keeps all of it from its clients. */
@@ -74,11 +88,17 @@ static void put_scripted_headers(struct fake_exchange *x, struct ph_buf *b)
 		char seconds[24];
 
 		snprintf(seconds, sizeof(seconds), "%lld", (long long)x->todo->retry_after);
-		put_c(b, "retry-after", seconds);
+		put_field(x, b, PH_STR("retry-after"), ph_str_c(seconds));
 	}
 	while (x->todo->headers.p && fake_member_next(x->todo->headers, &offset, &name, &value))
 		if (ph_json_text(value, &x->arena, &text))
-			ph_http_put_header(b, name, text);
+			put_field(x, b, name, text);
+}
+
+void fake_put_error_headers(struct fake_exchange *x, struct ph_buf *b)
+{
+	put_account_headers(x, b);
+	put_scripted_headers(x, b);
 }
 
 static void put_informational(struct fake_exchange *x, struct ph_buf *b)
@@ -153,15 +173,13 @@ static void put_body(struct fake_exchange *x, struct ph_buf *b, enum fake_framin
 	}
 }
 
-void fake_answer(struct fake_exchange *x, int status, const char *content_type, enum fake_framing framing)
+static void put_http(struct fake_exchange *x, int status, const char *content_type, enum fake_framing framing)
 {
 	struct fake_play *p = &x->play;
 	struct ph_buf *b = &p->wire;
 	struct ph_str type =
 		x->todo && x->todo->content_type.p ? x->todo->content_type : ph_str_c(content_type);
 
-	if (p->payload.n > p->steps[p->step_count - 1].end)
-		fake_play_mark(x, 0, 0);
 	framing = framing_of(x, framing);
 	put_informational(x, b);
 	ph_http_put_status(b, status);
@@ -171,12 +189,38 @@ void fake_answer(struct fake_exchange *x, int status, const char *content_type, 
 	put_framing(x, b, framing);
 	ph_http_put_end(b);
 	p->steps[0].end = b->n;
-	p->steps[0].delay_ms += (uint64_t)FAKE_DO(x->todo, first_delay_ms, 0);
 	if (!ph_str_eq(x->head->method, PH_STR("HEAD")))
 		put_body(x, b, framing);
 	else
 		p->step_count = 1;
-	if (p->payload.failed || b->failed)
+}
+
+static void put_frames(struct fake_exchange *x, int status)
+{
+	struct fake_play *p = &x->play;
+	enum fake_fault fault = x->todo ? (enum fake_fault)x->todo->fault : FAKE_NO_FAULT;
+
+	x->refused = x->refused || status >= 400;
+	if (p->ending == FAKE_KEEP && (FAKE_DO(x->todo, close, false) ||
+					      (status != 200 && (fault == FAKE_END || fault == FAKE_SHUT))))
+		p->ending = FAKE_CLOSE;
+	fake_frames_put(x, 1);
+}
+
+void fake_answer(struct fake_exchange *x, int status, const char *content_type, enum fake_framing framing)
+{
+	struct fake_play *p = &x->play;
+
+	if (x->lane)
+		fake_frame_wrap(x, status);
+	if (p->payload.n > p->steps[p->step_count - 1].end)
+		fake_play_mark(x, 0, 0);
+	if (x->lane)
+		put_frames(x, status);
+	else
+		put_http(x, status, content_type, framing);
+	p->steps[0].delay_ms += (uint64_t)FAKE_DO(x->todo, first_delay_ms, 0);
+	if (p->payload.failed || p->wire.failed)
 		ph_die("an answer of more than %zu bytes was ordered", FAKE_ANSWER_MAX);
 	if (x->record)
 		x->record->status = status;
@@ -217,7 +261,7 @@ void fake_answer_refusal(struct fake_exchange *x, const struct fake_refusal *r)
 {
 	struct ph_buf *b = &x->play.payload;
 
-	if (!r->detail) {
+	if (!r->detail || x->lane) {
 		fake_answer_error(x, r->status, "invalid_request_error", r->code, r->param, "%s", r->message);
 		return;
 	}
@@ -244,7 +288,7 @@ static const char *usual_type(int status)
 	return status < 500 ? "invalid_request_error" : "server_error";
 }
 
-static void put_error(struct fake_do *d, struct ph_buf *b, int status)
+void fake_put_error(struct fake_do *d, struct ph_buf *b, int status)
 {
 	if (d->error.p) {
 		ph_buf_puts(b, PH_STR("{\"error\":"));
@@ -289,6 +333,8 @@ static void break_body(struct fake_exchange *x)
 	size_t all = p->payload.n;
 	p->payload.n = d->at == FAKE_AT_OPEN ? 0 : all / 2;
 	fake_play_mark(x, 0, 0);
+	if (x->lane)
+		p->steps[p->step_count - 1].lacks = all - p->payload.n;
 	if (fault == FAKE_SILENCE && FAKE_DO(d, for_ms, 0) > 0) {
 		fault = (enum fake_fault)d->then;
 		if (ending_of(fault) == FAKE_KEEP)
@@ -300,6 +346,8 @@ static void break_body(struct fake_exchange *x)
 
 void fake_answer_plain(struct fake_exchange *x, int status, const char *content_type)
 {
+	if (x->lane)
+		fake_frame_wrap(x, status);
 	break_body(x);
 	fake_answer(x, status, content_type, FAKE_LENGTH);
 }
@@ -310,7 +358,7 @@ static void answer_raw(struct fake_exchange *x)
 	ph_buf_puts(&x->play.wire, x->todo->raw);
 	x->play.steps[0].end = x->play.wire.n;
 	x->play.steps[0].delay_ms = (uint64_t)FAKE_DO(x->todo, first_delay_ms, 0);
-	x->play.ending = FAKE_CLOSE;
+	x->play.ending = x->lane ? FAKE_CUT : FAKE_CLOSE;
 	fake_play_start(x);
 }
 
@@ -333,15 +381,38 @@ void fake_answer_scripted(struct fake_exchange *x)
 		put_html(b, status);
 		type = "text/html; charset=UTF-8";
 	} else {
-		put_error(d, b, status);
+		fake_put_error(d, b, status);
 	}
 	fake_answer_plain(x, status, type);
 }
 
 void fake_answer_scripted_error(struct fake_exchange *x, int status)
 {
-	put_error(x->todo, &x->play.payload, status);
+	fake_put_error(x->todo, &x->play.payload, status);
 	fake_answer(x, status, "application/json", FAKE_LENGTH);
+}
+
+void fake_answer_switch(struct fake_exchange *x, struct ph_str accept)
+{
+	struct ph_buf *b = &x->play.wire, head;
+
+	ph_buf_init(&head, FAKE_BODY_MAX);
+	ph_http_put_status(&head, 101);
+	put_c(&head, "upgrade", "websocket");
+	put_c(&head, "connection", "Upgrade");
+	ph_http_put_header(&head, PH_STR("sec-websocket-accept"), accept);
+	put_account_headers(x, &head);
+	put_scripted_headers(x, &head);
+	ph_http_put_end(&head);
+	ph_buf_puts(&head, ph_buf_str(b));
+	ph_buf_reset(b);
+	ph_buf_puts(b, ph_buf_str(&head));
+	ph_buf_deinit(&head);
+	x->play.steps[0].end = b->n;
+	x->play.steps[0].delay_ms += (uint64_t)FAKE_DO(x->todo, first_delay_ms, 0);
+	if (x->record)
+		x->record->status = 101;
+	fake_play_start(x);
 }
 
 /* Not a byte of an answer. */

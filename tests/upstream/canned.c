@@ -9,7 +9,7 @@
  */
 #include <stdlib.h>
 
-#include "fake.h"
+#include "socket.h"
 
 #define NEAR 4096 /* bytes at each end of the body in which "stream" is looked for */
 
@@ -48,6 +48,11 @@ static bool wants_stream(struct ph_str body)
 	return says_stream(ph_str(body.p, NEAR)) || says_stream(ph_str_from(body, body.n - NEAR));
 }
 
+static struct fake_canned **slot_of(struct fake_do *d, const struct fake_exchange *x)
+{
+	return &d->cans[x->lane ? 2 : wants_stream(x->body)];
+}
+
 static void find_tags(struct fake_canned *c, struct ph_str tag)
 {
 	struct ph_str wire = ph_buf_str(&c->wire);
@@ -65,7 +70,7 @@ static void find_tags(struct fake_canned *c, struct ph_str tag)
 void fake_canned_keep(struct fake_exchange *x)
 {
 	const struct fake_play *p = &x->play;
-	struct fake_canned *c = ph_alloc(sizeof(*c)), **slot = &x->todo->cans[wants_stream(x->body)];
+	struct fake_canned *c = ph_alloc(sizeof(*c)), **slot = slot_of(x->todo, x);
 
 	ph_buf_init(&c->wire, FAKE_ANSWER_MAX);
 	ph_buf_puts(&c->wire, ph_buf_str(&p->wire));
@@ -86,9 +91,9 @@ bool fake_canned_answer(struct fake_exchange *x)
 	char tag[FAKE_TAG_MAX];
 
 	if (!a->standing || !FAKE_DO(a->standing, canned, false) || a->mode != FAKE_UP ||
-		!ph_list_empty(&a->scripts) || !x->head->keep_alive)
+		!ph_list_empty(&a->scripts) || !x->head->keep_alive || (x->lane && x->lane->id[0]))
 		return false;
-	c = a->standing->cans[wants_stream(x->body)];
+	c = *slot_of(a->standing, x);
 	if (!c)
 		return false;
 	fake_account_mint(a, tag, sizeof(tag));

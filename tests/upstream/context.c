@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fake.h"
 #include "posthouse/crypt.h"
+#include "turn.h"
 
 #define CALLS_MAX 65536
 

@@ -2,8 +2,8 @@
 /* /_fake/...: what tests order and what they ask. Every path and member is described in README.md. */
 #include <stdio.h>
 
-#include "fake.h"
 #include "posthouse/url.h"
+#include "socket.h"
 
 static void answer_ok(struct fake_exchange *x)
 {
@@ -31,6 +31,19 @@ static void put_found(struct ph_buf *b, const struct fake_account *a)
 	ph_buf_printf(b, "},\"foreign\":%llu", (unsigned long long)foreign);
 }
 
+static void put_sockets(struct ph_buf *b, const struct fake_account *a)
+{
+	ph_buf_printf(b,
+		",\"upgrades\":%llu,\"sockets\":%zu,\"warmups\":%llu,\"pings\":%llu,\"pongs\":%llu,\"left\":"
+		"{",
+		(unsigned long long)a->upgrades, a->sockets, (unsigned long long)a->warmups,
+		(unsigned long long)a->pings, (unsigned long long)a->pongs);
+	for (size_t i = 0; i < FAKE_CODES_MAX && a->left[i].count; i++)
+		ph_buf_printf(b, "%s\"%u\":%llu", i ? "," : "", a->left[i].code,
+			(unsigned long long)a->left[i].count);
+	ph_buf_putc(b, '}');
+}
+
 static void put_account(struct ph_buf *b, const struct fake_account *a)
 {
 	size_t scripts = 0;
@@ -51,6 +64,7 @@ static void put_account(struct ph_buf *b, const struct fake_account *a)
 		ph_buf_printf(b, ",\"cancelled_at\":%.3f", a->cancelled_at);
 	else
 		ph_buf_puts(b, PH_STR(",\"cancelled_at\":null"));
+	put_sockets(b, a);
 	put_found(b, a);
 	ph_buf_putc(b, '}');
 }
@@ -160,6 +174,14 @@ enum {
 	O_MODELS,
 	O_FORGET,
 	O_ABORT,
+	O_UPGRADE,
+	O_SOCKET,
+	O_SEND,
+	O_PING,
+	O_DEAF,
+	O_CLOSE,
+	O_REASON,
+	O_EOF,
 	O_NR
 };
 static const struct ph_str order_names[O_NR] = {
@@ -172,6 +194,14 @@ static const struct ph_str order_names[O_NR] = {
 	[O_MODELS] = {"models", 6},
 	[O_FORGET] = {"forget", 6},
 	[O_ABORT] = {"abort", 5},
+	[O_UPGRADE] = {"upgrade", 7},
+	[O_SOCKET] = {"socket", 6},
+	[O_SEND] = {"send", 4},
+	[O_PING] = {"ping", 4},
+	[O_DEAF] = {"deaf", 4},
+	[O_CLOSE] = {"close", 5},
+	[O_REASON] = {"reason", 6},
+	[O_EOF] = {"eof", 3},
 };
 
 /* Reads the order; *ret is its account, or NULL if it names none. False: refused and answered. */
@@ -227,6 +257,7 @@ static void order_script(struct fake_exchange *x)
 	}
 	d->count = (int64_t)count;
 	d->any = m[O_ANY].kind == PH_JSON_TRUE;
+	d->upgrade = m[O_UPGRADE].kind == PH_JSON_TRUE;
 	if (count > 0)
 		ph_list_push_back(&a->scripts, &d->node);
 	else
@@ -261,6 +292,20 @@ static bool switch_mode(struct fake_exchange *x, struct fake_account *a, struct 
 	return true;
 }
 
+/* An object takes the place of what was there, null removes it. */
+static int set_standing(struct fake_do **slot, const struct ph_json_member *m, struct ph_err *err)
+{
+	struct fake_do *d = NULL;
+
+	if (m->kind == PH_JSON_ABSENT)
+		return 0;
+	if (m->kind != PH_JSON_NULL && !(d = fake_do_parse(m->value, err)))
+		return -PH_E_PARAM_BAD;
+	fake_do_unref(*slot);
+	*slot = d;
+	return 0;
+}
+
 static void order_account(struct fake_exchange *x)
 {
 	struct ph_json_member m[O_NR];
@@ -271,20 +316,12 @@ static void order_account(struct fake_exchange *x)
 		return;
 	if (!a) {
 		answer_bad(x, "{\"account\":NAME,\"mode\":..,\"retry_after\":..,\"models\":[..],\"do\":{..} "
-			      "or null}");
+			      "or null,\"upgrade\":{..} or null}");
 		return;
 	}
-	if (m[O_DO].kind == PH_JSON_OBJECT) {
-		struct fake_do *d = fake_do_parse(m[O_DO].value, &err);
-
-		if (!d) {
-			answer_bad(x, err.detail);
-			return;
-		}
-		fake_do_unref(a->standing);
-		a->standing = d;
-	} else if (m[O_DO].kind == PH_JSON_NULL) {
-		a->standing = fake_do_unref(a->standing);
+	if (set_standing(&a->standing, &m[O_DO], &err) || set_standing(&a->upgrading, &m[O_UPGRADE], &err)) {
+		answer_bad(x, err.detail);
+		return;
 	}
 	if (m[O_RETRY_AFTER].kind && !ph_json_u64(m[O_RETRY_AFTER].value, &a->retry_after)) {
 		answer_bad(x, "retry_after: seconds");
@@ -344,6 +381,84 @@ static void order_close(struct fake_exchange *x)
 	answer_ok(x);
 }
 
+static bool yes(const struct ph_json_member *m)
+{
+	return m->kind == PH_JSON_TRUE;
+}
+
+static void order_socket(struct fake_exchange *x, struct fake_socket *s, const struct ph_json_member m[O_NR])
+{
+	struct ph_str send = m[O_SEND].value, reason = PH_STR("");
+	uint64_t code = 0;
+
+	if (m[O_DEAF].kind)
+		s->deaf = yes(&m[O_DEAF]);
+	if (m[O_SEND].kind == PH_JSON_STRING)
+		ph_json_text(m[O_SEND].value, &x->arena, &send);
+	if (m[O_SEND].kind)
+		fake_socket_say(s, send);
+	if (yes(&m[O_PING]))
+		fake_socket_ping(s);
+	if (m[O_REASON].kind == PH_JSON_STRING)
+		ph_json_text(m[O_REASON].value, &x->arena, &reason);
+	if (ph_json_u64(m[O_CLOSE].value, &code))
+		fake_socket_close(s, (uint16_t)code, reason);
+	else if (yes(&m[O_EOF]) || yes(&m[O_ABORT]))
+		fake_socket_cut(s, yes(&m[O_ABORT]));
+}
+
+static bool open_socket(const struct fake_conn *c, const struct fake_account *a)
+{
+	return c->socket && !c->socket->closing && (!a || c->socket->account == a);
+}
+
+static void order_sockets(struct fake_exchange *x)
+{
+	struct ph_json_member m[O_NR];
+	struct fake_account *a;
+	uint64_t number = 0, met = 0;
+
+	if (!read_order(x, m, &a))
+		return;
+	if ((m[O_SOCKET].kind && !ph_json_u64(m[O_SOCKET].value, &number)) ||
+		(m[O_CLOSE].kind && m[O_CLOSE].kind != PH_JSON_NUMBER)) {
+		answer_bad(x, "socket, close: numbers");
+		return;
+	}
+	PH_LIST_EACH_SAFE (n, &x->server->conns) {
+		struct fake_conn *c = PH_CONTAINER(n, struct fake_conn, node);
+
+		if (!open_socket(c, a) || (number && c->number != number))
+			continue;
+		met++;
+		order_socket(x, c->socket, m);
+	}
+	ph_buf_printf(&x->play.payload, "{\"ok\":true,\"sockets\":%llu}", (unsigned long long)met);
+	fake_answer(x, 200, "application/json", FAKE_LENGTH);
+}
+
+static void answer_sockets(struct fake_exchange *x)
+{
+	struct ph_buf *b = &x->play.payload;
+	const char *comma = "";
+
+	ph_buf_puts(b, PH_STR("{\"sockets\":["));
+	PH_LIST_EACH (n, &x->server->conns) {
+		const struct fake_conn *c = PH_CONTAINER(n, struct fake_conn, node);
+
+		if (!open_socket(c, NULL))
+			continue;
+		ph_buf_printf(b,
+			"%s{\"socket\":%llu,\"account\":\"%s\",\"turns\":%llu,\"running\":%zu,"
+			"\"lanes\":%zu}",
+			comma, (unsigned long long)c->number, c->socket->account->name,
+			(unsigned long long)c->socket->turns, c->socket->running, c->socket->named);
+		comma = ",";
+	}
+	ph_buf_puts(b, PH_STR("]}"));
+	fake_answer(x, 200, "application/json", FAKE_LENGTH);
+}
+
 void fake_control_start(struct fake_exchange *x)
 {
 	static const struct {
@@ -357,6 +472,8 @@ void fake_control_start(struct fake_exchange *x)
 		{"POST", "/account", order_account},
 		{"POST", "/reset", order_reset},
 		{"POST", "/close", order_close},
+		{"GET", "/sockets", answer_sockets},
+		{"POST", "/sockets", order_sockets},
 	};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {

@@ -5,10 +5,11 @@
  */
 #include <stdio.h>
 
-#include "fake.h"
 #include "posthouse/clock.h"
 #include "posthouse/url.h"
 #include "posthouse/zip.h"
+#include "socket.h"
+#include "turn.h"
 
 bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *rest)
 {
@@ -145,11 +146,28 @@ static bool strike_at_head(struct fake_exchange *x)
 		x->play.steps[0].delay_ms = (uint64_t)d->for_ms;
 		fault = (enum fake_fault)d->then;
 	}
-	if (fault != FAKE_EOF && fault != FAKE_RESET && fault != FAKE_SILENCE && fault != FAKE_END)
+	if (!fault || fault > FAKE_SHUT)
 		return false;
-	x->play.ending = fault == FAKE_RESET ? FAKE_ABORT : fault == FAKE_SILENCE ? FAKE_HOLD : FAKE_CUT;
+	x->play.ending = fault == FAKE_RESET                                    ? FAKE_ABORT
+			 : fault == FAKE_SILENCE                                ? FAKE_HOLD
+			 : x->lane && (fault == FAKE_END || fault == FAKE_SHUT) ? FAKE_CLOSE
+										: FAKE_CUT;
 	x->play.steps[0].delay_ms += (uint64_t)FAKE_DO(d, first_delay_ms, 0);
 	fake_play_start(x);
+	return true;
+}
+
+/* A socket serves only so many turns. */
+static bool answer_worn_out(struct fake_exchange *x)
+{
+	int64_t max = FAKE_DO(x->todo, max_turns, INT64_MAX);
+
+	if (!x->lane || x->lane->socket->turns <= (uint64_t)max)
+		return false;
+	x->faulted = true;
+	fake_answer_error(x, 400, "invalid_request_error", "websocket_connection_limit_reached", NULL,
+		"Responses websocket connection limit reached (60 minutes). Create a new websocket "
+		"connection to continue.");
 	return true;
 }
 
@@ -165,7 +183,7 @@ bool fake_exchange_overridden(struct fake_exchange *x)
 	}
 	if (!d)
 		return false;
-	if (strike_at_head(x))
+	if (strike_at_head(x) || answer_worn_out(x))
 		return true;
 	if (!d->raw.p && !d->body.p && FAKE_DO(d, status, 200) == 200 && !FAKE_DO(d, html, false))
 		return false;
@@ -216,16 +234,35 @@ static bool decode(struct fake_exchange *x)
 	return ok;
 }
 
-void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
+static void begin(struct fake_exchange *x)
 {
-	struct ph_str rest;
-
 	fake_play_reset(x);
 	ph_arena_init(&x->arena, FAKE_ANSWER_MAX);
 	x->body = ph_buf_str(&x->conn->body);
 	x->account = NULL;
-	x->by_path = x->turn = x->faulted = false;
-	x->stored[0] = x->tag[0] = '\0';
+	x->by_path = x->turn = x->faulted = x->refused = false;
+	x->stored[0] = x->tag[0] = x->anchor[0] = '\0';
+}
+
+void fake_exchange_create(struct fake_exchange *x)
+{
+	begin(x);
+	x->head = x->conn->exchange.head;
+	x->account = x->lane->socket->account;
+	count_start(x);
+	fake_record_start(x);
+	if (!x->record) { /* which would hold the body for the whole turn */
+		x->plain = x->conn->body;
+		ph_buf_init(&x->conn->body, FAKE_BODY_MAX);
+	}
+	fake_turn_start(x);
+}
+
+void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
+{
+	struct ph_str rest;
+
+	begin(x);
 	if (ph_target_split(x->head->target, &x->path, &x->query)) {
 		fake_answer_error(x, 400, "invalid_request_error", NULL, NULL, "Bad request target.");
 		return;
@@ -242,6 +279,8 @@ void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
 	if (!cut_base(x))
 		fake_answer_error(x, 404, "invalid_request_error", NULL, NULL, "Invalid URL (%.*s %.*s)",
 			PH_STR_ARG(x->head->method), PH_STR_ARG(x->head->target));
+	else if (x->head->upgrade)
+		fake_upgrade_start(x);
 	else if (!decode(x))
 		fake_answer_error(x, 400, "invalid_request_error", NULL, NULL, "The body cannot be decoded.");
 	else if (is_turn(x))
@@ -285,6 +324,9 @@ void fake_exchange_end(struct fake_exchange *x, bool cancelled)
 	count_end(x, cancelled);
 	if (cancelled)
 		forget_stored(x);
+	if (x->lane)
+		fake_lane_settle(x, cancelled);
+	x->steerable = fake_turn_free(x->steerable);
 	fake_record_end(x, cancelled);
 	x->todo = fake_do_unref(x->todo);
 	ph_arena_deinit(&x->arena);

@@ -5,12 +5,10 @@
  *
  *     server.c    listeners, connections, requests in order
  *     exchange.c  one request: whose account it is, what is scripted for it, who answers
- *     turn.c      POST /responses: reads it, refuses what that kind of account refuses, keeps what it keeps
- *     context.c   the conversation as the account sees it: canonical entries, their hash, foreign and
- * unpaired items object.c    response objects and items;  events.c  the stream of a turn, with its faults
- *     rest.c      every other endpoint;  control.c  /_fake/...
- *     canned.c    answers made once, for benchmarks
- *     answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
+ *     turn.h      POST /responses: how a turn is read, refused, answered and kept; socket.h  the same on
+ * WebSocket context.c   the conversation as the account sees it: entries, their hash, what is foreign or
+ * unpaired rest.c      every other endpoint;  control.c  /_fake/... canned.c    answers made once, for
+ * benchmarks answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
  *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
  *     script.c    what a test ordered;  walk.c  members of JSON objects
  *
@@ -41,6 +39,8 @@ struct fake_server;
 struct fake_conn;
 struct fake_exchange;
 struct fake_turn;
+struct fake_lane;
+struct fake_socket;
 
 /* ---- accounts ---- */
 
@@ -67,7 +67,9 @@ enum fake_kind {
 	X(REASONING_PAIR, "reasoning_pair", false)                                                           \
 	X(PARAMETER, "parameter", false)                                                                     \
 	X(MODEL, "model", false)                                                                             \
-	X(JSON, "json", false)
+	X(JSON, "json", false)                                                                               \
+	X(FRAME, "frame", false)       /* of a socket: no type, an unknown one, a bad or superfluous lane */ \
+	X(PROTOCOL, "protocol", false) /* of a socket: what RFC 6455 forbids */
 
 enum fake_finding {
 #define X(name, label, foreign) FAKE_##name,
@@ -90,6 +92,8 @@ enum fake_mode {
 };
 extern const char *const fake_mode_words[];
 
+#define FAKE_CODES_MAX 32
+
 struct fake_listener;
 
 /* Owner: the server, from start to end. */
@@ -101,16 +105,23 @@ struct fake_account {
 	char key[256];                  /* "" = takes anybody */
 	struct fake_listener *listener; /* a port of its own, or NULL */
 	enum fake_mode mode;
-	uint64_t retry_after;     /* seconds that LIMITED and QUOTA tell */
-	struct ph_list scripts;   /* ordered for coming requests, oldest first */
-	struct fake_do *standing; /* for all others, or NULL */
-	char **models;            /* the only ones it serves, or NULL */
+	uint64_t retry_after;      /* seconds that LIMITED and QUOTA tell */
+	struct ph_list scripts;    /* ordered for coming requests, oldest first */
+	struct fake_do *standing;  /* for all others, or NULL */
+	struct fake_do *upgrading; /* likewise, for upgrades */
+	char **models;             /* the only ones it serves, or NULL */
 	size_t model_count;
 	uint64_t last_id; /* counts whatever ids it minted */
 	uint64_t requests, turns, running, max_running, completed, cancelled, faulted, connections;
 	uint64_t found[FAKE_FINDINGS_NR];
-	size_t stored;       /* responses that it keeps */
-	double cancelled_at; /* when a peer last left early, or 0 */
+	size_t stored;                            /* responses that it keeps */
+	double cancelled_at;                      /* when a peer last left early, or 0 */
+	uint64_t upgrades, warmups, pings, pongs; /* the last two: received */
+	size_t sockets;                           /* open */
+	struct {
+		uint16_t code;
+		uint64_t count;
+	} left[FAKE_CODES_MAX]; /* with which codes peers closed */
 };
 
 struct fake_account *fake_account_add(struct fake_server *s, struct ph_str spec, struct ph_err *err);
@@ -163,11 +174,13 @@ enum fake_fault {
 	FAKE_EOF,
 	FAKE_RESET,
 	FAKE_SILENCE,
+	FAKE_SHUT, /* "close" */
 	FAKE_FAILED,
 	FAKE_FAILED_BARE,
 	FAKE_INCOMPLETE,
 	FAKE_ERROR,
-	FAKE_ERROR_NESTED
+	FAKE_ERROR_NESTED,
+	FAKE_ERROR_WRAPPED
 };
 enum fake_framing {
 	FAKE_FRAMING_DEFAULT,
@@ -181,6 +194,21 @@ enum fake_output {
 	FAKE_OUTPUT_EMPTY,
 	FAKE_OUTPUT_NULL,
 	FAKE_OUTPUT_ABSENT
+};
+enum fake_shape {
+	FAKE_SHAPE_DEFAULT,
+	FAKE_WRAPPED,
+	FAKE_FLAT,
+	FAKE_ALIAS,
+	FAKE_TYPED,
+	FAKE_UNTYPED,
+	FAKE_BARE
+};
+enum fake_steer {
+	FAKE_STEER_DEFAULT,
+	FAKE_STEER_ACCEPTED,
+	FAKE_STEER_FAILED,
+	FAKE_STEER_UNSUPPORTED
 };
 enum fake_line_end {
 	FAKE_LF,
@@ -198,6 +226,7 @@ struct fake_do {
 	int refs;
 	int64_t count; /* requests that it is still for */
 	bool any;      /* of every kind, not turns alone */
+	bool upgrade;  /* upgrades alone */
 	struct ph_arena arena;
 	/* what is answered */
 	int64_t status, retry_after, html, close, first_delay_ms;
@@ -214,9 +243,12 @@ struct fake_do {
 	int64_t done, line_end, comments, pretty, no_event, bom;
 	/* the fault */
 	int64_t at, at_event, fault, for_ms, then;
+	/* sockets */
+	int64_t shape, error_status, fragment, pings, deaf, max_turns, steer, close_code;
+	struct ph_str close_reason;
 	/* benchmarks: canned.c */
 	int64_t canned;
-	struct fake_canned *cans[2]; /* JSON, stream */
+	struct fake_canned *cans[3]; /* JSON, stream, socket */
 	/* markers only */
 	struct ph_str on;
 	int64_t times;
@@ -229,7 +261,12 @@ struct fake_do *fake_do_ref(struct fake_do *d);
 struct fake_do *fake_do_unref(struct fake_do *d); /* returns NULL; NULL is allowed */
 /* What is ordered for this request: a marker in its text, the account's queue, its standing script. A
  * reference or NULL. -PH_E_PARAM_BAD for a marker that cannot be read. */
-int fake_do_choose(struct fake_exchange *x, struct ph_str user_text, bool turn, struct fake_do **ret,
+enum fake_for {
+	FAKE_FOR_TURN,
+	FAKE_FOR_UPGRADE,
+	FAKE_FOR_OTHER
+};
+int fake_do_choose(struct fake_exchange *x, struct ph_str user_text, enum fake_for what, struct fake_do **ret,
 	struct ph_err *err);
 /* The number, or other where the script is NULL or says nothing: fake_do_int(d, d ? d->deltas : 0, 4) reads
  * badly, so members are named. */
@@ -274,6 +311,9 @@ void fake_store_added(struct fake_store *t,
 /* The account's own, or NULL. */
 struct fake_stored *fake_store_get(struct fake_store *t, const struct fake_account *a, struct ph_str id);
 void fake_store_drop(struct fake_store *t, struct fake_stored *r);
+/* One outside the store: what a socket remembers. */
+struct fake_stored *fake_stored_new(struct fake_account *a, struct ph_str id);
+struct fake_stored *fake_stored_free(struct fake_stored *r); /* returns NULL; NULL is allowed */
 /* An item that the account keeps, by its id: one of an answer, or "<prefix>_NAME_<number>_i<k>" of an input.
  */
 bool fake_store_item(
@@ -328,11 +368,12 @@ void fake_refuse(struct fake_context *c, enum fake_finding f, int status, const 
 /* ---- sending ---- */
 
 enum fake_ending {
-	FAKE_KEEP,  /* complete; the connection lives on */
-	FAKE_CLOSE, /* complete; FIN after it */
-	FAKE_CUT,   /* FIN in the middle */
-	FAKE_ABORT, /* RST */
-	FAKE_HOLD,  /* nothing more, until the peer leaves */
+	FAKE_KEEP,   /* complete; the connection lives on */
+	FAKE_CLOSE,  /* complete; FIN after it */
+	FAKE_CUT,    /* FIN in the middle */
+	FAKE_ABORT,  /* RST */
+	FAKE_HOLD,   /* nothing more, until the peer leaves */
+	FAKE_SWITCH, /* complete; what follows is a WebSocket's */
 };
 
 enum fake_wait {
@@ -342,12 +383,22 @@ enum fake_wait {
 	FAKE_WAITS_SLICE, /* between two slices */
 	FAKE_WAITS_FLUSH, /* for the last bytes before an abort */
 	FAKE_WAITS_TICK,  /* for the next turn of the loop */
+	FAKE_WAITS_VOICE, /* for the end of another lane's message */
+};
+
+/* How far the turn's stream is. */
+struct fake_progress {
+	size_t items;    /* finished */
+	uint64_t number; /* the next sequence_number */
 };
 
 struct fake_step {
-	size_t end;        /* of its bytes, in the payload and later in the wire form */
-	uint64_t delay_ms; /* before its bytes */
-	size_t stamp;      /* where 20 digits of nanoseconds are written as it leaves, or 0 */
+	size_t end;                    /* of its bytes, in the payload and later in the wire form */
+	uint64_t delay_ms;             /* before its bytes */
+	size_t stamp;                  /* where 20 digits of nanoseconds are written as it leaves, or 0 */
+	size_t made;                   /* its end in the payload, for ever */
+	size_t lacks;                  /* bytes that its frame announces and that never come */
+	struct fake_progress progress; /* behind it */
 };
 
 /* Owner: its exchange; memory is kept from one to the next. */
@@ -356,6 +407,8 @@ struct fake_play {
 	struct ph_buf wire;
 	struct fake_step *steps;
 	size_t step_count, step_max, step;
+	struct fake_progress progress;
+	size_t terminal; /* the number of steps up to the terminal event, or 0 */
 	size_t sent;
 	bool waited; /* the delay of this step is over */
 	enum fake_wait waits;
@@ -386,10 +439,16 @@ void fake_answer_scripted_error(struct fake_exchange *x, int status); /* the scr
 /* The payload as a whole body, or broken in it as the script says. */
 void fake_answer_plain(struct fake_exchange *x, int status, const char *content_type);
 void fake_answer_nothing(struct fake_exchange *x, enum fake_ending ending);
+/* 101 before whatever of the wire is ready. */
+void fake_answer_switch(struct fake_exchange *x, struct ph_str accept);
+/* Members of an object, each with a comma before it: the headers of an error that is told in a frame. */
+void fake_put_error_headers(struct fake_exchange *x, struct ph_buf *b);
+/* {"error":{..}} in the script's words. */
+void fake_put_error(struct fake_do *d, struct ph_buf *b, int status);
 
 /* ---- exchanges ---- */
 
-/* One request and its answer. Owner: its connection, one after the other. */
+/* One request and its answer. Owner: its connection, one after the other; or the lane of a socket. */
 struct fake_exchange {
 	struct fake_server *server;
 	struct fake_conn *conn;
@@ -407,13 +466,24 @@ struct fake_exchange {
 	bool by_path;             /* the account was named by the path */
 	char tag[FAKE_TAG_MAX];   /* of the turn, where its answer is to be kept; else empty */
 	char stored[FAKE_ID_MAX]; /* response to forget again if the peer leaves early */
+	struct fake_lane *lane;   /* of a socket, or NULL: HTTP */
+	struct fake_stored *kept; /* what the lane remembers once the turn has ended */
+	char anchor[FAKE_ID_MAX]; /* the response that the turn continues */
+	bool refused;             /* it was answered with an error status */
+	bool successor;           /* a steered response follows it without having been asked for */
+	struct fake_turn *steerable;
+	struct ph_buf next; /* the create of its successor */
 	struct fake_play play;
 };
 
 void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port);
 /* The end, however it came. */
 void fake_exchange_end(struct fake_exchange *x, bool cancelled);
+/* The turn of a create frame, which stands in the connection's body. */
+void fake_exchange_create(struct fake_exchange *x);
 void fake_turn_start(struct fake_exchange *x);
+struct fake_turn *fake_turn_free(struct fake_turn *t); /* returns NULL; NULL is allowed */
+void fake_upgrade_start(struct fake_exchange *x);
 void fake_rest_start(struct fake_exchange *x);
 void fake_control_start(struct fake_exchange *x);
 /* The part of path behind prefix, or false. */
@@ -421,81 +491,10 @@ bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *re
 /* Whether mode or script answered instead of the endpoint. */
 bool fake_exchange_overridden(struct fake_exchange *x);
 
-/* ---- a turn being answered; lives while its answer is made ---- */
-
-enum fake_ask {
-	FAKE_ASK_MODEL,
-	FAKE_ASK_INPUT,
-	FAKE_ASK_PREVIOUS,
-	FAKE_ASK_STREAM,
-	FAKE_ASK_STORE,
-	FAKE_ASK_INCLUDE,
-	FAKE_ASK_CONVERSATION,
-	FAKE_ASK_INSTRUCTIONS,
-	FAKE_ASK_TOOLS,
-	FAKE_ASK_TOOL_CHOICE,
-	FAKE_ASK_TRUNCATION,
-	FAKE_ASK_PARALLEL,
-	FAKE_ASK_TEXT,
-	FAKE_ASK_TOP_P,
-	FAKE_ASK_TEMPERATURE,
-	FAKE_ASK_TOP_LOGPROBS,
-	FAKE_ASK_REASONING,
-	FAKE_ASK_MAX_OUTPUT,
-	FAKE_ASK_MAX_CALLS,
-	FAKE_ASK_BACKGROUND,
-	FAKE_ASK_TIER,
-	FAKE_ASK_METADATA,
-	FAKE_ASK_SAFETY,
-	FAKE_ASK_CACHE_KEY,
-	FAKE_ASK_PENALTY_P,
-	FAKE_ASK_PENALTY_F,
-	FAKE_ASK_USER,
-	FAKE_ASK_CACHE_RETENTION,
-	FAKE_ASK_CACHE_OPTIONS,
-	FAKE_ASK_CLIENT_METADATA,
-	FAKE_ASK_NR,
-};
-
-struct fake_turn {
-	struct fake_exchange *x;
-	struct fake_do *todo;
-	struct ph_json_member ask[FAKE_ASK_NR];
-	struct fake_context context;
-	const struct fake_stored *parent;
-	char tag[FAKE_TAG_MAX]; /* "NAME_0000002a": what the ids of this turn share */
-	char id[FAKE_ID_MAX];
-	bool stream, store, reasoning, sealed;
-	uint64_t created_at, seen_bytes, output_tokens;
-	struct ph_str text;    /* what the message says */
-	struct ph_buf members; /* of the response object: those that stay the same through the turn */
-	struct ph_buf output;  /* finished items, joined by commas */
-	struct ph_buf object;  /* the final response object */
-	size_t items;          /* in output */
-	bool finished;         /* a completed or incomplete end was made */
-};
-
 /* Benchmarks: the answer that is about to leave is kept for later turns; a kept one is sent, or false. */
 void fake_canned_keep(struct fake_exchange *x);
 bool fake_canned_answer(struct fake_exchange *x);
 struct fake_canned *fake_canned_free(struct fake_canned *c); /* returns NULL; NULL is allowed */
-
-/* Writes a response object. output NULL leaves the member out. */
-enum fake_status {
-	FAKE_IN_PROGRESS,
-	FAKE_QUEUED,
-	FAKE_COMPLETED,
-	FAKE_STATUS_INCOMPLETE,
-	FAKE_STATUS_FAILED
-};
-void fake_object_members(struct fake_turn *t);
-void fake_object_put(struct fake_turn *t, struct ph_buf *b, enum fake_status status, enum fake_output output);
-void fake_object_failure(struct fake_do *d, struct ph_buf *b);     /* the error of a failed one */
-void fake_object_encrypted(struct fake_turn *t, struct ph_buf *b); /* "enc:..." without quotes */
-bool fake_encrypted_by(const struct fake_account *a, struct ph_str text);
-/* Plays the turn into payload and steps; fills output, object, finished and the play's ending. Without
- * stream, only the items are made. */
-void fake_events_make(struct fake_turn *t);
 
 /* ---- what was received ---- */
 
@@ -513,6 +512,7 @@ struct fake_record {
 	double left;                    /* the peer went before the end; 0 = it did not */
 	size_t bytes;
 	bool open; /* its exchange runs */
+	bool socket, successor;
 };
 struct fake_log {
 	struct ph_list records;
@@ -572,12 +572,14 @@ struct fake_conn {
 	double arrived; /* the head of the request */
 	struct ph_buf pending, body;
 	struct ph_timer linger;
-	bool busy, pumping, request_done, upgrade, closing, fin_sent, got_head;
+	bool busy, pumping, request_done, closing, fin_sent;
 	struct fake_exchange exchange;
+	struct fake_socket *socket; /* after an upgrade, or NULL */
 };
 
 void fake_conn_finished(struct fake_conn *c); /* the exchange is over and the connection lives */
 void fake_conn_fin(struct fake_conn *c);      /* FIN after what is queued, then the end */
 void fake_conn_close(struct fake_conn *c, bool abort);
+void fake_conn_switched(struct fake_conn *c); /* its 101 has left */
 
 #endif

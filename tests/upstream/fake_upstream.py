@@ -71,6 +71,9 @@ class FakeUpstream:
         path = "/backend-api/codex" if self.specs[account][1] == "codex" else "/v1"
         return "http://%s%s%s" % (self.own.get(account, self.address), "/a/" + account if named else "", path)
 
+    def ws_url(self, account, named=False):
+        return "ws" + self.base_url(account, named)[len("http"):] + "/responses"
+
     def control(self, method, path, order=None):
         data = None if order is None else (order if isinstance(order, bytes) else json.dumps(order).encode())
         request = urllib.request.Request("http://%s/_fake%s" % (self.address, path), data=data, method=method)
@@ -93,14 +96,16 @@ class FakeUpstream:
     def context(self, response_id):
         return self.control("GET", "/context?id=" + response_id)["entries"]
 
-    def script(self, account, do, count=1, any_request=False):
+    def script(self, account, do, count=1, any_request=False, upgrade=False):
         """do: a dictionary, or JSON text where Python's json cannot write it (1e400, a member twice)."""
         do = do if isinstance(do, str) else json.dumps(do)
-        order = '{"account":"%s","count":%d,"any":%s,"do":%s}' % (account, count, "true" if any_request else "false", do)
+        order = '{"account":"%s","count":%d,"any":%s,"upgrade":%s,"do":%s}' % (
+            account, count, json.dumps(any_request), json.dumps(upgrade), do)
         return self.control("POST", "/script", order.encode())
 
     def account(self, account, **order):
-        """mode="down", retry_after=3, models=["m"], do={..} (standing script; None removes it)"""
+        """mode="down", retry_after=3, models=["m"], do={..} (standing script; None removes it), upgrade={..} (the same
+        for upgrades)"""
         return self.control("POST", "/account", dict(order, account=account))
 
     def reset(self, account=None, forget=False):
@@ -108,6 +113,15 @@ class FakeUpstream:
 
     def close_idle(self, account=None, abort=False):
         return self.control("POST", "/close", {"abort": abort, **({"account": account} if account else {})})
+
+    def sockets(self, account=None):
+        """The open ones: socket, account, turns, running, lanes (named ones)."""
+        return [s for s in self.control("GET", "/sockets")["sockets"] if account in (None, s["account"])]
+
+    def socket(self, account=None, **order):
+        """To all open sockets (of the account), or to socket=N: send=.., ping=True, deaf=True, and close=1012 with reason,
+        eof=True or abort=True. Returns how many there were."""
+        return self.control("POST", "/sockets", dict(order, **({"account": account} if account else {})))["sockets"]
 
 
 def marker(**do):

@@ -2,8 +2,8 @@
 /* Response objects, with every member that OpenAI's have, and the ciphertext of reasoning items. */
 #include <stdio.h>
 
-#include "fake.h"
 #include "posthouse/crypt.h"
+#include "turn.h"
 
 /* Members that repeat what was asked, or say what stands for nothing. */
 static const struct {
@@ -56,8 +56,8 @@ void fake_object_members(struct fake_turn *t)
 
 static void put_usage(struct fake_turn *t, struct ph_buf *b)
 {
-	uint64_t in = t->context.bytes / 4 + 8, thought = t->reasoning ? 16 : 0,
-		 out = t->output_tokens + thought;
+	uint64_t in = t->warm ? 0 : t->context.bytes / 4 + 8, thought = t->reasoning ? 16 : 0,
+		 out = t->warm ? 0 : t->output_tokens + thought;
 
 	if (t->todo && t->todo->usage.p) {
 		fake_put_line(b, t->todo->usage);
@@ -67,8 +67,8 @@ static void put_usage(struct fake_turn *t, struct ph_buf *b)
 		"{\"input_tokens\":%llu,\"input_tokens_details\":{\"cached_tokens\":%llu},\"output_tokens\":%"
 		"llu,"
 		"\"output_tokens_details\":{\"reasoning_tokens\":%llu},\"total_tokens\":%llu}",
-		(unsigned long long)in, (unsigned long long)(t->parent ? t->parent->bytes / 4 : 0),
-		(unsigned long long)out, (unsigned long long)thought, (unsigned long long)(in + out));
+		(unsigned long long)in, (unsigned long long)(t->parent_bytes / 4), (unsigned long long)out,
+		(unsigned long long)thought, (unsigned long long)(in + out));
 }
 
 void fake_object_failure(struct fake_do *d, struct ph_buf *b)
@@ -90,6 +90,7 @@ static void put_status(struct fake_turn *t, struct ph_buf *b, enum fake_status s
 {
 	static const char *const words[] = {"in_progress", "queued", "completed", "incomplete", "failed"};
 	struct fake_do *d = t->todo;
+	const char *reason = t->reason ? t->reason : "max_output_tokens";
 
 	ph_buf_printf(b, ",\"status\":\"%s\"", words[status]);
 	if (status == FAKE_COMPLETED)
@@ -104,7 +105,7 @@ static void put_status(struct fake_turn *t, struct ph_buf *b, enum fake_status s
 	ph_buf_puts(b, PH_STR(",\"incomplete_details\":"));
 	if (status == FAKE_STATUS_INCOMPLETE) {
 		ph_buf_puts(b, PH_STR("{\"reason\":"));
-		fake_put_string(b, d && d->reason.p ? d->reason : PH_STR("max_output_tokens"));
+		fake_put_string(b, d && d->reason.p && !t->reason ? d->reason : ph_str_c(reason));
 		ph_buf_putc(b, '}');
 	} else {
 		ph_buf_puts(b, PH_STR("null"));

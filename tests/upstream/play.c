@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
-#include "fake.h"
 #include "posthouse/clock.h"
+#include "socket.h"
 
 #define PIECE    ((size_t)PH_STREAM_HIGH)
 #define FLUSH_MS 10 /* how often an abort looks whether all bytes before it have left */
@@ -62,7 +62,8 @@ void fake_play_reset(struct fake_exchange *x)
 		ph_buf_deinit(&p->wire);
 	ph_buf_reset(&p->payload);
 	ph_buf_reset(&p->wire);
-	p->step = p->sent = p->step_count = 0;
+	p->step = p->sent = p->step_count = p->terminal = 0;
+	p->progress = (struct fake_progress){0};
 	p->waited = false;
 	p->waits = FAKE_WAITS_NOT;
 	p->ending = FAKE_KEEP;
@@ -77,7 +78,11 @@ void fake_play_mark(struct fake_exchange *x, uint64_t delay_ms, size_t stamp)
 		p->step_max = p->step_max ? p->step_max * 2 : 16;
 		p->steps = ph_realloc(p->steps, p->step_max * sizeof(*p->steps));
 	}
-	p->steps[p->step_count++] = (struct fake_step){p->payload.n, delay_ms, stamp};
+	p->steps[p->step_count++] = (struct fake_step){.end = p->payload.n,
+		.made = p->payload.n,
+		.delay_ms = delay_ms,
+		.stamp = stamp,
+		.progress = p->progress};
 }
 
 /* ---- waiting for the next turn of the loop ---- */
@@ -164,6 +169,14 @@ static void end_as_planned(struct fake_exchange *x)
 		wait_timer(x, FAKE_WAITS_FLUSH, FLUSH_MS);
 		return;
 	}
+	if (x->lane) {
+		fake_lane_played(x, ending);
+		return;
+	}
+	if (ending == FAKE_SWITCH) {
+		fake_conn_switched(c);
+		return;
+	}
 	fake_exchange_end(x, false);
 	if (ending == FAKE_KEEP)
 		fake_conn_finished(c);
@@ -180,9 +193,16 @@ static bool push(struct fake_exchange *x, size_t end)
 	int64_t slice = FAKE_DO(x->todo, slice, 0);
 	size_t max = slice > 0 && (size_t)slice < PIECE ? (size_t)slice : PIECE;
 	size_t n = end - p->sent < max ? end - p->sent : max;
-	long room = ph_stream_push(x->conn->stream, ph_str(p->wire.p + p->sent, n));
+	long room;
 
+	if (x->lane && !fake_voice_take(x)) {
+		p->waits = FAKE_WAITS_VOICE;
+		return false;
+	}
+	room = ph_stream_push(x->conn->stream, ph_str(p->wire.p + p->sent, n));
 	p->sent += n;
+	if (x->lane && p->sent == end && !p->steps[p->step - 1].lacks)
+		fake_voice_give(x);
 	if (room <= 0) {
 		p->waits = FAKE_WAITS_DRAIN;
 		return false;

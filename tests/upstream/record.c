@@ -78,6 +78,8 @@ void fake_record_start(struct fake_exchange *x)
 	r->arrived = x->conn->arrived;
 	r->started = fake_now_ms();
 	r->open = true;
+	r->socket = x->lane != NULL;
+	r->successor = x->successor;
 	if (x->account)
 		ph_str_copy(r->account, sizeof(r->account), ph_str_c(x->account->name));
 	ph_buf_init(&r->head, (size_t)1 << 20);
@@ -142,7 +144,8 @@ static void put_record(struct ph_buf *b, const struct fake_record *r, bool base6
 	ph_buf_printf(b, "{\"number\":%llu,\"connection\":%llu,\"account\":", (unsigned long long)r->number,
 		(unsigned long long)r->conn);
 	fake_put_string(b, r->account[0] ? ph_str_c(r->account) : PH_STR_NONE);
-	ph_buf_putc(b, ',');
+	ph_buf_printf(b, ",\"transport\":\"%s\",\"successor\":%s,", r->socket ? "websocket" : "http",
+		r->successor ? "true" : "false");
 	ph_buf_puts(b, ph_buf_str(&r->head));
 	put_bytes(b, "body", ph_buf_str(&r->body), base64);
 	put_sha256(b, "sha256", ph_buf_str(&r->body));

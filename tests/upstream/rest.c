@@ -320,7 +320,7 @@ void fake_rest_start(struct fake_exchange *x)
 {
 	struct ph_err err = {0};
 
-	if (fake_do_choose(x, PH_STR(""), false, &x->todo, &err) || fake_exchange_overridden(x))
+	if (fake_do_choose(x, PH_STR(""), FAKE_FOR_OTHER, &x->todo, &err) || fake_exchange_overridden(x))
 		return;
 	dispatch(x);
 }

@@ -29,10 +29,12 @@ struct member {
 
 static const char *const points[] = {
 	"head", "open", "created", "added", "item", "item_done", "output", "cut", "terminal", "body", NULL};
-static const char *const faults[] = {"end", "eof", "reset", "silence", "failed", "failed_bare", "incomplete",
-	"error", "error_nested", NULL};
+static const char *const faults[] = {"end", "eof", "reset", "silence", "close", "failed", "failed_bare",
+	"incomplete", "error", "error_nested", "error_wrapped", NULL};
 static const char *const framings[] = {"chunked", "length", "eof", NULL};
 static const char *const outputs[] = {"full", "empty", "null", "absent", NULL};
+static const char *const shapes[] = {"wrapped", "flat", "alias", "typed", "untyped", "bare", NULL};
+static const char *const steers[] = {"accepted", "failed", "unsupported", NULL};
 static const char *const line_ends[] = {"lf", "crlf", "cr", NULL};
 
 #define M(name, type, words) {#name, type, offsetof(struct fake_do, name), words}
@@ -88,6 +90,15 @@ static const struct member members[] = {
 	M(fault, WORD, faults),
 	M(for_ms, NUMBER, NULL),
 	M(then, WORD, faults),
+	M(shape, WORD, shapes),
+	M(error_status, NUMBER, NULL),
+	M(fragment, NUMBER, NULL),
+	M(pings, YES_NO, NULL),
+	M(deaf, YES_NO, NULL),
+	M(max_turns, NUMBER, NULL),
+	M(steer, WORD, steers),
+	M(close_code, NUMBER, NULL),
+	M(close_reason, TEXT, NULL),
 	M(canned, YES_NO, NULL),
 	M(on, ARRAY, NULL),
 	M(times, NUMBER, NULL),
@@ -123,7 +134,7 @@ struct fake_do *fake_do_unref(struct fake_do *d)
 	if (!d || --d->refs > 0)
 		return NULL;
 	ph_list_remove(&d->node);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(d->cans) / sizeof(*d->cans); i++)
 		d->cans[i] = fake_canned_free(d->cans[i]);
 	ph_arena_deinit(&d->arena);
 	free(d);
@@ -218,9 +229,9 @@ static int check_fault(const struct fake_do *d, struct ph_err *err)
 		return ph_fail(err, PH_E_PARAM_BAD, "fake script: a point without \"fault\"");
 	if (d->then && d->fault != FAKE_SILENCE)
 		return ph_fail(err, PH_E_PARAM_BAD, "fake script: \"then\" follows a silence");
-	if (d->at == FAKE_AT_HEAD && (d->fault > FAKE_SILENCE || d->then > FAKE_SILENCE))
-		return ph_fail(
-			err, PH_E_PARAM_BAD, "fake script: at \"head\" only end, eof, reset and silence");
+	if (d->at == FAKE_AT_HEAD && (d->fault > FAKE_SHUT || d->then > FAKE_SHUT))
+		return ph_fail(err, PH_E_PARAM_BAD,
+			"fake script: at \"head\" only end, eof, reset, silence and close");
 	return 0;
 }
 
@@ -283,12 +294,17 @@ static bool times_left(struct fake_server *s, struct ph_str text, int64_t times)
 	return false;
 }
 
-static struct fake_do *queue_take(struct fake_account *a, bool turn)
+static bool is_for(const struct fake_do *d, enum fake_for what)
+{
+	return d->any || what == (d->upgrade ? FAKE_FOR_UPGRADE : FAKE_FOR_TURN);
+}
+
+static struct fake_do *queue_take(struct fake_account *a, enum fake_for what)
 {
 	PH_LIST_EACH (n, &a->scripts) {
 		struct fake_do *d = PH_CONTAINER(n, struct fake_do, node);
 
-		if (!turn && !d->any)
+		if (!is_for(d, what))
 			continue;
 		fake_do_ref(d);
 		if (--d->count <= 0) {
@@ -300,8 +316,8 @@ static struct fake_do *queue_take(struct fake_account *a, bool turn)
 	return NULL;
 }
 
-int fake_do_choose(
-	struct fake_exchange *x, struct ph_str user_text, bool turn, struct fake_do **ret, struct ph_err *err)
+int fake_do_choose(struct fake_exchange *x, struct ph_str user_text, enum fake_for what, struct fake_do **ret,
+	struct ph_err *err)
 {
 	struct ph_str marker = marker_find(user_text);
 	struct fake_do *d;
@@ -317,9 +333,12 @@ int fake_do_choose(
 		}
 		fake_do_unref(d);
 	}
-	d = queue_take(x->account, turn);
-	if (!d && turn && x->account->standing)
-		d = fake_do_ref(x->account->standing);
+	d = queue_take(x->account, what);
+	struct fake_do *standing = what == FAKE_FOR_TURN      ? x->account->standing
+				   : what == FAKE_FOR_UPGRADE ? x->account->upgrading
+							      : NULL;
+	if (!d && standing)
+		d = fake_do_ref(standing);
 	*ret = d;
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "fake.h"
+#include "socket.h"
 
 #define LINGER_MS 5000 /* from our FIN to the peer's */
 
@@ -19,6 +19,7 @@ static void conn_free(void *arg)
 	struct fake_conn *c = arg;
 
 	ph_http_free(c->http);
+	fake_socket_free(c->socket);
 	ph_buf_deinit(&c->pending);
 	ph_buf_deinit(&c->body);
 	fake_play_deinit(&c->exchange);
@@ -44,6 +45,8 @@ void fake_conn_close(struct fake_conn *c, bool abort)
 		c->busy = false;
 		fake_exchange_end(&c->exchange, !c->server->stopping);
 	}
+	if (c->socket)
+		fake_socket_stop(c->socket, !c->server->stopping);
 	ph_stream_close(c->stream, abort);
 }
 
@@ -63,13 +66,19 @@ void fake_conn_fin(struct fake_conn *c)
 
 static void on_end(void *owner, int status)
 {
-	fake_conn_close(owner, status < 0);
+	struct fake_conn *c = owner;
+
+	if (c->socket && !c->socket->closing)
+		fake_socket_left(c->socket, 1006);
+	fake_conn_close(c, status < 0);
 }
 
 static void on_drain(void *owner)
 {
 	struct fake_conn *c = owner;
 
+	if (c->socket)
+		fake_socket_drained(c->socket);
 	if (!c->busy || c->exchange.play.waits != FAKE_WAITS_DRAIN)
 		return;
 	c->exchange.play.waits = FAKE_WAITS_NOT;
@@ -84,7 +93,6 @@ static void on_head(void *owner, const struct ph_head *head)
 
 	c->arrived = fake_now_ms();
 	c->exchange.head = head;
-	c->upgrade = head->upgrade;
 	if (head->expect_continue)
 		ph_stream_push(c->stream, PH_STR("HTTP/1.1 100 Continue\r\n\r\n"));
 }
@@ -113,11 +121,6 @@ static void answer_bad(struct fake_conn *c, struct ph_str text)
 
 static void request_start(struct fake_conn *c)
 {
-	if (c->upgrade) {
-		answer_bad(c, PH_STR("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\nconnection: "
-				     "close\r\n\r\n"));
-		return;
-	}
 	if (c->body.failed) {
 		answer_bad(c, PH_STR("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\nconnection: "
 				     "close\r\n\r\n"));
@@ -133,7 +136,7 @@ static size_t feed(struct fake_conn *c, struct ph_str bytes)
 {
 	size_t taken = 0;
 
-	while (taken < bytes.n && !c->busy && !c->closing && !c->fin_sent) {
+	while (taken < bytes.n && !c->busy && !c->socket && !c->closing && !c->fin_sent) {
 		long n = ph_http_feed(c->http, ph_str_from(bytes, taken));
 
 		if (n < 0) {
@@ -143,12 +146,18 @@ static size_t feed(struct fake_conn *c, struct ph_str bytes)
 			break;
 		}
 		taken += (size_t)n;
-		if (c->request_done || c->upgrade)
+		if (c->request_done)
 			request_start(c);
 		else if (n == 0)
 			break;
 	}
 	return taken;
+}
+
+static size_t to_socket(struct fake_conn *c)
+{
+	fake_socket_data(c->socket, ph_buf_str(&c->pending));
+	return c->pending.n;
 }
 
 static void pump(struct fake_conn *c)
@@ -157,7 +166,7 @@ static void pump(struct fake_conn *c)
 		return;
 	c->pumping = true;
 	while (c->pending.n && !c->busy && !c->closing && !c->fin_sent) {
-		size_t taken = feed(c, ph_buf_str(&c->pending));
+		size_t taken = c->socket ? to_socket(c) : feed(c, ph_buf_str(&c->pending));
 
 		if (taken == 0)
 			break;
@@ -166,6 +175,18 @@ static void pump(struct fake_conn *c)
 	c->pumping = false;
 	if (!c->closing)
 		ph_stream_read(c->stream, c->pending.n < FAKE_PENDING_MAX);
+}
+
+void fake_conn_switched(struct fake_conn *c)
+{
+	struct fake_account *a = c->exchange.account;
+	bool deaf = FAKE_DO(c->exchange.todo, deaf, false);
+
+	fake_exchange_end(&c->exchange, false);
+	c->busy = false;
+	c->socket = fake_socket_new(c, a);
+	c->socket->deaf = deaf;
+	pump(c);
 }
 
 void fake_conn_finished(struct fake_conn *c)
@@ -185,6 +206,10 @@ static void on_data(void *owner, struct ph_str bytes)
 
 	if (c->fin_sent)
 		return;
+	if (c->socket && !c->pending.n) {
+		fake_socket_data(c->socket, bytes);
+		return;
+	}
 	if (!c->busy && !c->pending.n) {
 		c->pumping = true;
 		taken = feed(c, bytes);
@@ -290,7 +315,7 @@ void fake_server_close_idle(struct fake_server *s, const struct fake_account *a,
 	PH_LIST_EACH_SAFE (n, &s->conns) {
 		struct fake_conn *c = PH_CONTAINER(n, struct fake_conn, node);
 
-		if (!c->busy && (!a || c->last == a))
+		if (!c->busy && (!c->socket || !c->socket->running) && (!a || c->last == a))
 			fake_conn_close(c, abort);
 	}
 }

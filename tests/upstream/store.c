@@ -29,6 +29,29 @@ static size_t stored_bytes(const struct fake_stored *r)
 	return sizeof(*r) + r->input.cap + r->output.cap + r->object.cap;
 }
 
+struct fake_stored *fake_stored_new(struct fake_account *a, struct ph_str id)
+{
+	struct fake_stored *r = ph_alloc(sizeof(*r));
+
+	r->account = a;
+	ph_str_copy(r->id, sizeof(r->id), id);
+	ph_buf_init(&r->input, FAKE_BODY_MAX);
+	ph_buf_init(&r->output, FAKE_ANSWER_MAX);
+	ph_buf_init(&r->object, FAKE_ANSWER_MAX);
+	return r;
+}
+
+struct fake_stored *fake_stored_free(struct fake_stored *r)
+{
+	if (!r)
+		return NULL;
+	ph_buf_deinit(&r->input);
+	ph_buf_deinit(&r->output);
+	ph_buf_deinit(&r->object);
+	free(r);
+	return NULL;
+}
+
 static struct ph_list *bucket(struct fake_store *t, struct ph_str id)
 {
 	return &t->buckets[ph_hash64(id, 0) % FAKE_BUCKETS];
@@ -37,15 +60,10 @@ static struct ph_list *bucket(struct fake_store *t, struct ph_str id)
 struct fake_stored *fake_store_add(struct fake_store *t, struct fake_account *a, struct ph_str id)
 {
 	struct fake_stored *old = fake_store_get(t, a, id);
-	struct fake_stored *r = ph_alloc(sizeof(*r));
+	struct fake_stored *r = fake_stored_new(a, id);
 
 	if (old)
 		fake_store_drop(t, old);
-	r->account = a;
-	ph_str_copy(r->id, sizeof(r->id), id);
-	ph_buf_init(&r->input, FAKE_BODY_MAX);
-	ph_buf_init(&r->output, FAKE_ANSWER_MAX);
-	ph_buf_init(&r->object, FAKE_ANSWER_MAX);
 	ph_list_push_back(&t->by_age, &r->by_age);
 	ph_list_push_back(bucket(t, id), &r->in_bucket);
 	t->count++;
@@ -67,10 +85,7 @@ void fake_store_drop(struct fake_store *t, struct fake_stored *r)
 	r->account->stored--;
 	ph_list_remove(&r->by_age);
 	ph_list_remove(&r->in_bucket);
-	ph_buf_deinit(&r->input);
-	ph_buf_deinit(&r->output);
-	ph_buf_deinit(&r->object);
-	free(r);
+	fake_stored_free(r);
 }
 
 struct fake_stored *fake_store_get(struct fake_store *t, const struct fake_account *a, struct ph_str id)

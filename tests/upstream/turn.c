@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fake.h"
 #include "posthouse/clock.h"
 #include "posthouse/crypt.h"
+#include "socket.h"
+#include "turn.h"
 
 #define N(ask, name) [FAKE_ASK_##ask] = {name, sizeof(name) - 1}
 static const struct ph_str ask_names[FAKE_ASK_NR] = {
@@ -42,6 +43,7 @@ static const struct ph_str ask_names[FAKE_ASK_NR] = {
 	N(CACHE_RETENTION, "prompt_cache_retention"),
 	N(CACHE_OPTIONS, "prompt_cache_options"),
 	N(CLIENT_METADATA, "client_metadata"),
+	N(GENERATE, "generate"),
 };
 #undef N
 
@@ -72,20 +74,34 @@ static void refuse_detail(struct fake_turn *t, const char *text, const char *nam
 
 static void check_codex(struct fake_turn *t)
 {
-	static const enum fake_ask unsupported[] = {FAKE_ASK_PREVIOUS, FAKE_ASK_MAX_OUTPUT, FAKE_ASK_METADATA,
-		FAKE_ASK_CACHE_RETENTION, FAKE_ASK_CACHE_OPTIONS, FAKE_ASK_SAFETY, FAKE_ASK_TEMPERATURE,
-		FAKE_ASK_TOP_P, FAKE_ASK_TRUNCATION, FAKE_ASK_USER, FAKE_ASK_BACKGROUND,
+	static const enum fake_ask unsupported[] = {FAKE_ASK_PREVIOUS, FAKE_ASK_BACKGROUND,
+		FAKE_ASK_MAX_OUTPUT, FAKE_ASK_METADATA, FAKE_ASK_CACHE_RETENTION, FAKE_ASK_CACHE_OPTIONS,
+		FAKE_ASK_SAFETY, FAKE_ASK_TEMPERATURE, FAKE_ASK_TOP_P, FAKE_ASK_TRUNCATION, FAKE_ASK_USER,
 		FAKE_ASK_CONVERSATION};
+	bool on_socket =
+		t->x->lane != NULL; /* knows what it said itself, and has other words for the second */
 
-	for (size_t i = 0; i < sizeof(unsupported) / sizeof(*unsupported); i++)
+	for (size_t i = on_socket ? 2 : 0; i < sizeof(unsupported) / sizeof(*unsupported); i++)
 		if (given(t, unsupported[i]))
 			refuse_detail(t, "Unsupported parameter: ", ask_names[unsupported[i]].p);
 	if (t->ask[FAKE_ASK_STORE].kind != PH_JSON_FALSE)
 		refuse_detail(t, "Store must be set to false", "");
-	if (t->ask[FAKE_ASK_STREAM].kind != PH_JSON_TRUE)
+	if (!on_socket && t->ask[FAKE_ASK_STREAM].kind != PH_JSON_TRUE)
 		refuse_detail(t, "Stream must be set to true", "");
 	if (t->ask[FAKE_ASK_INPUT].kind != PH_JSON_ARRAY)
 		refuse_detail(t, "Input must be a list", "");
+}
+
+/* What HTTP asks for and a frame must not. */
+static void check_frame(struct fake_turn *t)
+{
+	static const enum fake_ask forbidden[] = {FAKE_ASK_STREAM, FAKE_ASK_BACKGROUND};
+
+	for (size_t i = 0; i < 2; i++)
+		if (t->ask[forbidden[i]].kind != PH_JSON_ABSENT)
+			fake_refuse(&t->context, FAKE_PARAMETER, 400, "unknown_parameter",
+				ask_names[forbidden[i]].p, "Unknown parameter: '%s'.",
+				ask_names[forbidden[i]].p);
 }
 
 static void count_foreign_response(struct fake_turn *t, struct ph_str id)
@@ -97,22 +113,42 @@ static void count_foreign_response(struct fake_turn *t, struct ph_str id)
 			owner && owner != t->x->account ? FAKE_FOREIGN_RESPONSE : FAKE_UNKNOWN_RESPONSE);
 }
 
+/* What the socket remembers, and what the account stores. */
+static const struct fake_stored *find_parent(const struct fake_turn *t, struct ph_str id)
+{
+	const struct fake_exchange *x = t->x;
+	const struct fake_stored *r = x->lane ? fake_lane_recall(x->lane, id) : NULL;
+
+	if (!r && x->account->kind == FAKE_PLATFORM)
+		r = fake_store_get(&x->server->store, x->account, id);
+	return r;
+}
+
+static void continue_from(struct fake_turn *t, const struct fake_stored *parent)
+{
+	memcpy(t->parent, parent->id, sizeof(t->parent));
+	t->parent_bytes = parent->bytes;
+	fake_context_resume(&t->context, parent);
+}
+
 static void check_anchor(struct fake_turn *t)
 {
 	struct ph_str id = asked_text(t, FAKE_ASK_PREVIOUS);
+	const struct fake_stored *parent;
 
 	if (given(t, FAKE_ASK_CONVERSATION))
 		fake_refuse(
 			&t->context, FAKE_PARAMETER, 404, NULL, "conversation", "Conversation not found.");
 	if (!id.n)
 		return;
-	t->parent = t->x->account->kind == FAKE_PLATFORM
-			    ? fake_store_get(&t->x->server->store, t->x->account, id)
-			    : NULL;
-	if (t->parent)
+	ph_str_copy(t->x->anchor, sizeof(t->x->anchor), id);
+	parent = find_parent(t, id);
+	if (parent) {
+		continue_from(t, parent);
 		return;
+	}
 	count_foreign_response(t, id);
-	if (t->x->account->kind == FAKE_CODEX || t->context.refusal.set)
+	if ((t->x->account->kind == FAKE_CODEX && !t->x->lane) || t->context.refusal.set)
 		return;
 	t->context.refusal =
 		(struct fake_refusal){.set = true, .status = 400, .param = "previous_response_id"};
@@ -191,12 +227,12 @@ static void see(struct fake_turn *t)
 
 	ph_buf_init(&entries, FAKE_ANSWER_MAX);
 	check_model(t);
+	if (t->x->lane)
+		check_frame(t);
 	if (t->x->account->kind == FAKE_CODEX)
 		check_codex(t);
 	check_anchor(t);
 	check_turn_state(t);
-	if (t->parent)
-		fake_context_resume(&t->context, t->parent);
 	t->context.list = t->x->record ? &entries : NULL;
 	fake_context_input(&t->context, t->ask[FAKE_ASK_INPUT].value);
 	fake_context_finish(&t->context);
@@ -274,16 +310,16 @@ static void prepare(struct fake_turn *t)
 	snprintf(t->id, sizeof(t->id), "resp_%s", tag);
 	if (d && d->id.p)
 		ph_str_copy(t->id, sizeof(t->id), d->id);
-	t->stream = t->ask[FAKE_ASK_STREAM].kind == PH_JSON_TRUE;
+	t->stream = t->x->lane || t->ask[FAKE_ASK_STREAM].kind == PH_JSON_TRUE;
+	t->warm = t->x->lane && t->ask[FAKE_ASK_GENERATE].kind == PH_JSON_FALSE;
+	t->x->account->warmups += t->warm;
 	t->store = t->x->account->kind == FAKE_PLATFORM && t->ask[FAKE_ASK_STORE].kind != PH_JSON_FALSE;
 	t->reasoning = FAKE_DO(d, reasoning,
 		t->x->account->kind != FAKE_STATELESS &&
 			(asked || t->ask[FAKE_ASK_REASONING].kind == PH_JSON_OBJECT));
+	t->reasoning = t->reasoning && !t->warm;
 	t->sealed = t->x->account->kind != FAKE_STATELESS && asked;
 	t->created_at = ph_clock_unix_ms() / 1000;
-	ph_buf_init(&t->members, FAKE_BODY_MAX);
-	ph_buf_init(&t->output, FAKE_ANSWER_MAX);
-	ph_buf_init(&t->object, FAKE_ANSWER_MAX);
 	make_text(t);
 	fake_object_members(t);
 }
@@ -303,27 +339,52 @@ static void keep_input(struct fake_turn *t, struct ph_buf *b)
 	}
 }
 
-static void store(struct fake_turn *t)
+/* The context behind the answer. The turn's own stays before it: a steered answer is kept once more. */
+static void keep_context(struct fake_turn *t, struct fake_stored *r)
 {
-	struct fake_stored *r;
+	struct fake_context *c = &t->context;
+	const struct fake_context before = *c;
 
-	if (!t->store || !t->finished)
-		return;
-	r = fake_store_add(&t->x->server->store, t->x->account, ph_str_c(t->id));
-	if (t->parent)
-		ph_str_copy(r->parent, sizeof(r->parent), ph_str_c(t->parent->id));
+	c->own = true;
+	fake_context_items(c, ph_buf_str(&r->output));
+	r->count = c->count;
+	r->bytes = c->bytes;
+	memcpy(r->hash, c->hash, sizeof(r->hash));
+	c->count = before.count;
+	c->bytes = before.bytes;
+	memcpy(c->hash, before.hash, sizeof(c->hash));
+	ph_str_copy(r->last_user, sizeof(r->last_user), c->last_user);
+	r->last_user_n = c->last_user.n;
+}
+
+static void keep_in(struct fake_turn *t, struct fake_stored *r)
+{
+	memcpy(r->parent, t->parent, sizeof(r->parent));
 	keep_input(t, &r->input);
 	ph_buf_puts(&r->output, ph_buf_str(&t->output));
 	ph_buf_puts(&r->object, ph_buf_str(&t->object));
-	t->context.own = true;
-	fake_context_items(&t->context, ph_buf_str(&r->output));
-	r->count = t->context.count;
-	r->bytes = t->context.bytes;
-	memcpy(r->hash, t->context.hash, sizeof(r->hash));
-	ph_str_copy(r->last_user, sizeof(r->last_user), t->context.last_user);
-	r->last_user_n = t->context.last_user.n;
-	memcpy(t->x->stored, r->id, sizeof(r->id));
-	fake_store_added(&t->x->server->store, r);
+	keep_context(t, r);
+}
+
+void fake_turn_keep(struct fake_turn *t)
+{
+	struct fake_exchange *x = t->x;
+	struct fake_store *store = &x->server->store;
+
+	if (!t->finished)
+		return;
+	if (x->lane) {
+		fake_stored_free(x->kept);
+		x->kept = fake_stored_new(x->account, ph_str_c(t->id));
+		keep_in(t, x->kept);
+	}
+	if (t->store) {
+		struct fake_stored *r = fake_store_add(store, x->account, ph_str_c(t->id));
+
+		keep_in(t, r);
+		memcpy(x->stored, r->id, sizeof(r->id));
+		fake_store_added(store, r);
+	}
 }
 
 static void answer_json(struct fake_turn *t)
@@ -356,22 +417,35 @@ static void make_object(struct fake_turn *t)
 		t->stream ? FAKE_OUTPUT_FULL : output);
 }
 
-static void answer(struct fake_turn *t)
+/* Whether the exchange owns the turn from now on: it may have to end in another way. */
+static bool hand_over(struct fake_turn *t)
 {
 	struct fake_exchange *x = t->x;
+	int64_t steer = x->lane && t->todo ? t->todo->steer : FAKE_STEER_DEFAULT;
+
+	if (steer != FAKE_STEER_ACCEPTED && steer != FAKE_STEER_FAILED)
+		return false;
+	x->steerable = t;
+	return true;
+}
+
+/* Returns whether the turn is still the caller's. */
+static bool answer(struct fake_turn *t)
+{
+	struct fake_exchange *x = t->x;
+	bool mine;
 
 	prepare(t);
 	fake_events_make(t);
-	if (!t->stream || t->store)
+	if (!t->stream || t->store || x->lane)
 		make_object(t);
-	store(t);
+	fake_turn_keep(t);
+	mine = !hand_over(t);
 	if (t->stream)
 		fake_answer(x, 200, "text/event-stream; charset=utf-8", FAKE_CHUNKED);
 	else
 		answer_json(t);
-	ph_buf_deinit(&t->members);
-	ph_buf_deinit(&t->output);
-	ph_buf_deinit(&t->object);
+	return mine;
 }
 
 static void count_running(struct fake_exchange *x)
@@ -385,23 +459,37 @@ static void count_running(struct fake_exchange *x)
 }
 
 /* Marker, mode and script are looked at only behind the checks, so that what was wrong is counted also where
- * a fault is the answer. */
-static void go_on(struct fake_turn *t, struct ph_err *err)
+ * a fault is the answer. Returns whether the turn is still the caller's. */
+static bool go_on(struct fake_turn *t, struct ph_err *err)
 {
 	struct fake_exchange *x = t->x;
 
-	if (fake_do_choose(x, t->context.user_text, true, &x->todo, err)) {
+	if (fake_do_choose(x, t->context.user_text, FAKE_FOR_TURN, &x->todo, err)) {
 		fake_answer_error(
 			x, 400, "invalid_request_error", "bad_fake_script", "input", "%s", err->detail);
-		return;
+		return true;
 	}
 	t->todo = x->todo;
+	if (x->lane && FAKE_DO(t->todo, deaf, false))
+		x->lane->socket->deaf = true;
 	if (fake_exchange_overridden(x))
-		return;
-	if (t->context.refusal.set)
-		fake_answer_refusal(x, &t->context.refusal);
-	else
-		answer(t);
+		return true;
+	if (!t->context.refusal.set)
+		return answer(t);
+	fake_answer_refusal(x, &t->context.refusal);
+	return true;
+}
+
+struct fake_turn *fake_turn_free(struct fake_turn *t)
+{
+	if (!t)
+		return NULL;
+	fake_context_deinit(&t->context);
+	ph_buf_deinit(&t->members);
+	ph_buf_deinit(&t->output);
+	ph_buf_deinit(&t->object);
+	free(t);
+	return NULL;
 }
 
 void fake_turn_start(struct fake_exchange *x)
@@ -414,6 +502,9 @@ void fake_turn_start(struct fake_exchange *x)
 		return;
 	t = ph_alloc(sizeof(*t));
 	t->x = x;
+	ph_buf_init(&t->members, FAKE_BODY_MAX);
+	ph_buf_init(&t->output, FAKE_ANSWER_MAX);
+	ph_buf_init(&t->object, FAKE_ANSWER_MAX);
 	fake_context_init(&t->context, x->account, &x->arena);
 	if (ph_json_scan(x->body, ask_names, FAKE_ASK_NR, t->ask, &err)) {
 		fake_refuse(&t->context, FAKE_JSON, 400, NULL, NULL,
@@ -421,7 +512,6 @@ void fake_turn_start(struct fake_exchange *x)
 	} else {
 		see(t);
 	}
-	go_on(t, &err);
-	fake_context_deinit(&t->context);
-	free(t);
+	if (go_on(t, &err))
+		fake_turn_free(t);
 }

@@ -68,6 +68,20 @@ static void sha256(void **state)
 	assert_false(ph_equal("abc", "abd", 3));
 }
 
+static void sha1(void **state)
+{
+	uint8_t digest[20];
+	char hex[41];
+
+	(void)state;
+	ph_sha1(PH_STR("abc"), digest);
+	ph_hex(hex, digest, 20);
+	assert_string_equal(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+	ph_sha1(PH_STR_NONE, digest);
+	ph_hex(hex, digest, 20);
+	assert_string_equal(hex, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+}
+
 static void hash64_is_stable_and_spreads(void **state)
 {
 	unsigned buckets[64] = {0};
@@ -150,6 +164,7 @@ int main(void)
 		cmocka_unit_test(random_ids),
 		cmocka_unit_test(a_child_has_other_randomness),
 		cmocka_unit_test(sha256),
+		cmocka_unit_test(sha1),
 		cmocka_unit_test(hash64_is_stable_and_spreads),
 		cmocka_unit_test(hexadecimal),
 		cmocka_unit_test(base64_both_ways),

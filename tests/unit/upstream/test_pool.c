@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How connections come about and how long they are kept: addresses tried in turn, deadlines, idle
- * connections. Names resolve to what a test says: pool.c is built into this test with a resolver of its own.
+ * connections. Names resolve to what a test says: dial.c is built into this test with a resolver of its own.
  */
 #include "fake.h"
+#include "upstream/upstream_priv.h"
 
 struct fake_resolve;
 static struct fake_resolve *fake_resolve_start(struct ph_loop *loop, const char *host, uint16_t port,
@@ -13,9 +14,7 @@ static void fake_resolve_cancel(struct fake_resolve *r);
 #define ph_resolve        fake_resolve
 #define ph_resolve_start  fake_resolve_start
 #define ph_resolve_cancel fake_resolve_cancel
-#include "upstream/call.c"
-
-#include "upstream/pool.c"
+#include "upstream/dial.c"
 
 /* ---- the resolver ---- */
 
