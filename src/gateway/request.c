@@ -245,7 +245,7 @@ static int commit_start(struct ph_request *r)
 {
 	bool finished, keep, owned;
 
-	if (!r->relay.ended)
+	if (!r->body.generate && !r->relay.ended)
 		ph_warmup_start(r);
 	finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
 	keep = finished && ph_record_keeps(r);

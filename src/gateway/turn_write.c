@@ -79,7 +79,7 @@ static void plan_codex(struct writing *w)
 	const struct ph_json_member *tier = &w->b->m[PH_B_SERVICE_TIER];
 
 	for (size_t i = 0; i < sizeof refused_by_codex / sizeof *refused_by_codex; i++)
-		if (refused_by_codex[i] != PH_B_PREVIOUS || !w->plan->anchor)
+		if (refused_by_codex[i] != PH_B_PREVIOUS || !w->plan->anchor || !w->plan->socket)
 			cut(w, &w->b->m[refused_by_codex[i]]);
 	if (tier->kind == PH_JSON_STRING && ph_json_text_is(tier->value, PH_STR("fast")))
 		replace(w, PH_B_SERVICE_TIER, PH_STR("\"priority\""), false);

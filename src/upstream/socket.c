@@ -150,7 +150,7 @@ static void leave(struct ph_upsocket *s, int code)
 	for (struct ph_list *n; (n = ph_list_pop(&s->waiting));)
 		frame_free(PH_CONTAINER(n, struct frame, node));
 	if (s->feeding)
-		ph_ws_pause(s->ws);
+		ph_ws_pause(s->ws); /* no more of it */
 	if (s->dial) {
 		ph_dial_cancel(s->dial);
 		s->dial = NULL;
@@ -262,7 +262,7 @@ static size_t feed(struct ph_upsocket *s, struct ph_str bytes)
 	} while (n >= 0 && s->paused && s->reading && s->sm.state == SOCKET_OPEN);
 	if (!ph_ws_idle(s->ws))
 		s->progress_ms = ph_loop_now_ms(s->up->loop);
-	if (n < 0 && s->sm.state == SOCKET_OPEN) {
+	if (n < 0) {
 		ph_fail(&err, PH_E_UPSTREAM_BAD, "the upstream's frames are not valid (%ld)", -n);
 		end(s, (int)-n, &err);
 	}
@@ -336,8 +336,6 @@ static void on_text(void *owner, struct ph_str message)
 	struct ph_upsocket *s = owner;
 	struct ph_err err = {0};
 
-	if (s->sm.state != SOCKET_OPEN)
-		return;
 	s->progress_ms = ph_loop_now_ms(s->up->loop);
 	if (s->events) {
 		s->events->on_text(s->owner, message);
@@ -352,8 +350,6 @@ static void on_too_large(void *owner)
 	struct ph_upsocket *s = owner;
 	struct ph_err err = {0};
 
-	if (s->sm.state != SOCKET_OPEN)
-		return;
 	ph_fail(&err, PH_E_UPSTREAM_BAD, "the upstream sent a message of more than %zu bytes",
 		s->max_message);
 	end(s, PH_WS_TOO_LARGE, &err);
@@ -365,8 +361,6 @@ static void on_ping(void *owner, struct ph_str payload)
 	struct ph_upsocket *s = owner;
 	struct ph_buf out;
 
-	if (s->sm.state != SOCKET_OPEN)
-		return;
 	if (ph_stream_queued(s->stream) == 0)
 		s->pong_bytes = 0;
 	if (s->pong_bytes > PONGS_MAX)
@@ -390,8 +384,6 @@ static void on_close(void *owner, int code, struct ph_str reason)
 	struct ph_upsocket *s = owner;
 	struct ph_err err = {0};
 
-	if (s->sm.state != SOCKET_OPEN)
-		return;
 	if (code == PH_WS_NO_CODE)
 		ph_fail(&err, PH_E_UPSTREAM_DROPPED, "closed without a code");
 	else

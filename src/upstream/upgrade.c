@@ -20,10 +20,7 @@ static void on_body(void *owner, struct ph_str bytes)
 	size_t room = BODY_MAX - g->body.n;
 
 	ph_buf_append(&g->body, bytes.p, bytes.n < room ? bytes.n : room);
-	if (bytes.n < room)
-		return;
-	g->whole = true;
-	ph_http_pause(g->http);
+	g->whole = bytes.n >= room;
 }
 
 static void on_done(void *owner)

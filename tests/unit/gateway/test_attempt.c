@@ -8,6 +8,8 @@
 
 #include "gateway/attempt.c"
 
+#include "gateway/attempt_http.c"
+
 static struct {
 	struct ph_loop *loop;
 	struct ph_config config;
@@ -36,9 +38,10 @@ void ph_request_event(struct ph_request *r, int result)
 		r->sm.state++;
 }
 
-void ph_relay_open(struct ph_request *r)
+void ph_relay_open(struct ph_request *r, bool messages)
 {
 	(void)r;
+	assert_false(messages);
 	w.opened++;
 }
 
@@ -84,6 +87,20 @@ struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_reques
 	return (struct ph_call *)(void *)&w;
 }
 
+void ph_call_read(struct ph_call *c, bool on)
+{
+	(void)c;
+	(void)on;
+	fail();
+}
+
+uint64_t ph_call_progress_ms(const struct ph_call *c)
+{
+	(void)c;
+	fail();
+	return 0;
+}
+
 void ph_call_cancel(struct ph_call *c)
 {
 	(void)c;
@@ -94,6 +111,49 @@ void ph_call_abandon(struct ph_call *c)
 {
 	(void)c;
 	w.abandoned++;
+}
+
+/* ---- the other transport, which is not asked for ---- */
+
+bool ph_lane_wanted(struct ph_request *r)
+{
+	(void)r;
+	return false;
+}
+
+void ph_attempt_start_socket(struct ph_request *r, struct ph_buf *head, struct ph_buf *body, bool moving)
+{
+	(void)r;
+	(void)head;
+	(void)body;
+	(void)moving;
+	fail();
+}
+
+void ph_attempt_read_socket(struct ph_request *r, bool on)
+{
+	(void)r;
+	(void)on;
+	fail();
+}
+
+uint64_t ph_attempt_progress_socket(const struct ph_request *r)
+{
+	(void)r;
+	fail();
+	return 0;
+}
+
+void ph_attempt_drop_socket(struct ph_request *r)
+{
+	(void)r;
+	fail();
+}
+
+void ph_attempt_finish_socket(struct ph_request *r)
+{
+	(void)r;
+	fail();
 }
 
 /* ---- what is told to the registry of accounts ---- */

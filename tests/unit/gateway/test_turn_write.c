@@ -274,6 +274,51 @@ static void turn_state(void **state)
 		}
 }
 
+/* What comes and goes as a frame: its manner is its own, the lane is ours. */
+static void frames(void **state)
+{
+	static const struct {
+		bool from, to, codex, anchor; /* a frame came, a frame goes */
+		const char *text, *want;
+	} cases[] = {
+		{true, true, false, true,
+			"{\"type\":\"response.create\",\"stream\":true,\"background\":true,\"stream_id\":"
+			"\"a\","
+			"\"generate\":false,\"previous_response_id\":\"r\"}",
+			"{\"type\":\"response.create\",\"generate\":false,\"previous_response_id\":\"r\"}"},
+		{true, true, true, true,
+			"{\"type\":\"response.create\",\"previous_response_id\":\"r\",\"temperature\":1}",
+			"{\"type\":\"response.create\",\"previous_response_id\":\"r\",\"store\":false}"},
+		{true, false, false, false, "{\"type\":\"response.create\",\"stream_id\":\"a\",\"x\":1}",
+			"{\"x\":1,\"stream\":true}"},
+		{true, false, false, false, "{\"type\":\"response.create\",\"stream\":false}",
+			"{\"stream\":true}"},
+		{false, true, false, false, "{\"stream\":true,\"x\":1}",
+			"{\"x\":1,\"type\":\"response.create\"}"},
+		{false, true, false, false, "{}", "{\"type\":\"response.create\"}"},
+		{false, false, false, false, "{\"type\":\"x\",\"stream_id\":\"a\",\"stream\":false}",
+			"{\"type\":\"x\",\"stream_id\":\"a\",\"stream\":false}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(cases); i++) {
+		struct ph_body_plan plan = {.account = 1,
+			.codex = cases[i].codex,
+			.socket = cases[i].to,
+			.anchor = cases[i].anchor};
+		struct world w;
+		struct ph_buf out;
+
+		read_body(&w, ph_str_c(cases[i].text));
+		w.b.frame = cases[i].from;
+		ph_buf_init(&out, 4096);
+		assert_int_equal(ph_turn_body_write(&w.b, &plan, &out), 0);
+		ph_assert_str(ph_buf_str(&out), ph_str_c(cases[i].want));
+		ph_buf_deinit(&out);
+		done(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +326,7 @@ int main(void)
 		cmocka_unit_test(random_bodies),
 		cmocka_unit_test(no_room),
 		cmocka_unit_test(turn_state),
+		cmocka_unit_test(frames),
 	};
 
 	return cmocka_run_group_tests_name("gateway.turn_write", tests, NULL, NULL);

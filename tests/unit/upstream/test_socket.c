@@ -540,6 +540,32 @@ static void pings_are_answered(void **state)
 	world_close(&w);
 }
 
+/* Every part of a message is progress, long before it is whole. */
+static void parts_are_progress(void **state)
+{
+	struct ph_buf text = long_text(1000), frame;
+	struct world w;
+
+	(void)state;
+	world_open(&w, GOOD);
+	connect_to(&w);
+	ph_buf_init(&frame, AMPLE);
+	ph_ws_put_text(&frame, PH_WS_SERVER, ph_buf_str(&text));
+	for (size_t at = 0; at < 1000; at += 100) {
+		uint64_t before = ph_upsocket_progress_ms(w.o.s), until = ph_clock_ms() + PATIENCE_MS;
+
+		turn_for(w.loop, 5);
+		ph_stream_push(w.v.s, ph_str(frame.p + at, 100));
+		while (ph_upsocket_progress_ms(w.o.s) <= before && ph_clock_ms() < until)
+			ph_loop_turn(w.loop);
+		assert_true(ph_upsocket_progress_ms(w.o.s) > before);
+	}
+	assert_int_equal(w.o.texts, 0);
+	ph_buf_deinit(&frame);
+	ph_buf_deinit(&text);
+	world_close(&w);
+}
+
 static void silence_is_broken_by_a_ping(void **state)
 {
 	struct world w;
@@ -919,6 +945,7 @@ int main(void)
 		cmocka_unit_test(closed_at_any_time),
 		cmocka_unit_test(a_goodbye_without_an_answer),
 		cmocka_unit_test(pings_are_answered),
+		cmocka_unit_test(parts_are_progress),
 		cmocka_unit_test(silence_is_broken_by_a_ping),
 		cmocka_unit_test(no_ping_while_nobody_reads),
 		cmocka_unit_test(a_flood_of_pings),
