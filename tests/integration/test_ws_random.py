@@ -241,13 +241,10 @@ class Talk:
                                for item in self.dialogue.items if item['type'] != 'reasoning']
 
     def body(self, place, database, codex):
-        """place: (socket, lane), or None over HTTP. Returns the body, and whether its anchor may be unknown."""
-        draw, risky = self.draw, False
+        """place: (socket, lane), or None over HTTP. database: whether it is there."""
+        draw = self.draw
         how = draw.choice(['anchored', 'whole']) if self.style == 'mixed' else self.style
-        if not self.kept and self.dialogue.anchor and (place is None or place != self.home):
-            risky = draw.random() < 0.2 and not self.forced
-            how = 'anchored' if risky else 'whole'
-        if self.forced:
+        if self.forced or (not self.kept and (place is None or place != self.home)):
             how = 'whole'
         if how == 'whole' and self.kept and not database and self.dialogue.anchor:
             how = 'anchored'  # whose the items are could not be looked up
@@ -260,7 +257,7 @@ class Talk:
             members['generate'] = False
         if draw.random() < 0.2:
             self.store = not self.store
-        return self.dialogue.body(self.new, how, codex and self.kept, store=self.store, **members), risky
+        return self.dialogue.body(self.new, how, codex and self.kept, store=self.store, **members)
 
     def answered(self, turn, place):
         self.dialogue.hear(self.new, turn)
@@ -277,8 +274,8 @@ class Talk:
 class Flight:
     """A turn that was sent on a socket."""
 
-    def __init__(self, talk, frame, risky, began):
-        self.talk, self.frame, self.risky, self.began = talk, frame, risky, began
+    def __init__(self, talk, frame, began):
+        self.talk, self.frame, self.began = talk, frame, began
         self.events = []
 
 
@@ -349,19 +346,18 @@ class Client:
 
     # ---- one turn's end ----
 
-    def refused(self, talk, status, error, retry_after, risky, all_fail, began):
+    def refused(self, talk, number, status, error, retry_after, all_fail, began):
         """Whether there was a reason; and what the client makes of it."""
         code = error['code']
         self.world.figures.add('refused %d %s' % (status, code))
-        shook = self.world.quakes.shook(began)
+        shook = self.world.quakes.shook(began) or self.world.quakes.died(number, began)  # a node begins without its database
         if code == 'previous_response_not_found':
-            assert status == 400 and (talk.denied or risky or shook), 'the anchor was lost'
-            talk.forced = talk.denied or risky
+            assert status == 400 and (talk.denied or shook), 'the anchor was lost'
+            talk.forced = talk.denied
             talk.missed()
             return
-        assert all_fail or shook or risky, 'an account could have served: %d %s' % (status, error)
+        assert all_fail or shook, 'an account could have served: %d %s' % (status, error)
         assert status in (429, 503) and int(retry_after) >= 1, (status, error, retry_after)
-        talk.forced |= risky
         talk.tries -= all_fail or shook
         talk.missed()
 
@@ -374,7 +370,8 @@ class Client:
             talk.missed()
             return
         assert not all_fail or talk.warm, 'no account could have answered'
-        self.world.figures.add('warm-ups' if talk.warm else 'over http' if place is None else 'on sockets')
+        assert not talk.warm or turn.response['output'] == [], 'a warm-up was answered'
+        self.world.figures.add('warm-ups' if talk.warm else 'answered')
         talk.answered(turn, place)
         self.world.note(turn.id)
 
@@ -391,7 +388,7 @@ class Client:
     def over_http(self, talk, database, all_fail):
         number = self.draw.randrange(len(self.api))
         began, since = time.monotonic(), self.used[number]
-        body, risky = talk.body(None, database, self.codex)
+        body = talk.body(None, database, self.codex)
         body['stream'] = self.draw.random() < 0.6
         self.used[number] = began
         try:
@@ -402,7 +399,7 @@ class Client:
             return
         with self.explained(body, answer, number):
             if answer.status != 200:
-                self.refused(talk, answer.status, answer.error, answer.header('retry-after'), risky, all_fail, began)
+                self.refused(talk, number, answer.status, answer.error, answer.header('retry-after'), all_fail, began)
             else:
                 self.over(talk, http.Turn(answer, body['stream']), None, all_fail)
 
@@ -411,13 +408,13 @@ class Client:
     def create(self, talk, database, flights):
         if self.draw.random() < 0.1 and self.names < LANES:
             talk.lane = self.name()
-        body, risky = talk.body((self.socket, talk.lane), database, self.codex)
+        body = talk.body((self.socket, talk.lane), database, self.codex)
         frame = dict(body, type='response.create')
         if talk.lane:
             frame['stream_id'] = talk.lane
         if self.draw.random() < 0.3:
             frame['stream'] = True  # as Codex does
-        flights[talk.lane] = Flight(talk, frame, risky, time.monotonic())
+        flights[talk.lane] = Flight(talk, frame, time.monotonic())
         self.socket.send(frame)
 
     def landed(self, flight, all_fail):
@@ -427,8 +424,8 @@ class Client:
                 self.over(flight.talk, turn, (self.socket, flight.talk.lane), all_fail)
                 return
             assert len(flight.events) == 1, 'an error frame behind events'
-            self.refused(flight.talk, turn.error['status'], turn.error['error'], turn.error['headers'].get('retry-after'),
-                         flight.risky, all_fail, flight.began)
+            self.refused(flight.talk, self.at, turn.error['status'], turn.error['error'], turn.error['headers'].get('retry-after'),
+                         all_fail, flight.began)
 
     def hear(self, flights, cut, all_fail):
         """Until each has ended; cut: behind so many events the client goes away."""
@@ -467,6 +464,7 @@ class Client:
         if self.socket is not None or self.connect():
             self.on_socket([talk for talk in talks if talk not in elsewhere], database, all_fail)
         for talk in elsewhere:
+            self.world.figures.add('sent over HTTP')
             self.over_http(talk, database, all_fail)
 
     def run(self):
