@@ -44,7 +44,8 @@ bool ph_lane_fits(const struct ph_lane *lane, int64_t account); /* an open socke
 /* The turn continues from what the lane knows of `last`, and the lane does so no longer: a continuation that
  * fails evicts what it named. NULL: nothing, or it is another response. */
 struct ph_chain *ph_lane_take_known(struct ph_lane *lane, struct ph_str id);
-/* The turn's response is the lane's last. known is taken over. */
+/* The turn's response is the lane's last, wherever it came from: if from the lane's socket, it remembers it
+ * as soon as the attempt is finished. known is taken over. */
 void ph_lane_set_last(struct ph_lane *lane, struct ph_str id, struct ph_chain *known);
 void ph_lane_drop_socket(struct ph_lane *lane);
 /* The socket is between turns. */
