@@ -57,3 +57,10 @@ def websocket(world):
     if status == 426 and not WEBSOCKET_SERVED:
         pytest.skip('the gateway serves no WebSocket yet: 426 to an upgrade')
     assert status == 101, 'an upgrade was answered with %d' % status
+
+
+@pytest.fixture(autouse=True)
+def socket_of_the_way(request):
+    """`how` is a parameter of many tests; this way of it needs a WebSocket."""
+    if hasattr(request.node, 'callspec') and request.node.callspec.params.get('how') == 'socket':
+        request.getfixturevalue('websocket')

@@ -13,14 +13,14 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 from conversation import Context
 from fake_upstream import ECHO_MAX, entries, expected_text, marker
 from harness import FakeUpstream
 
 KINDS = {'platform': 'p', 'codex': 'c', 'stateless': 's'}  # kind -> its account
-NODE_VERSION = 22
 TOOL_CALL = {'name': 'look', 'arguments': '{"at":"the sea"}'}  # compact: some clients write it anew
-FOUND = 'it is there'  # js/play.mjs
 UPGRADE = {'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
            'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA=='}
 KNOWN = 0.5  # seconds until every node has heard of a change
@@ -29,9 +29,9 @@ KNOWN = 0.5  # seconds until every node has heard of a change
 class World:
     """Two nodes and an account of each kind. keys: kind -> a key for that account alone; `any`: one for all."""
 
-    def __init__(self, make_cluster, clients):
+    def __init__(self, make_cluster, clients, **env):
         self.clients = clients
-        self.cluster = make_cluster({'POSTHOUSE_KEEPALIVE_INTERVAL': '500ms'})
+        self.cluster = make_cluster(dict(env, POSTHOUSE_KEEPALIVE_INTERVAL='500ms'))
         self.upstream = self.cluster.own(FakeUpstream([(name, kind) for kind, name in KINDS.items()]))
         self.keys = {'any': self.cluster.key('any')}
         for kind, name in KINDS.items():
@@ -123,6 +123,25 @@ def run(args, timeout, **more):
             out, err = process.communicate()
             raise AssertionError('%s took over %g s\n%s\n%s' % (args[0], timeout, out[-3000:], err[-3000:])) from None
         return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+
+WAYS = {  # (program, how) -> whether its turns are streamed
+    ('openai', 'create'): False, ('openai', 'raw'): True, ('openai', 'stream'): True, ('openai', 'socket'): True,
+    ('agents', 'run'): False, ('agents', 'stream'): True, ('agents', 'socket'): True,
+    ('ai', 'generate'): False, ('ai', 'stream'): True, ('ai', 'history'): False}
+
+
+def ways(*programs, streamed=None, http=False):
+    """Parameters `program,how`: those that stream or do not, those over HTTP only."""
+    return pytest.mark.parametrize('program,how', [
+        pytest.param(*way, id='-'.join(way))
+        for way, stream in WAYS.items()
+        if way[0] in (programs or way) and streamed in (None, stream) and not (http and way[1] == 'socket')])
+
+
+def texts(how, *said, **members):
+    """A plan's turns that say these, all in one way."""
+    return [dict({'text': text, 'how': how}, **members) for text in said]
 
 
 class Talk:

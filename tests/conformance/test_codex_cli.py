@@ -5,7 +5,7 @@ over a WebSocket a warm-up (`generate:false`) with the base prompt, then each ti
 import pytest
 
 from fake_upstream import marker
-from peers import KINDS, Codex, account_of, shell_call
+from peers import KINDS, Codex, shell_call
 
 TRANSPORTS = ('http', 'websocket')
 ECHO = 'echo as the courier said'
@@ -109,14 +109,3 @@ def test_silence_is_bridged(fresh, transport):
     codex = Codex(fresh, 'platform', transport == 'websocket', stream_idle_timeout_ms=2000)
     codex.exec(fresh.nodes[0], 'hello ' + marker(fault='silence', at='item', for_ms=4000)).check()
     assert fresh.turns() == UPSTREAM_TURNS[transport, 'platform'][1]
-
-
-def test_websocket_that_is_switched_off(fresh):
-    """426 to the upgrade: HTTP at once, and silently."""
-    node = fresh.cluster.node('plain', env={'POSTHOUSE_WEBSOCKET': 'off'})
-    try:
-        codex = Codex(fresh, 'platform', websocket=True)
-        codex.exec(node, 'go and look ' + shell_call(ECHO)).check()
-        assert fresh.turns() == UPSTREAM_TURNS['http', 'platform'][0]
-    finally:
-        node.stop()
