@@ -200,6 +200,8 @@ static int start(struct ph_request *r)
 	bool moving = moved(r);
 	int rc;
 
+	if (!r->body.generate && !r->attempt.socket)
+		return ph_warmup_needs_socket(r);
 	ph_buf_init(&body, r->g->config->max_body + PH_REFUSE_MAX);
 	rc = build_body(r, &body);
 	if (rc == 0) {

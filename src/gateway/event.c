@@ -32,22 +32,24 @@ static const struct {
 	{PH_STR_INIT("response.metadata"), PH_EVENT_TELEMETRY},
 };
 
-/* Some send their errors without a type, and some without an error object. */
+/* Some send their errors without a type, and some without an error object; the Codex backend says `detail`.
+ */
 static bool is_bare_error(struct ph_str json)
 {
 	enum {
 		ERROR,
+		DETAIL,
 		CODE,
 		STATUS,
 		NR
 	};
 	static const struct ph_str names[NR] = {
-		PH_STR_INIT("error"), PH_STR_INIT("code"), PH_STR_INIT("status")};
+		PH_STR_INIT("error"), PH_STR_INIT("detail"), PH_STR_INIT("code"), PH_STR_INIT("status")};
 	struct ph_json_member m[NR];
 
 	if (!ph_json_find(json, names, NR, m))
 		return false;
-	return m[ERROR].kind == PH_JSON_OBJECT ||
+	return m[ERROR].kind == PH_JSON_OBJECT || m[DETAIL].kind > PH_JSON_NULL ||
 	       (m[CODE].kind == PH_JSON_STRING && m[STATUS].kind == PH_JSON_NUMBER);
 }
 

@@ -326,6 +326,8 @@ void ph_resolve_cancel_turn(struct ph_request *r);
 
 /* warmup.c: a turn that asks for no answer; its end, as upstream would have told it */
 bool ph_warmup_is_ours(const struct ph_request *r); /* to answer, as things stand */
+/* Its account takes none: the error that has it answered here, or, where that is no use, told. Negated. */
+int ph_warmup_needs_socket(struct ph_request *r);
 void ph_warmup_start(struct ph_request *r);
 void ph_warmup_release(struct ph_request *r);
 

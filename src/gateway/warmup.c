@@ -4,7 +4,8 @@
  * client's WebSocket it goes to an account that has WebSockets, which warms its caches, and the first real
  * turn is live. No upstream over HTTP knows it: then, and where no account takes it, it is answered here,
  * under an id of ours, without account and slot, and its input goes out with the first real turn (handbook,
- * continuity 4.9).
+ * continuity 4.9). One whose anchor is known upstream at best cannot be answered so: nobody could continue
+ * it.
  */
 #include "posthouse/clock.h"
 #include "request_priv.h"
@@ -53,17 +54,32 @@ static bool goes_upstream(const struct ph_request *r)
 	return r->dress.framing == PH_FRAMING_WS && strcmp(r->g->config->upstream_transport, "http") != 0;
 }
 
+/* Whether its input, under an id of ours, can be continued: all behind it is known here. */
+static bool continuable(const struct ph_request *r)
+{
+	return r->body.previous.n == 0 ||
+	       (r->chain && (r->chain->status == PH_CHAIN_OK || r->chain->status == PH_CHAIN_TIP));
+}
+
 bool ph_warmup_is_ours(const struct ph_request *r)
 {
 	int s = (int)r->sm.state;
 
-	if (r->body.generate || s < REQ_RESOLVE || s > REQ_RELAY || r->relay.ended)
+	if (r->body.generate || s < REQ_RESOLVE || s > REQ_RELAY || r->relay.ended || !continuable(r))
 		return false;
 	if (r->err == 0)
 		return s == REQ_RESOLVE && !goes_upstream(r);
 	/* No account's trouble is worth telling, as long as nothing was asked for. */
 	return s > REQ_RESOLVE && !r->shown && r->err != -PH_E_CLIENT_GONE &&
 	       ph_err_info(r->err)->blames != PH_CLIENT;
+}
+
+int ph_warmup_needs_socket(struct ph_request *r)
+{
+	if (continuable(r))
+		return ph_fail(&r->fault, PH_E_UPSTREAM_CANNOT, "a warm-up over HTTP");
+	return ph_fail_param(&r->fault, PH_E_ANCHOR_UNKNOWN, "previous_response_id",
+		"Previous response with id '%.*s' not found.", PH_STR_ARG(r->body.previous));
 }
 
 void ph_warmup_start(struct ph_request *r)

@@ -397,6 +397,8 @@ static const struct one {
 		"", -PH_E_UPSTREAM_LIMITED},
 	{"bare", "data: {\"error\":{\"code\":\"server_error\",\"message\":\"x\"}}\n\n", "",
 		-PH_E_UPSTREAM_FAILED},
+	{"bare, as the Codex backend has it", "data: {\"detail\":{\"code\":\"deactivated_workspace\"}}\n\n",
+		"", -PH_E_UPSTREAM_DENIED},
 	{"pretty-printed",
 		"data: {\ndata:   \"type\": \"error\",\ndata:   \"error\": {\"code\": "
 		"\"usage_limit_reached\"}\ndata: }\n\n",
