@@ -27,7 +27,7 @@ postgres, template, make_cluster = INTEGRATION.postgres, INTEGRATION.template, I
 
 # Whether the gateway serves WebSockets. While this is False, tests that need one are skipped where an upgrade is answered
 # with 426; once it is True they fail there. test_upgrade_is_answered fails while this says something else than the gateway.
-WEBSOCKET_SERVED = False
+WEBSOCKET_SERVED = True
 
 
 @pytest.fixture(scope='session')
