@@ -25,10 +25,6 @@ pytest_report_header = INTEGRATION.pytest_report_header
 pytest_collection_modifyitems = INTEGRATION.pytest_collection_modifyitems
 postgres, template, make_cluster = INTEGRATION.postgres, INTEGRATION.template, INTEGRATION.make_cluster
 
-# Whether the gateway serves WebSockets. While this is False, tests that need one are skipped where an upgrade is answered
-# with 426; once it is True they fail there. test_upgrade_is_answered fails while this says something else than the gateway.
-WEBSOCKET_SERVED = True
-
 
 @pytest.fixture(scope='session')
 def clients(tmp_path_factory):
@@ -54,8 +50,6 @@ def fresh(world):
 def websocket(world):
     """Asked for by a test that needs a WebSocket."""
     status = world.upgrade()
-    if status == 426 and not WEBSOCKET_SERVED:
-        pytest.skip('the gateway serves no WebSocket yet: 426 to an upgrade')
     assert status == 101, 'an upgrade was answered with %d' % status
 
 

@@ -3,7 +3,6 @@
 strict accumulator of openai-node throws at whatever is out of order in a stream."""
 import pytest
 
-from conftest import WEBSOCKET_SERVED
 from fake_upstream import marker
 from peers import KINDS, TOOL_CALL, Talk, account_of, texts, ways
 
@@ -15,11 +14,6 @@ def test_packages_are_those_of_the_lock_file(clients):
     assert clients.version('ai').startswith('7.') and clients.version('@ai-sdk/openai').startswith('4.')
     assert clients.version('ws') == '8.23.0' and clients.version('@openai/codex') == '0.169.0'
     assert clients.node('version', {})['node'].startswith('v22.')
-
-
-def test_upgrade_is_answered(world):
-    """Turn WEBSOCKET_SERVED over in conftest.py when this fails."""
-    assert world.upgrade() == (101 if WEBSOCKET_SERVED else 426)
 
 
 @ways()
