@@ -54,6 +54,11 @@ else
 fi
 apt-config dump | grep -E '^Acquire::(http|https)::Proxy' >"$root/etc/apt/apt.conf.d/90host" || true
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+node_env=() # npm may reach its registry through an authority of this machine's own
+if [[ -n ${NODE_EXTRA_CA_CERTS-} ]]; then
+    install -m 644 "$NODE_EXTRA_CA_CERTS" "$root/etc/node-ca.pem"
+    node_env=(NODE_EXTRA_CA_CERTS=/etc/node-ca.pem)
+fi
 mount -t proc proc "$root/proc"
 mkdir -p "$root/dev/shm"
 mount -t tmpfs shm "$root/dev/shm" # the device nodes are debootstrap's own: nothing of this machine's /dev is shared
@@ -69,7 +74,7 @@ chroot "$root" chown -R "$user" /srv/posthouse
 echo "== as $user: $command"
 status=0
 chroot "$root" env -i HOME="$(chroot "$root" getent passwd "$user" | cut -d: -f6)" TERM=dumb LANG=C.UTF-8 \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${node_env[@]}" \
     runuser -u "$user" -- bash -c "cd /srv/posthouse && $command" || status=$?
 
 sleep 1

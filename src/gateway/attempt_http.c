@@ -47,8 +47,7 @@ static void put_client_headers(struct ph_request *r, const struct ph_head *head)
 		ph_http_put_header(headers, PH_STR("content-type"), PH_STR("application/json"));
 	else
 		ph_reply_pass_headers(head, headers);
-	if (r->account->kind == PH_CODEX && r->x && ph_is_codex_client(r->x))
-		ph_turn_state_put(headers, head, r->account->id);
+	ph_turn_state_note(r, ph_head_get(head, PH_STR("x-codex-turn-state")));
 }
 
 static void on_head(void *owner, const struct ph_head *head)

@@ -15,6 +15,7 @@ static void on_open(void *owner, const struct ph_head *head)
 	struct ph_request *r = owner;
 
 	ph_health_head(r->g, r->account, head);
+	ph_turn_state_note(r, ph_head_get(head, PH_STR("x-codex-turn-state")));
 	if (r->sm.state == REQ_CONNECT)
 		ph_request_event(r, 1);
 }

@@ -89,14 +89,6 @@ void ph_pass_open(
 void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
 	struct ph_str accept, bool json_body, bool moved);
 bool ph_is_codex_client(const struct ph_exchange *x);
-/*
- * x-codex-turn-state is one account's routing mark: clients see it with its issuer in front ("42.value"), so
- * that any node can tell whom it may go back to (handbook, protocol 6.3). True: ret is what that account
- * issued.
- */
-bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret);
-/* The header for the client, where the account sent one. */
-void ph_turn_state_put(struct ph_buf *headers, const struct ph_head *head, int64_t account);
 
 /* ---- health.c: what an upstream said of an account, for the registry ---- */
 /* The request that failed. */

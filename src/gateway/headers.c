@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The header lines of a request to an account: an allow-list of the client's, and the account's own. */
-#include "gateway_priv.h"
+#include "request_priv.h"
 
 #define SECRET_LINE_MAX (80 * 1024)
 #define CODEX_PREFIX    PH_STR("x-codex-")
@@ -57,33 +57,6 @@ static bool is_passed(struct ph_str name, enum ph_account_kind kind, bool moved)
 bool ph_is_codex_client(const struct ph_exchange *x)
 {
 	return ph_head_get(x->head, PH_STR("originator")).n > 0;
-}
-
-/* ---- the routing mark ---- */
-
-bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret)
-{
-	struct ph_str rest = seen, issuer = ph_str_split(&rest, '.');
-	uint64_t id;
-
-	if (!ph_str_u64(issuer, INT64_MAX, &id) || (int64_t)id != account || rest.n == 0)
-		return false;
-	*ret = rest;
-	return true;
-}
-
-void ph_turn_state_put(struct ph_buf *headers, const struct ph_head *head, int64_t account)
-{
-	struct ph_str state = ph_head_get(head, PH_STR("x-codex-turn-state"));
-	struct ph_buf value;
-
-	if (state.n == 0)
-		return;
-	ph_buf_init(&value, SECRET_LINE_MAX);
-	ph_buf_printf(&value, "%lld.", (long long)account);
-	ph_buf_puts(&value, state);
-	ph_http_put_header(headers, PH_STR("x-codex-turn-state"), ph_buf_str(&value));
-	ph_buf_deinit(&value);
 }
 
 /* What is set for the account counts, also over the client's: a second line would make the head ambiguous. */

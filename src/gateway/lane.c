@@ -149,12 +149,28 @@ static bool has_sockets(const struct ph_request *r, const struct ph_account *a)
 	return a->kind != PH_STATELESS && a->no_socket_until_ms <= ph_loop_now_ms(r->g->loop);
 }
 
+bool ph_lane_possible(const struct ph_request *r, const struct ph_account *a)
+{
+	return strcmp(r->g->config->upstream_transport, "http") != 0 && !r->body.background &&
+	       has_sockets(r, a);
+}
+
+bool ph_lane_thinkable(const struct ph_request *r)
+{
+	PH_LIST_EACH (it, ph_accounts_list(r->g->accounts)) {
+		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (ph_lease_eligible(r, a) && ph_lane_possible(r, a))
+			return true;
+	}
+	return false;
+}
+
 bool ph_lane_wanted(struct ph_request *r)
 {
-	const char *transport = r->g->config->upstream_transport;
-	bool always = strcmp(transport, "websocket") == 0;
+	bool always = strcmp(r->g->config->upstream_transport, "websocket") == 0;
 
-	if (strcmp(transport, "http") == 0 || r->body.background || !has_sockets(r, r->account))
+	if (!ph_lane_possible(r, r->account))
 		return false;
 	if (!r->lane && always)
 		r->lane = ph_lane_new(r->g);

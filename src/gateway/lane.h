@@ -34,6 +34,9 @@ struct ph_lane *ph_lane_ref(struct ph_lane *lane); /* NULL is allowed */
 struct ph_lane *ph_lane_unref(
 	struct ph_lane *lane); /* returns NULL; NULL is allowed. The last closes the socket */
 
+/* Whether the turn may go to that account on a WebSocket, or to any that could serve it. */
+bool ph_lane_possible(const struct ph_request *r, const struct ph_account *a);
+bool ph_lane_thinkable(const struct ph_request *r);
 /* Whether this turn goes to its account on a WebSocket. A turn that needs a lane for it gets one. */
 bool ph_lane_wanted(struct ph_request *r);
 /* The account answered the upgrade as one that has none. */

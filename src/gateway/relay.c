@@ -89,6 +89,16 @@ static void flush_run(struct ph_request *r)
 	push(r, run);
 }
 
+static void show_turn_state(struct ph_request *r)
+{
+	struct ph_buf event;
+
+	ph_buf_init(&event, HEADERS_MAX);
+	ph_turn_state_put_event(r, &event);
+	push(r, ph_buf_str(&event));
+	ph_buf_deinit(&event);
+}
+
 /* Lets go what is held. */
 static void show(struct ph_request *r)
 {
@@ -97,6 +107,7 @@ static void show(struct ph_request *r)
 	if (y->phase != PH_RELAY_HELD || r->attempt.collected)
 		return;
 	y->phase = PH_RELAY_SHOWN;
+	show_turn_state(r);
 	if (y->held.n)
 		push(r, ph_buf_str(&y->held));
 	ph_buf_deinit(&y->held);
@@ -367,6 +378,15 @@ static bool is_rest(const struct ph_request *r, enum ph_event_class class)
 	return r->relay.finishing && class < PH_EVENT_COMPLETED;
 }
 
+/* What one account says of itself. */
+static void on_telemetry(struct ph_request *r, struct ph_str json)
+{
+	ph_health_event(r->g, r->account, json);
+	ph_turn_state_hear(r, json);
+	if (r->relay.phase == PH_RELAY_SHOWN)
+		show_turn_state(r);
+}
+
 static void on_unit(void *owner, const struct ph_sse_unit *u)
 {
 	struct ph_request *r = owner;
@@ -388,7 +408,7 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 	if (is_rest(r, e.class))
 		return;
 	if (e.class == PH_EVENT_TELEMETRY)
-		ph_health_event(r->g, r->account, u->data);
+		on_telemetry(r, u->data);
 	if (e.class == PH_EVENT_TELEMETRY ||
 		(e.class == PH_EVENT_KEEPALIVE && r->relay.phase == PH_RELAY_HELD)) {
 		drop_unit(r, &e.m[PH_EV_NUMBER]);

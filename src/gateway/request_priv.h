@@ -229,10 +229,12 @@ struct ph_attempt {
 	bool refused;         /* the answer is an error: its body is collected */
 	bool open;            /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
-	int64_t health_version; /* of the account, when the attempt began */
-	uint64_t after_ms;      /* that a refusal's head told */
-	struct ph_buf headers;  /* of the answer, as the client may see them */
-	struct ph_buf body;     /* an error's body, or a whole answer */
+	int64_t health_version;   /* of the account, when the attempt began */
+	uint64_t after_ms;        /* that a refusal's head told */
+	struct ph_buf headers;    /* of the answer, as the client may see them */
+	struct ph_str turn_state; /* kind codex: its routing mark, as a Codex client sees it */
+	bool turn_state_shown;    /* in an event */
+	struct ph_buf body;       /* an error's body, or a whole answer */
 	uint64_t sent_ns;
 };
 
@@ -356,6 +358,14 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status);
 int ph_attempt_ended_early(struct ph_request *r); /* without a terminal event; negated */
 /* An answer can overtake the end of its request: what was waited for has happened. */
 void ph_attempt_catch_up(struct ph_request *r);
+
+/* turn_state.c */
+/* True: ret is what that account issued. */
+bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret);
+void ph_turn_state_note(struct ph_request *r, struct ph_str issued); /* of the attempt's head; may be empty */
+void ph_turn_state_hear(struct ph_request *r, struct ph_str json);   /* of response.metadata */
+/* For a client on a WebSocket that was not told yet; else nothing. */
+void ph_turn_state_put_event(struct ph_request *r, struct ph_buf *out);
 
 /* attempt_http.c and attempt_socket.c; body is taken over, head is for their header lines */
 void ph_attempt_start_http(struct ph_request *r, struct ph_buf *head, struct ph_buf *body, bool moved);

@@ -48,10 +48,12 @@ static void put_response(const struct ph_request *r, const char *id, const char 
 		       "\"service_tier\":\"default\",\"metadata\":{},\"safety_identifier\":null}"));
 }
 
-/* Only a client that stays on its socket gains by it. */
+/* Only a client that stays on its socket gains by it, and only where upstream has one as well. */
 static bool goes_upstream(const struct ph_request *r)
 {
-	return r->dress.framing == PH_FRAMING_WS && strcmp(r->g->config->upstream_transport, "http") != 0;
+	if (r->dress.framing != PH_FRAMING_WS)
+		return false;
+	return r->sm.state == REQ_RESOLVE ? ph_lane_thinkable(r) : ph_lane_possible(r, r->account);
 }
 
 /* Whether its input, under an id of ours, can be continued: all behind it is known here. */
@@ -68,7 +70,7 @@ bool ph_warmup_is_ours(const struct ph_request *r)
 	if (r->body.generate || s < REQ_RESOLVE || s > REQ_RELAY || r->relay.ended || !continuable(r))
 		return false;
 	if (r->err == 0)
-		return s == REQ_RESOLVE && !goes_upstream(r);
+		return (s == REQ_RESOLVE || s == REQ_LEASE) && !goes_upstream(r);
 	/* No account's trouble is worth telling, as long as nothing was asked for. */
 	return s > REQ_RESOLVE && !r->shown && r->err != -PH_E_CLIENT_GONE &&
 	       ph_err_info(r->err)->blames != PH_CLIENT;

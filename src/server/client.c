@@ -179,6 +179,9 @@ static void handle(struct ph_client *c)
 	set_request_id(&c->x);
 	if (ph_target_split(c->x.head->target, &c->x.path, &c->x.query)) {
 		k->refuse(k->arg, &c->x, PH_E_HEAD_BAD, NULL);
+	} else if (k->draining && c->x.head->upgrade) {
+		ph_metric_add(PH_M_SHED, 2, 0, 1);
+		k->refuse(k->arg, &c->x, PH_E_DRAINING, NULL);
 	} else if (k->max_streams && k->busy > k->max_streams) {
 		ph_metric_add(PH_M_SHED, 0, 0, 1);
 		k->refuse(k->arg, &c->x, PH_E_TOO_MANY, NULL);

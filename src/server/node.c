@@ -252,9 +252,15 @@ static void on_client(void *owner, struct ph_stream *s)
 	ph_client_open(owner, s);
 }
 
+/* A WebSocket would be closed as soon as it is open: clients come back sooner where it never was. */
 static void handle_client(void *arg, struct ph_exchange *x)
 {
-	ph_gateway_handle(((struct node *)arg)->gateway, x);
+	struct node *n = arg;
+
+	if (x->head->upgrade && n->view.draining)
+		ph_gateway_refuse(n->gateway, x, PH_E_DRAINING, NULL);
+	else
+		ph_gateway_handle(n->gateway, x);
 }
 
 static void refuse_client(void *arg, struct ph_exchange *x, int code, const struct ph_err *err)

@@ -72,7 +72,7 @@ class Dialogue:
 
     def say(self, client, new, how='anchored', codex=False, headers=None, **members):
         """A turn that must be answered; returns it."""
-        turn = client.turn(self.body(new, how, codex, **members), headers=headers)
+        turn = client.turn(self.body(new, how, codex, **members), **({'headers': headers} if headers else {}))
         self.hear(new, turn)
         return turn
 

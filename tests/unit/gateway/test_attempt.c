@@ -121,6 +121,12 @@ bool ph_lane_wanted(struct ph_request *r)
 	return false;
 }
 
+int ph_warmup_needs_socket(struct ph_request *r)
+{
+	(void)r;
+	return 0;
+}
+
 void ph_attempt_start_socket(struct ph_request *r, struct ph_buf *head, struct ph_buf *body, bool moving)
 {
 	(void)r;

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that we did not write, against two nodes and one account of each kind.
+
+The processes are those of tests/integration. The clients come from npm, in the versions of package-lock.json, installed by
+`./dev test` into the state directory; js/ holds the few lines that drive each library.
+"""
+import importlib.util
+import os
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(ROOT / 'tests' / 'integration'), str(ROOT / 'tests' / 'upstream')]
+
+# pylint: disable=wrong-import-position
+import peers  # noqa: E402
+
+SPEC = importlib.util.spec_from_file_location('integration_fixtures', ROOT / 'tests' / 'integration' / 'conftest.py')
+INTEGRATION = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(INTEGRATION)
+pytest_report_header = INTEGRATION.pytest_report_header
+pytest_collection_modifyitems = INTEGRATION.pytest_collection_modifyitems
+postgres, template, make_cluster = INTEGRATION.postgres, INTEGRATION.template, INTEGRATION.make_cluster
+
+
+@pytest.fixture(scope='session')
+def clients(tmp_path_factory):
+    """A directory with the programs of js/ beside the packages that they import."""
+    state = pathlib.Path(os.environ.get('POSTHOUSE_TEST_STATE', ROOT / '.dev')) / 'clients'
+    assert (state / 'installed').exists(), 'the clients are not installed in %s: run ./dev test codex once' % state
+    return peers.Clients(state, HERE / 'js', tmp_path_factory.mktemp('clients'))
+
+
+@pytest.fixture(scope='module')
+def world(make_cluster, clients):
+    return peers.World(make_cluster, clients)
+
+
+@pytest.fixture
+def fresh(world):
+    """That world, every account well and nothing counted."""
+    world.fresh()
+    return world
+
+
+@pytest.fixture
+def websocket(world):
+    """Asked for by a test that needs a WebSocket."""
+    status = world.upgrade()
+    assert status == 101, 'an upgrade was answered with %d' % status
+
+
+@pytest.fixture(autouse=True)
+def socket_of_the_way(request):
+    """`how` is a parameter of many tests; this way of it needs a WebSocket."""
+    if hasattr(request.node, 'callspec') and request.node.callspec.params.get('how') == 'socket':
+        request.getfixturevalue('websocket')

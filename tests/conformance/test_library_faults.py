@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What openai-node, the Agents SDK and the AI SDK do at a fault, counted in requests and in upstream turns."""
+from fake_upstream import marker
+from peers import Talk, account_of, texts, ways
+
+RETRIES = 2  # of every library, unless it was told
+
+
+@ways()
+def test_break_before_the_first_item(fresh, program, how):
+    """Invisible: one request of the client, a second one upstream."""
+    said = ['one', 'two ' + marker(fault='eof', at='created', times=1), 'three']
+    before, talk = fresh.requests(), Talk()
+    for text, turn in zip(said, fresh.play(program, 'any', texts(how, *said))):
+        talk.hear(text, turn)
+    assert (fresh.turns(), fresh.faulted()) == (4, 1)
+    assert how == 'socket' or fresh.requests() - before == 3
+    fresh.check()
+
+
+@ways(streamed=True)
+def test_break_behind_an_item(fresh, program, how):
+    """A stream that broke ends as response.failed. No library repeats it by itself; each says that it failed, and the turn
+    before it can be continued."""
+    said = ['one', 'two ' + marker(fault='eof', at='item', times=1)]
+    first, broken = fresh.play(program, 'any', texts(how, *said))
+    if program == 'openai':
+        assert broken['status'] == 'failed' and broken['failure']['code'] == 'server_error', broken
+        assert broken['events'][0] == 'response.created' and broken['events'][-1] == 'response.failed', broken
+    else:
+        told = {'agents': 'response.failed', 'ai': 'The upstream failed while it answered'}[program]
+        assert told in broken['error']['message'], broken
+    assert fresh.turns() == 2
+    talk = Talk()
+    talk.hear('one', first)
+    again, = fresh.play(program, 'any', texts(how, said[1], anchor=first['id']))
+    talk.hear(said[1], again)
+
+
+@ways(streamed=False)
+def test_break_of_an_answer_that_is_not_streamed(fresh, program, how):
+    """Nothing was shown: made good within the same request."""
+    said = ['one', 'two ' + marker(fault='eof', at='item', times=1), 'three']
+    before, talk = fresh.requests(), Talk()
+    for text, turn in zip(said, fresh.play(program, 'any', texts(how, *said))):
+        talk.hear(text, turn)
+    assert fresh.requests() - before == 3
+
+
+@ways(http=True)
+def test_all_are_exhausted(fresh, program, how):
+    """openai-node and the Agents SDK obey `x-should-retry: false`, the AI SDK tries as often as it always does; upstream is
+    asked once."""
+    fresh.upstream.account('s', mode='quota')
+    before = fresh.requests()
+    turn, = fresh.play(program, 'stateless', texts(how, 'one'))
+    assert 'has reached its usage limit' in turn['error']['message'], turn
+    if program != 'ai':
+        assert (turn['error']['status'], turn['error']['code']) == (429, 'usage_limit_reached')
+    assert fresh.requests() - before == (1 + RETRIES if program == 'ai' else 1)
+    assert fresh.turns('s') == 1
+
+
+@ways('openai', http=True)
+def test_short_limit_is_waited_for(fresh, program, how):
+    """`Retry-After` under a minute: the library waits that long and is served."""
+    fresh.upstream.script('s', {'status': 429, 'code': 'rate_limit_exceeded', 'retry_after': 1})
+    turn, = fresh.play(program, 'stateless', texts(how, 'one'))
+    Talk().hear('one', turn)
+    assert fresh.turns('s') == 2
+
+
+@ways(streamed=True)
+def test_silence_is_bridged(fresh, program, how):
+    """Two seconds without a word of the model: keepalive events, which no library minds."""
+    said = ['one ' + marker(fault='silence', at='item', for_ms=2000), 'two']
+    talk, turns = Talk(), fresh.play(program, 'any', texts(how, *said))
+    for text, turn in zip(said, turns):
+        talk.hear(text, turn)
+    if program == 'openai':
+        assert turns[0]['events'].count('keepalive') >= 2, turns[0]['events']
+    assert fresh.turns() == 2
