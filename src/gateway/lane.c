@@ -173,6 +173,8 @@ bool ph_lane_wanted(struct ph_request *r)
 {
 	bool always = strcmp(r->g->config->upstream_transport, "websocket") == 0;
 
+	if (r->mode == PH_MODE_LIVE) /* also where the account takes no upgrades any more */
+		return true;
 	if (!ph_lane_possible(r, r->account))
 		return false;
 	if (!r->lane && always)
