@@ -225,6 +225,8 @@ int ph_attempt_start(struct ph_request *r)
 	ph_buf_init(&r->attempt.headers, HEADERS_MAX);
 	ph_buf_init(&r->attempt.body, PH_REFUSE_MAX);
 	ph_collect_reset(&r->collect);
+	if (r->mode == PH_MODE_LIVE && !ph_lane_fits(r->lane, r->account->id))
+		return ph_fail(&r->fault, PH_E_UPSTREAM_STALE, "the socket ended meanwhile");
 	r->attempt.socket = ph_lane_wanted(r);
 	return start(r);
 }

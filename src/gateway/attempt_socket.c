@@ -66,6 +66,11 @@ static void on_text(void *owner, struct ph_str message)
 	struct ph_request *r = owner;
 	int rc;
 
+	if (r->relay.ended) {
+		ph_lane_hear(r->lane, message);
+		r->attempt.socket = r->lane->socket != NULL;
+		return;
+	}
 	ph_attempt_catch_up(r);
 	if (!r->attempt.status)
 		first_message(r);
@@ -74,9 +79,6 @@ static void on_text(void *owner, struct ph_str message)
 		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an event above the limit");
 		ph_request_event(r, rc);
 	}
-	/* What comes behind the answer waits until it is told whose it is. */
-	if (r->relay.ended && r->attempt.socket)
-		ph_upsocket_read(r->lane->socket, false);
 }
 
 /* A socket that ended between turns is found out by the next one. */

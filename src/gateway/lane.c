@@ -13,9 +13,8 @@
 /* ---- the socket between turns ---- */
 
 /* Telemetry comes at any time; anything else would be booked to the next turn. */
-static void on_idle_text(void *owner, struct ph_str message)
+void ph_lane_hear(struct ph_lane *lane, struct ph_str message)
 {
-	struct ph_lane *lane = owner;
 	struct ph_account *a = ph_accounts_find(lane->g->accounts, lane->account);
 	const struct ph_sse_unit u = {.raw = message, .data = message, .has_data = true};
 	struct ph_event e;
@@ -24,6 +23,11 @@ static void on_idle_text(void *owner, struct ph_str message)
 		ph_lane_drop_socket(lane);
 	else if (a)
 		ph_health_event(lane->g, a, message);
+}
+
+static void on_idle_text(void *owner, struct ph_str message)
+{
+	ph_lane_hear(owner, message);
 }
 
 static void on_idle_end(void *owner, int status, const struct ph_err *err)
@@ -170,6 +174,8 @@ bool ph_lane_wanted(struct ph_request *r)
 {
 	bool always = strcmp(r->g->config->upstream_transport, "websocket") == 0;
 
+	if (r->mode == PH_MODE_LIVE) /* also where the account takes no upgrades any more */
+		return true;
 	if (!ph_lane_possible(r, r->account))
 		return false;
 	if (!r->lane && always)

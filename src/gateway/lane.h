@@ -51,6 +51,8 @@ struct ph_chain *ph_lane_take_known(struct ph_lane *lane, struct ph_str id);
  * as soon as the attempt is finished. known is taken over. */
 void ph_lane_set_last(struct ph_lane *lane, struct ph_str id, struct ph_chain *known);
 void ph_lane_drop_socket(struct ph_lane *lane);
+/* A message that belongs to no turn: the last one's answer is whole. It may cost the socket. */
+void ph_lane_hear(struct ph_lane *lane, struct ph_str message);
 /* The socket is between turns. */
 void ph_lane_rest_socket(struct ph_lane *lane);
 

@@ -96,8 +96,10 @@ static void turn_back(struct ph_request *r, int to)
 		ph_lease_failed(r);
 		r->left[PH_REDIAL] = 1; /* the next one's pooled connections may be stale as well */
 	}
-	if (r->mode == PH_MODE_LIVE)
+	if (r->mode == PH_MODE_LIVE) {
 		r->live_lost = true;
+		r->left[PH_REDIAL] = 1; /* it was no connection of the pool's */
+	}
 	ph_attempt_end(r);
 	if (to == REQ_RESOLVE)
 		ph_lease_release(r);

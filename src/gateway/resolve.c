@@ -242,7 +242,7 @@ static int nobody(struct ph_request *r)
 
 static int start_reading(struct ph_request *r);
 
-/* The chain was read whole only for the snapshot's sake: its owner could go on alone, and still can. */
+/* The chain was read whole only for the turns to come: its owner could go on alone, and still can. */
 static bool owner_goes_on(const struct ph_request *r)
 {
 	return r->fold_read && !r->denied && !r->failed && !r->owner_away && !r->live_lost;
@@ -253,18 +253,22 @@ static int go_on(struct ph_request *r)
 	return r->live ? go_live(r) : forward_to(r, r->chain->account);
 }
 
+/* Its owner could go on by the tip alone. But once per retention and conversation the snapshot needs the
+ * whole context, and a lane does where this turn leaves no row. */
+static bool wants_whole(struct ph_request *r)
+{
+	r->fold = ph_chain_must_fold(r->g->continuity, r->chain, r->body.store ? 0 : 1);
+	r->fold_read = r->fold || (r->lane && !ph_record_keeps(r));
+	return r->fold_read;
+}
+
 static int decide(struct ph_request *r)
 {
 	struct ph_chain *chain = r->chain;
 
 	switch (chain->status) {
 	case PH_CHAIN_TIP:
-		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
-		if (!r->fold)
-			return forward_to(r, chain->account);
-		r->fold_read =
-			true; /* once per retention and conversation: the snapshot needs the whole context */
-		return start_reading(r);
+		return wants_whole(r) ? start_reading(r) : forward_to(r, chain->account);
 	case PH_CHAIN_OK:
 		r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
 		return owner_goes_on(r) ? go_on(r) : replay(r);
@@ -384,12 +388,8 @@ static int live(struct ph_request *r)
 {
 	struct ph_chain *chain = r->chain;
 
-	if (!chain || chain->status != PH_CHAIN_TIP || r->fold_read)
+	if (!chain || chain->status != PH_CHAIN_TIP || r->fold_read || !wants_whole(r))
 		return go_live(r);
-	r->fold = ph_chain_must_fold(r->g->continuity, chain, r->body.store ? 0 : 1);
-	if (!r->fold)
-		return go_live(r);
-	r->fold_read = true;
 	return start_reading(r);
 }
 
