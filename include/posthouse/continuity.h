@@ -7,6 +7,7 @@
 #define POSTHOUSE_CONTINUITY_H
 
 #include "posthouse/arena.h"
+#include "posthouse/json.h"
 #include "posthouse/pg.h"
 
 /* Flags of a stored turn: sql/README.md. */
@@ -123,6 +124,10 @@ struct ph_items_facts {
 	bool carried;     /* output-like items with an id, or ciphertext: whoever made them matters */
 };
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret);
+/* ph_json_scan() of a request's body that takes the facts of the items in names[list] while it passes them.
+ */
+int ph_items_scan(struct ph_str body, const struct ph_str *names, size_t count, size_t list,
+	struct ph_json_member *ret, struct ph_items_facts *facts, struct ph_err *err) PH_WARN_UNUSED;
 
 /*
  * Ids whose makers matter, decoded into the arena: of item_references, and of the items that the client

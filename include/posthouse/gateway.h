@@ -96,7 +96,7 @@ struct ph_exchange_ops {
 
 /* Owner: the server's connection. */
 struct ph_exchange {
-	const struct ph_head *head; /* valid until the exchange ends */
+	const struct ph_head *head; /* its texts, path and query: valid until the answer's head is written */
 	struct ph_str path, query;
 	char request_id[136];
 	uint64_t started_ns;

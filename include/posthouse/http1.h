@@ -24,7 +24,7 @@ struct ph_header {
 	struct ph_str value; /* trimmed */
 };
 
-/* Slices point into the parser and are valid until ph_http_next() or deinit. */
+/* Slices point into the parser and are valid until ph_http_next(), ph_http_drop_head() or deinit. */
 struct ph_head {
 	struct ph_str method; /* requests */
 	struct ph_str target; /* requests: as sent */
@@ -74,6 +74,9 @@ long ph_http_feed(struct ph_http *h, struct ph_str bytes) PH_WARN_UNUSED;
 void ph_http_pause(struct ph_http *h);
 /* Ready for the next message on the connection; forgets the head. Gives its buffers back when idle. */
 void ph_http_next(struct ph_http *h);
+/* Its texts were read, and its body may last long: gives back all of a head but lengths and flags. From
+ * inside on_head or later. */
+void ph_http_drop_head(struct ph_http *h);
 /* Answers: the request was HEAD, so no body follows whatever the head says. Before the head is fed. */
 void ph_http_no_body(struct ph_http *h);
 /* The peer ended. 0: between messages, or it completed an answer that lasts until the end (on_done fires);

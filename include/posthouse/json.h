@@ -50,8 +50,22 @@ struct ph_json_member {
 int ph_json_scan(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret,
 	struct ph_err *err) PH_WARN_UNUSED;
 
-/* The same for text that was validated before as part of a larger one: skips the UTF-8 check; a duplicate
- * keeps the last. False if it is no object. */
+/*
+ * Who is shown the parts of a list while it is passed, so that nobody walks it again: of each element that is
+ * an object its members (name with its quotes, and value), and then each element. What is shown is valid, and
+ * duplicates are shown as they come; what stands behind it may yet be refused.
+ */
+struct ph_json_watch {
+	void (*on_member)(void *arg, struct ph_str name, struct ph_str value);
+	void (*on_element)(void *arg, struct ph_str element);
+	void *arg;
+};
+/* ph_json_scan() that shows the array in the member names[list], if it is one. */
+int ph_json_scan_list(struct ph_str text, const struct ph_str *names, size_t count, size_t list,
+	const struct ph_json_watch *watch, struct ph_json_member *ret, struct ph_err *err) PH_WARN_UNUSED;
+
+/* ph_json_scan() for text that was validated before as part of a larger one: skips the UTF-8 check; a
+ * duplicate keeps the last. False if it is no object. */
 bool ph_json_find(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret);
 
 /* Validates any JSON value, with the rules above. */
@@ -65,8 +79,10 @@ enum ph_json_kind ph_json_kind(struct ph_str value); /* by its first byte */
  */
 bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret);
 
-/* The same for the inside of an array: values and commas, without brackets. */
-bool ph_json_next_bare(struct ph_str list, size_t *offset, struct ph_str *ret);
+/* The same for the inside of an array: values and commas, without brackets. watch: is shown the members of an
+ * element that is an object, in the same pass, or NULL; its on_element is not called. */
+bool ph_json_next_bare(
+	struct ph_str list, size_t *offset, const struct ph_json_watch *watch, struct ph_str *ret);
 
 /* Members of an object that was validated before, likewise: name with its quotes, and value. */
 bool ph_json_pair(struct ph_str object, size_t *offset, struct ph_str *ret_name, struct ph_str *ret_value);

@@ -22,15 +22,14 @@ struct ph_sm {
 	const char *what; /* "turn", "pg": for the trace line */
 	unsigned state;
 	unsigned count;    /* states in the table */
-	uint64_t since_ns; /* monotonic time of the last move */
+	uint64_t since_ns; /* monotonic time of the last move; kept where the debug log shows it */
 };
 
 void ph_sm_init(
 	struct ph_sm *sm, const char *what, const struct ph_sm_state *table, unsigned count, unsigned start);
 bool ph_sm_may(const struct ph_sm *sm, unsigned to);
-/* Dies on an edge that the table lacks, in every build: a wrong state is a wrong answer to somebody. Returns
- * the nanoseconds that were spent in the state left. */
-uint64_t ph_sm_move(struct ph_sm *sm, unsigned to);
+/* Dies on an edge that the table lacks, in every build: a wrong state is a wrong answer to somebody. */
+void ph_sm_move(struct ph_sm *sm, unsigned to);
 const char *ph_sm_name(const struct ph_sm *sm);
 
 #endif

@@ -44,10 +44,21 @@ static inline bool ph_str_eq_nocase(struct ph_str a, struct ph_str b)
 	return a.n == b.n && ph_bytes_eq_nocase(a.p, b.p, a.n);
 }
 
-bool ph_str_starts(struct ph_str s, struct ph_str prefix);
+static inline bool ph_str_starts(struct ph_str s, struct ph_str prefix)
+{
+	return s.n >= prefix.n && ph_str_eq(ph_str(s.p, prefix.n), prefix);
+}
+
 bool ph_str_ends(struct ph_str s, struct ph_str suffix);
 struct ph_str ph_str_trim(struct ph_str s); /* spaces, tabs, CR, LF at both ends */
-struct ph_str ph_str_from(struct ph_str s, size_t offset);
+
+static inline struct ph_str ph_str_from(struct ph_str s, size_t offset)
+{
+	if (offset > s.n)
+		offset = s.n;
+	return offset ? ph_str(s.p + offset, s.n - offset) : s;
+}
+
 /* Cuts s at the first `sep`: returns what stands before it and leaves the rest in s. Without sep: all of s, s
  * empty. */
 struct ph_str ph_str_split(struct ph_str *s, char sep);

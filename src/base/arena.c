@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bump allocation. Chunks double from 2 KiB to 64 KiB; what is larger than a quarter of the next chunk gets
- * one of its own, behind the newest, so that the room left in the newest is not lost.
+ * Bump allocation. Chunks double from 512 bytes to 64 KiB; what is larger than a quarter of the next chunk
+ * gets one of its own, behind the newest, so that the room left in the newest is not lost.
  */
 #include "posthouse/arena.h"
 
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FIRST_CHUNK 2048
+#define FIRST_CHUNK 512
 #define LAST_CHUNK  65536
 #define ALIGN       _Alignof(max_align_t)
 
@@ -100,12 +100,14 @@ void *ph_arena_alloc(struct ph_arena *a, size_t size)
 
 struct ph_str ph_arena_dup(struct ph_arena *a, struct ph_str s)
 {
-	char *p = s.n < SIZE_MAX ? ph_arena_alloc(a, s.n + 1) : NULL;
+	char *p;
 
+	if (s.n == 0)
+		return PH_STR("");
+	p = s.n < SIZE_MAX ? ph_arena_alloc(a, s.n + 1) : NULL;
 	if (!p)
 		return PH_STR_NONE;
-	if (s.n)
-		memcpy(p, s.p, s.n);
+	memcpy(p, s.p, s.n);
 	return ph_str(p, s.n);
 }
 

@@ -18,9 +18,11 @@
 
 struct scan {
 	const char *p, *end, *start;
-	bool trusted; /* validated before: strings are skipped, not judged */
-	bool escaped; /* the string that was skipped last holds a backslash */
-	bool strict;  /* numbers and literals by their grammar: inside wanted members */
+	bool trusted;                      /* validated before: strings are skipped, not judged */
+	bool escaped;                      /* the string that was skipped last holds a backslash */
+	bool strict;                       /* numbers and literals by their grammar: inside wanted members */
+	size_t list;                       /* the wanted member whose elements are shown */
+	const struct ph_json_watch *watch; /* to whom, or NULL */
 	unsigned depth;
 	const char *wrong; /* what is wrong at p, or NULL */
 	uint64_t objects[PH_JSON_DEPTH / 64];
@@ -324,13 +326,15 @@ static bool in_object(const struct scan *s)
 	return (s->objects[top / 64] >> (top % 64)) & 1;
 }
 
-/* A member's name and the colon; what follows is its value. */
-static bool skip_name(struct scan *s)
+/* A member's name, with its quotes, and the colon; what follows is its value. */
+static bool take_name(struct scan *s, struct ph_str *ret)
 {
 	if (peek(s) != '"')
 		return fail(s, s->p, "no member name where one is expected");
+	ret->p = s->p;
 	if (!skip_string(s))
 		return false;
+	ret->n = (size_t)(s->p - ret->p);
 	if (peek(s) != ':')
 		return fail(s, s->p, "no colon behind a member name");
 	s->p++;
@@ -341,13 +345,15 @@ static bool skip_name(struct scan *s)
  * `floor`. */
 static bool after_value(struct scan *s, unsigned floor)
 {
+	struct ph_str name;
+
 	while (s->depth > floor) {
 		bool object = in_object(s);
 		char c = peek(s);
 
 		if (c == ',') {
 			s->p++;
-			return !object || skip_name(s);
+			return !object || take_name(s, &name);
 		}
 		if (c != (object ? '}' : ']'))
 			return fail(s, s->p, "neither a comma nor the end of an object or array");
@@ -361,6 +367,7 @@ static bool after_value(struct scan *s, unsigned floor)
 static bool skip_value(struct scan *s)
 {
 	unsigned floor = s->depth;
+	struct ph_str name;
 
 	do {
 		char c = peek(s);
@@ -369,7 +376,7 @@ static bool skip_value(struct scan *s)
 			if (!push(s, c == '{'))
 				return false;
 			if (peek(s) != (c == '{' ? '}' : ']')) {
-				if (c == '{' && !skip_name(s))
+				if (c == '{' && !take_name(s, &name))
 					return false;
 				continue;
 			}
@@ -382,6 +389,80 @@ static bool skip_value(struct scan *s)
 			return false;
 	} while (s->depth > floor);
 	return true;
+}
+
+static bool take_value(struct scan *s, struct ph_str *ret)
+{
+	(void)peek(s);
+	ret->p = s->p;
+	if (!skip_value(s))
+		return false;
+	ret->n = (size_t)(s->p - ret->p);
+	return true;
+}
+
+/* ---- values whose parts are shown as they pass ---- */
+
+static bool comma(struct scan *s)
+{
+	if (peek(s) != ',')
+		return false;
+	s->p++;
+	return true;
+}
+
+static bool closing(struct scan *s, char c)
+{
+	if (peek(s) != c)
+		return fail(s, s->p, "neither a comma nor the end of an object or array");
+	s->p++;
+	s->depth--;
+	return true;
+}
+
+static bool show_object(struct scan *s, const struct ph_json_watch *w)
+{
+	struct ph_str name, value;
+
+	if (!push(s, true))
+		return false;
+	if (peek(s) == '}')
+		return closing(s, '}');
+	do {
+		if (!take_name(s, &name) || !take_value(s, &value))
+			return false;
+		w->on_member(w->arg, name, value);
+	} while (comma(s));
+	return closing(s, '}');
+}
+
+static bool show_element(struct scan *s, const struct ph_json_watch *w, struct ph_str *ret)
+{
+	if (peek(s) != '{')
+		return take_value(s, ret);
+	ret->p = s->p;
+	if (!show_object(s, w))
+		return false;
+	ret->n = (size_t)(s->p - ret->p);
+	return true;
+}
+
+static bool show_array(struct scan *s, const struct ph_json_watch *w, struct ph_str *ret)
+{
+	struct ph_str element;
+
+	ret->p = s->p;
+	if (!push(s, false))
+		return false;
+	if (peek(s) != ']') {
+		do {
+			if (!show_element(s, w, &element))
+				return false;
+			w->on_element(w->arg, element);
+		} while (comma(s));
+	}
+	ret->n = (size_t)(s->p + 1 - ret->p);
+	return closing(s, ']');
 }
 
 /* ---- members of the top level ---- */
@@ -401,30 +482,22 @@ static size_t which(struct ph_str quoted, bool escaped, const struct ph_str *nam
 static bool member(struct scan *s, const struct ph_str *names, size_t count, size_t *ret_which,
 	struct ph_json_member *ret)
 {
-	const char *name, *value;
-	struct ph_str quoted;
-	bool escaped;
+	struct ph_str name;
+	size_t i;
 
-	if (peek(s) != '"')
-		return fail(s, s->p, "no member name where one is expected");
-	name = s->p;
-	if (!skip_string(s))
+	if (!take_name(s, &name))
 		return false;
-	quoted = ph_str(name, (size_t)(s->p - name));
-	escaped = s->escaped;
-	if (peek(s) != ':')
-		return fail(s, s->p, "no colon behind a member name");
-	s->p++;
-	peek(s);
-	value = s->p;
-	*ret_which = which(quoted, escaped, names, count);
-	s->strict = !s->trusted && *ret_which < count;
-	if (!skip_value(s))
+	i = *ret_which = which(name, s->escaped, names, count);
+	s->strict = !s->trusted && i < count;
+	if (s->watch && i == s->list && peek(s) == '[') {
+		if (!show_array(s, s->watch, &ret->value))
+			return false;
+	} else if (!take_value(s, &ret->value)) {
 		return false;
-	ret->value = ph_str(value, (size_t)(s->p - value));
+	}
 	ret->kind = ph_json_kind(ret->value);
 	ret->escaped = ret->kind == PH_JSON_STRING && s->escaped;
-	ret->start = (size_t)(name - s->start);
+	ret->start = (size_t)(name.p - s->start);
 	ret->end = (size_t)(s->p - s->start);
 	return true;
 }
@@ -491,19 +564,27 @@ static int refuse(const struct scan *s, struct ph_err *err)
 	return ph_fail(err, PH_E_JSON_BAD, "Byte %zu: %s.", (size_t)(s->p - s->start), s->wrong);
 }
 
-int ph_json_scan(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret,
-	struct ph_err *err)
+int ph_json_scan_list(struct ph_str text, const struct ph_str *names, size_t count, size_t list,
+	const struct ph_json_watch *watch, struct ph_json_member *ret, struct ph_err *err)
 {
 	struct scan s = scan_of(text, false);
 	char name[sizeof(err->param)];
 	size_t twice;
 
+	s.list = list;
+	s.watch = watch;
 	if (!object(&s, names, count, ret, &twice))
 		return refuse(&s, err);
 	if (twice == count)
 		return 0;
 	ph_str_copy(name, sizeof(name), names[twice]);
 	return ph_fail_param(err, PH_E_JSON_BAD, name, "Duplicate member '%s'.", name);
+}
+
+int ph_json_scan(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret,
+	struct ph_err *err)
+{
+	return ph_json_scan_list(text, names, count, count, NULL, ret, err);
 }
 
 bool ph_json_find(struct ph_str text, const struct ph_str *names, size_t count, struct ph_json_member *ret)
@@ -521,33 +602,20 @@ int ph_json_check(struct ph_str text, struct ph_err *err)
 	return skip_value(&s) && at_end(&s) ? 0 : refuse(&s, err);
 }
 
-/* Reads one value at the scan's place and says where it stood. */
-static bool take_value(struct scan *s, size_t *offset, struct ph_str *ret)
-{
-	const char *from;
-
-	(void)peek(s);
-	from = s->p;
-	if (!skip_value(s))
-		return false;
-	*offset = (size_t)(s->p - s->start);
-	*ret = ph_str(from, (size_t)(s->p - from));
-	return true;
-}
-
-bool ph_json_next_bare(struct ph_str list, size_t *offset, struct ph_str *ret)
+bool ph_json_next_bare(
+	struct ph_str list, size_t *offset, const struct ph_json_watch *watch, struct ph_str *ret)
 {
 	struct scan s = scan_of(list, true);
 
 	if (*offset > list.n)
 		return false;
 	s.p += *offset;
-	if (*offset) {
-		if (peek(&s) != ',')
-			return false;
-		s.p++;
-	}
-	return take_value(&s, offset, ret);
+	if (*offset && !comma(&s))
+		return false;
+	if (!(watch ? show_element(&s, watch, ret) : take_value(&s, ret)))
+		return false;
+	*offset = (size_t)(s.p - s.start);
+	return true;
 }
 
 bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret)
@@ -562,9 +630,10 @@ bool ph_json_next(struct ph_str array, size_t *offset, struct ph_str *ret)
 	if (c != (*offset ? ',' : '['))
 		return false;
 	s.p++;
-	if (peek(&s) == ']')
+	if (peek(&s) == ']' || !take_value(&s, ret))
 		return false;
-	return take_value(&s, offset, ret);
+	*offset = (size_t)(s.p - s.start);
+	return true;
 }
 
 bool ph_json_pair(struct ph_str text, size_t *offset, struct ph_str *ret_name, struct ph_str *ret_value)
@@ -577,8 +646,8 @@ bool ph_json_pair(struct ph_str text, size_t *offset, struct ph_str *ret_name, s
 	if (peek(&s) != (*offset ? ',' : '{'))
 		return false;
 	s.p++;
-	if (peek(&s) != '"' || !take_value(&s, offset, ret_name) || peek(&s) != ':')
+	if (!take_name(&s, ret_name) || !take_value(&s, ret_value))
 		return false;
-	s.p++;
-	return take_value(&s, offset, ret_value);
+	*offset = (size_t)(s.p - s.start);
+	return true;
 }

@@ -125,10 +125,13 @@ bool ph_json_text_is(struct ph_str value, struct ph_str s)
 	const char *p, *end;
 	struct ph_str in;
 
-	if (!unquote(value, &in))
+	/* No escape is shorter than its text: of the same length it is the same bytes, and no escape. */
+	if (!unquote(value, &in) || in.n < s.n)
 		return false;
 	p = in.p;
 	end = in.p + in.n;
+	if (in.n == s.n)
+		return ph_str_eq(in, s) && raw_run(p, end) == in.n;
 	while (p < end) {
 		size_t n = raw_run(p, end);
 		const char *from = p;

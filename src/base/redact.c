@@ -71,6 +71,15 @@ static struct secret password(struct ph_str s)
 	return colon && at > colon ? (struct secret){colon + 1, at - colon - 1} : (struct secret){0, 0};
 }
 
+/* The bytes that a secret's shape may begin with. */
+static bool may_begin(char c)
+{
+	static const bool first[256] = {
+		[':'] = true, ['B'] = true, ['b'] = true, ['s'] = true, ['p'] = true, ['e'] = true};
+
+	return first[(unsigned char)c];
+}
+
 static struct secret find(struct ph_str s, bool after_word)
 {
 	if (s.p[0] == ':')
@@ -109,21 +118,21 @@ static void put(struct out *o, struct ph_str s)
 void ph_log_redact(char *dst, size_t size, struct ph_str s)
 {
 	struct out o = {dst, 0, size};
-	bool after_word = false;
 	size_t clean = 0; /* bytes at the front of s that are looked at and stay */
 
 	while (clean < s.n && o.n + clean + 1 < size) {
-		struct secret found = find(ph_str_from(s, clean), after_word);
+		struct secret found = {0, 0};
 
-		if (found.size) {
-			put(&o, ph_str(s.p, clean + found.keep));
-			put(&o, PH_STR("***"));
-			s = ph_str_from(s, clean + found.keep + found.size);
-			clean = 0;
-			after_word = false;
-		} else {
-			after_word = is_word(s.p[clean++]);
+		if (may_begin(s.p[clean]))
+			found = find(ph_str_from(s, clean), clean > 0 && is_word(s.p[clean - 1]));
+		if (!found.size) {
+			clean++;
+			continue;
 		}
+		put(&o, ph_str(s.p, clean + found.keep));
+		put(&o, PH_STR("***"));
+		s = ph_str_from(s, clean + found.keep + found.size);
+		clean = 0;
 	}
 	put(&o, ph_str(s.p, clean));
 	dst[o.n] = '\0';

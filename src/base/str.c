@@ -23,11 +23,6 @@ bool ph_bytes_eq_nocase(const char *a, const char *b, size_t n)
 	return true;
 }
 
-bool ph_str_starts(struct ph_str s, struct ph_str prefix)
-{
-	return s.n >= prefix.n && ph_str_eq(ph_str(s.p, prefix.n), prefix);
-}
-
 bool ph_str_ends(struct ph_str s, struct ph_str suffix)
 {
 	return s.n >= suffix.n && ph_str_eq(ph_str_from(s, s.n - suffix.n), suffix);
@@ -40,13 +35,6 @@ struct ph_str ph_str_trim(struct ph_str s)
 	while (s.n > 0 && is_space(s.p[s.n - 1]))
 		s.n--;
 	return s;
-}
-
-struct ph_str ph_str_from(struct ph_str s, size_t offset)
-{
-	if (offset > s.n)
-		offset = s.n;
-	return offset ? ph_str(s.p + offset, s.n - offset) : s;
 }
 
 struct ph_str ph_str_split(struct ph_str *s, char sep)

@@ -113,11 +113,18 @@ static int broken(struct ph_http *h, int code)
 	return code;
 }
 
-static void forget_head(struct ph_http *h)
+void ph_http_drop_head(struct ph_http *h)
 {
 	free(h->fields);
-	h->fields = NULL;
+	h->fields = h->head.headers = NULL;
+	h->head.header_count = 0;
+	h->head.method = h->head.target = PH_STR_NONE;
 	ph_buf_deinit(&h->text);
+}
+
+static void forget_head(struct ph_http *h)
+{
+	ph_http_drop_head(h);
 	h->head = (struct ph_head){0};
 	h->guard = (struct ph_guard){0};
 	h->framing = (struct ph_framing){.per_gap = h->side == PH_HTTP_ANSWERS};

@@ -230,7 +230,6 @@ static void count(const struct ph_chain *chain)
 /* Compaction items that clients brought: what stands before them is in no row of this chain. */
 static size_t compactions(struct ph_chain *chain, struct ph_item_id ids[PH_EXPANSIONS_MAX])
 {
-	struct ph_str bytes;
 	struct ph_item it;
 	size_t n = 0;
 
@@ -239,8 +238,8 @@ static size_t compactions(struct ph_chain *chain, struct ph_item_id ids[PH_EXPAN
 
 		if (run->minted || ph_str_find(run->items, PH_STR("compaction")) < 0)
 			continue;
-		for (size_t at = 0; n < PH_EXPANSIONS_MAX && ph_items_next(run->items, &at, &bytes);)
-			if (ph_item_look(bytes, &it) && ph_item_is_compaction(&it) &&
+		for (size_t at = 0; n < PH_EXPANSIONS_MAX && ph_items_look_next(run->items, &at, &it);)
+			if (ph_item_is_compaction(&it) &&
 				ph_json_text(it.m[PH_ITEM_ID], &chain->arena, &ids[n].id))
 				ids[n++].compaction = true;
 	}

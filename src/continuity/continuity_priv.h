@@ -3,7 +3,6 @@
 #define POSTHOUSE_CONTINUITY_PRIV_H
 
 #include "posthouse/continuity.h"
-#include "posthouse/json.h"
 
 #define PH_ITEM_ID_MAX 512 /* longer ids are neither indexed nor looked for */
 
@@ -55,8 +54,10 @@ bool ph_item_is_compaction(const struct ph_item *it);
 bool ph_item_has_ciphertext(const struct ph_item *it); /* its own, not deeper */
 bool ph_item_output_like(const struct ph_item *it);
 bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret); /* of a comma-joined list */
-struct ph_str ph_items_first(struct ph_str items, int64_t count);        /* or all, if there are fewer */
-int ph_items_append(struct ph_buf *out, struct ph_str items);            /* with a comma where one is due */
+/* The next one that is an object, and what ph_item_look() says of it, in one pass. */
+bool ph_items_look_next(struct ph_str items, size_t *at, struct ph_item *ret);
+struct ph_str ph_items_first(struct ph_str items, int64_t count); /* or all, if there are fewer */
+int ph_items_append(struct ph_buf *out, struct ph_str items);     /* with a comma where one is due */
 /* The object without the members of these names, wherever they stand; all other bytes as they are. */
 void ph_item_without(struct ph_buf *out, struct ph_str object, const struct ph_str *names, size_t count);
 

@@ -51,23 +51,34 @@ static bool is_bare_reference(const struct ph_item *it)
 	       ph_item_kind(it, PH_ITEM_CONTENT) == PH_JSON_ABSENT;
 }
 
+static void note(void *arg, struct ph_str name, struct ph_str value)
+{
+	struct ph_item *it = arg;
+	size_t i = which(name, names, PH_ITEM_NR);
+
+	if (i == PH_ITEM_NR)
+		return;
+	it->twice |= i <= PH_ITEM_ID && it->m[i].n;
+	it->reference |= i == PH_ITEM_TYPE && ph_json_text_is(value, PH_STR("item_reference"));
+	it->m[i] = value;
+}
+
+/* Its members are noted. */
+static bool judge(struct ph_item *it, struct ph_str bytes)
+{
+	it->bytes = bytes;
+	it->reference |= is_bare_reference(it);
+	return ph_json_kind(bytes) == PH_JSON_OBJECT;
+}
+
 bool ph_item_look(struct ph_str bytes, struct ph_item *ret)
 {
 	struct ph_str name, value;
-	size_t at = 0;
 
-	*ret = (struct ph_item){.bytes = bytes};
-	while (ph_json_pair(bytes, &at, &name, &value)) {
-		size_t i = which(name, names, PH_ITEM_NR);
-
-		if (i == PH_ITEM_NR)
-			continue;
-		ret->twice |= i <= PH_ITEM_ID && ret->m[i].n;
-		ret->reference |= i == PH_ITEM_TYPE && ph_json_text_is(value, PH_STR("item_reference"));
-		ret->m[i] = value;
-	}
-	ret->reference |= is_bare_reference(ret);
-	return ph_json_kind(bytes) == PH_JSON_OBJECT;
+	*ret = (struct ph_item){.reference = false};
+	for (size_t at = 0; ph_json_pair(bytes, &at, &name, &value);)
+		note(ret, name, value);
+	return judge(ret, bytes);
 }
 
 bool ph_item_is_call(const struct ph_item *it)
@@ -150,7 +161,20 @@ void ph_item_without(struct ph_buf *out, struct ph_str object, const struct ph_s
 
 bool ph_items_next(struct ph_str items, size_t *at, struct ph_str *ret)
 {
-	return ph_json_next_bare(items, at, ret);
+	return ph_json_next_bare(items, at, NULL, ret);
+}
+
+bool ph_items_look_next(struct ph_str items, size_t *at, struct ph_item *ret)
+{
+	const struct ph_json_watch watch = {.on_member = note, .arg = ret};
+	struct ph_str bytes;
+
+	do {
+		*ret = (struct ph_item){.reference = false};
+		if (!ph_json_next_bare(items, at, &watch, &bytes))
+			return false;
+	} while (!judge(ret, bytes));
+	return true;
 }
 
 struct ph_str ph_items_first(struct ph_str items, int64_t count)
@@ -172,32 +196,54 @@ int ph_items_append(struct ph_buf *out, struct ph_str items)
 	return ph_buf_puts(out, items) ? -PH_E_CHAIN_TOO_LARGE : 0;
 }
 
+static void add_facts(struct ph_items_facts *f, const struct ph_item *it)
+{
+	f->output_like |= ph_item_output_like(it);
+	f->references |= it->reference;
+	f->carried |= is_carried(it) || ph_item_has_ciphertext(it);
+}
+
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret)
 {
-	struct ph_str bytes;
 	struct ph_item it;
-	size_t at = 0;
 
 	*ret = (struct ph_items_facts){.references = false};
-	while (ph_items_next(items, &at, &bytes)) {
-		if (!ph_item_look(bytes, &it))
-			continue;
-		ret->output_like |= ph_item_output_like(&it);
-		ret->references |= it.reference;
-		ret->carried |= is_carried(&it) || ph_item_has_ciphertext(&it);
-	}
+	for (size_t at = 0; ph_items_look_next(items, &at, &it);)
+		add_facts(ret, &it);
+}
+
+/* What has been seen of a list that is scanned: the facts, and of the item that passes its members. */
+struct passing {
+	struct ph_item it; /* the first: note() knows nothing else */
+	struct ph_items_facts *facts;
+};
+
+static void on_item(void *arg, struct ph_str bytes)
+{
+	struct passing *p = arg;
+
+	if (judge(&p->it, bytes))
+		add_facts(p->facts, &p->it);
+	p->it = (struct ph_item){.reference = false};
+}
+
+int ph_items_scan(struct ph_str body, const struct ph_str *members, size_t count, size_t list,
+	struct ph_json_member *ret, struct ph_items_facts *facts, struct ph_err *err)
+{
+	struct passing p = {.facts = facts};
+	const struct ph_json_watch watch = {.on_member = note, .on_element = on_item, .arg = &p};
+
+	*facts = (struct ph_items_facts){.references = false};
+	return ph_json_scan_list(body, members, count, list, &watch, ret, err);
 }
 
 /* How many of each kind there are, or -PH_E_PARAM_BAD. */
 static int count_ids(struct ph_str items, size_t max, size_t *ret_references, size_t *ret_carried)
 {
-	struct ph_str bytes;
 	struct ph_item it;
 
 	*ret_references = *ret_carried = 0;
-	for (size_t at = 0; ph_items_next(items, &at, &bytes);) {
-		if (!ph_item_look(bytes, &it))
-			continue;
+	for (size_t at = 0; ph_items_look_next(items, &at, &it);) {
 		if (it.reference && (it.twice || ph_item_kind(&it, PH_ITEM_ID) != PH_JSON_STRING))
 			return -PH_E_PARAM_BAD;
 		*ret_references += it.reference;
@@ -209,15 +255,14 @@ static int count_ids(struct ph_str items, size_t max, size_t *ret_references, si
 int ph_items_ids(struct ph_str items, struct ph_arena *a, struct ph_item_id *ret, size_t max)
 {
 	size_t references, carried, skip, n = 0;
-	struct ph_str bytes;
 	struct ph_item it;
 	int rc = count_ids(items, max, &references, &carried);
 
 	if (rc)
 		return rc;
 	skip = references + carried > max ? references + carried - max : 0;
-	for (size_t at = 0; ph_items_next(items, &at, &bytes);) {
-		if (!ph_item_look(bytes, &it) || !(it.reference || is_carried(&it)))
+	for (size_t at = 0; ph_items_look_next(items, &at, &it);) {
+		if (!it.reference && !is_carried(&it))
 			continue;
 		if (!it.reference && skip) {
 			skip--;

@@ -54,12 +54,11 @@ static void look_at(
 /* Offset behind the list's last item that an account made, in a list that a client carries along. */
 static size_t last_made(struct ph_str items)
 {
-	struct ph_str bytes;
 	struct ph_item it;
 	size_t last = 0;
 
-	for (size_t at = 0; ph_items_next(items, &at, &bytes);)
-		if (ph_item_look(bytes, &it) && ph_item_output_like(&it))
+	for (size_t at = 0; ph_items_look_next(items, &at, &it);)
+		if (ph_item_output_like(&it))
 			last = at;
 	return last;
 }
@@ -69,12 +68,10 @@ static size_t last_made(struct ph_str items)
 static void look(struct ph_pairs *p, struct ph_str items, const struct ph_chain_run *run)
 {
 	size_t settled = run ? SIZE_MAX : last_made(items);
-	struct ph_str bytes;
 	struct ph_item it;
 
-	for (size_t at = 0; ph_items_next(items, &at, &bytes);)
-		if (ph_item_look(bytes, &it))
-			look_at(p, &it, run, at < settled);
+	for (size_t at = 0; ph_items_look_next(items, &at, &it);)
+		look_at(p, &it, run, at < settled);
 }
 
 static void look_once(struct ph_pairs *p)

@@ -17,10 +17,17 @@
 #define BODY_MAX    (256 * 1024 * 1024)
 #define INDEXED_MAX 32767 /* items of one output: their places are two-byte numbers */
 
+/* A stored body: the turn's own bytes, or packed. */
+struct body {
+	struct ph_str bytes;
+	struct ph_buf packed;
+};
+
 /* Everything that one commit borrows until ph_pg_write() has copied it. */
 struct draft {
 	struct ph_arena arena;
-	struct ph_buf input, output, envelope, runs, ids;
+	struct ph_buf context, ids;
+	struct body input, output, envelope, runs;
 	int codec;
 };
 
@@ -55,12 +62,16 @@ int ph_body_decode(struct ph_arena *a, int64_t codec, struct ph_str stored, stru
 
 /* ---- the draft ---- */
 
-static void put_body(struct draft *d, struct ph_buf *b, struct ph_str body)
+static int put_body(const struct draft *d, struct body *b, struct ph_str plain)
 {
-	if (d->codec == PH_ZSTD && body.n)
-		(void)!ph_zstd_pack(body, b);
-	else
-		ph_buf_puts(b, body);
+	b->bytes = plain;
+	if (d->codec != PH_ZSTD || !plain.n)
+		return 0;
+	ph_buf_init(&b->packed, BODY_MAX);
+	if (ph_zstd_pack(plain, &b->packed))
+		return -PH_E_CHAIN_TOO_LARGE;
+	b->bytes = ph_buf_str(&b->packed);
+	return 0;
 }
 
 /* The id that an item can be found by, or an empty one. PostgreSQL's text holds no NUL. */
@@ -97,23 +108,18 @@ static void put_ids(struct draft *d, struct ph_str output)
 
 static int put_bodies(struct draft *d, const struct ph_turn_record *t)
 {
-	struct ph_buf whole;
-	int rc = 0;
+	int rc = t->fold ? ph_runs_write(t->parent, &d->context) : 0;
 
-	ph_buf_init(&whole, BODY_MAX);
-	if (t->fold)
-		rc = ph_runs_write(t->parent, &whole);
-	d->codec = whole.n + t->input.n + t->output.n >= PACK_MIN ? PH_ZSTD : PH_IDENTITY;
-	if (rc == 0) {
-		put_body(d, &d->runs, ph_buf_str(&whole));
-		put_body(d, &d->input, t->input);
-		put_body(d, &d->output, t->output);
-		put_body(d, &d->envelope, t->envelope);
-	}
-	ph_buf_deinit(&whole);
-	if (rc || d->runs.failed || d->input.failed || d->output.failed || d->envelope.failed)
-		return -PH_E_CHAIN_TOO_LARGE;
-	return 0;
+	d->codec = d->context.n + t->input.n + t->output.n >= PACK_MIN ? PH_ZSTD : PH_IDENTITY;
+	if (rc == 0)
+		rc = put_body(d, &d->runs, ph_buf_str(&d->context));
+	if (rc == 0)
+		rc = put_body(d, &d->input, t->input);
+	if (rc == 0)
+		rc = put_body(d, &d->output, t->output);
+	if (rc == 0)
+		rc = put_body(d, &d->envelope, t->envelope);
+	return rc;
 }
 
 /* Rows that say where an id is must be there before the client hears of it; else only the log gets one. */
@@ -126,10 +132,7 @@ static int draft_init(struct draft *d, const struct ph_turn_record *t)
 {
 	*d = (struct draft){.codec = PH_IDENTITY};
 	ph_arena_init(&d->arena, BODY_MAX);
-	ph_buf_init(&d->input, BODY_MAX);
-	ph_buf_init(&d->output, BODY_MAX);
-	ph_buf_init(&d->envelope, BODY_MAX);
-	ph_buf_init(&d->runs, BODY_MAX);
+	ph_buf_init(&d->context, BODY_MAX);
 	ph_buf_init(&d->ids, BODY_MAX);
 	if (kept_or_owned(t))
 		put_ids(d, t->output);
@@ -139,10 +142,11 @@ static int draft_init(struct draft *d, const struct ph_turn_record *t)
 static void draft_deinit(struct draft *d)
 {
 	ph_arena_deinit(&d->arena);
-	ph_buf_deinit(&d->input);
-	ph_buf_deinit(&d->output);
-	ph_buf_deinit(&d->envelope);
-	ph_buf_deinit(&d->runs);
+	ph_buf_deinit(&d->context);
+	ph_buf_deinit(&d->input.packed);
+	ph_buf_deinit(&d->output.packed);
+	ph_buf_deinit(&d->envelope.packed);
+	ph_buf_deinit(&d->runs.packed);
 	ph_buf_deinit(&d->ids);
 }
 
@@ -239,10 +243,10 @@ static void fill(
 		PH_P_STR(t->turn_status.n ? t->turn_status : PH_STR("completed")),
 		PH_P_INT4(parent.depth),
 		PH_P_INT4(d->codec),
-		PH_P_BYTES(ph_buf_str(&d->input)),
-		PH_P_BYTES(ph_buf_str(&d->output)),
-		d->runs.n ? PH_P_BYTES(ph_buf_str(&d->runs)) : PH_P_NULL,
-		PH_P_BYTES(ph_buf_str(&d->envelope)),
+		PH_P_BYTES(d->input.bytes),
+		PH_P_BYTES(d->output.bytes),
+		d->runs.bytes.n ? PH_P_BYTES(d->runs.bytes) : PH_P_NULL,
+		PH_P_BYTES(d->envelope.bytes),
 		PH_P_STR(ph_buf_str(&d->ids)),
 	};
 
@@ -296,7 +300,7 @@ void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *
 		else
 			ph_snapshot_store_log(c, p, on_written, w);
 	}
-	bytes = d.runs.n + d.input.n + d.output.n;
+	bytes = d.runs.bytes.n + d.input.bytes.n + d.output.bytes.n;
 	if (ret_bytes)
 		*ret_bytes = bytes;
 	ph_metric_add(PH_M_SNAPSHOT_BYTES, 0, 0, (int64_t)bytes);

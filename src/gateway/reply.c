@@ -44,7 +44,9 @@ void ph_reply_json(struct ph_gateway *g, struct ph_exchange *x, int status, stru
 
 static void put_string_or_null(struct ph_buf *b, const char *name, const char *value)
 {
-	ph_buf_printf(b, ",\"%s\":", name);
+	ph_buf_puts(b, PH_STR(",\""));
+	ph_buf_puts(b, ph_str_c(name));
+	ph_buf_puts(b, PH_STR("\":"));
 	if (!value || !value[0]) {
 		ph_buf_puts(b, PH_STR("null"));
 		return;
@@ -89,8 +91,11 @@ static void envelope(
 		ph_buf_putc(out, ' ');
 	if (detail)
 		ph_buf_json(out, ph_str_c(err->detail));
-	if (!bare && request_id)
-		ph_buf_printf(out, " (request %s)", request_id);
+	if (!bare && request_id) {
+		ph_buf_puts(out, PH_STR(" (request "));
+		ph_buf_puts(out, ph_str_c(request_id));
+		ph_buf_putc(out, ')');
+	}
 	ph_buf_putc(out, '"');
 	put_string_or_null(out, "type", info->type);
 	put_string_or_null(out, "param", err ? err->param : NULL);

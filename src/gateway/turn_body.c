@@ -128,10 +128,9 @@ static void read_string(struct ph_turn_body *b, struct ph_str value)
 	b->items = ph_str(b->own, before.n + value.n + 1);
 }
 
-static int read_items(struct ph_turn_body *b, struct ph_err *err)
+static int read_items(struct ph_turn_body *b, const struct ph_items_facts *facts, struct ph_err *err)
 {
 	struct ph_str value = b->m[PH_B_INPUT].value;
-	struct ph_items_facts facts;
 
 	switch (b->m[PH_B_INPUT].kind) {
 	case PH_JSON_ABSENT:
@@ -142,9 +141,8 @@ static int read_items(struct ph_turn_body *b, struct ph_err *err)
 		return 0;
 	case PH_JSON_ARRAY:
 		b->items = ph_str_trim(ph_str(value.p + 1, value.n - 2));
-		ph_items_look(b->items, &facts);
-		b->references = facts.references;
-		b->carried = facts.carried;
+		b->references = facts->references;
+		b->carried = facts->carried;
 		return 0;
 	default:
 		return wrong_type(err, PH_B_INPUT, "a string or an array of items");
@@ -166,10 +164,11 @@ static int read_manner(struct ph_turn_body *b, struct ph_err *err)
 
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
+	struct ph_items_facts facts;
 	int rc;
 
 	b->m = ph_alloc(PH_B_NR * sizeof *b->m);
-	rc = ph_json_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, b->m, err);
+	rc = ph_items_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, PH_B_INPUT, b->m, &facts, err);
 	if (rc == 0)
 		rc = read_model(b, a, err);
 	if (rc == 0)
@@ -185,7 +184,7 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_compared(b, a, err);
 	if (rc == 0)
-		rc = read_items(b, err);
+		rc = read_items(b, &facts, err);
 	return rc;
 }
 

@@ -23,8 +23,11 @@ bool ph_turn_state_of(struct ph_str seen, int64_t account, struct ph_str *ret)
 void ph_turn_state_note(struct ph_request *r, struct ph_str issued)
 {
 	struct ph_attempt *a = &r->attempt;
+	bool over_http = r->dress.framing == PH_FRAMING_SSE;
 	char *seen;
 
+	if (over_http && r->head_sent)
+		return; /* too late, and its own head is gone */
 	if (issued.n == 0 || issued.n > PH_FIELD_MAX || r->account->kind != PH_CODEX || !r->x ||
 		!ph_is_codex_client(r->x) || a->turn_state.n)
 		return;
@@ -32,7 +35,7 @@ void ph_turn_state_note(struct ph_request *r, struct ph_str issued)
 	if (!seen)
 		return;
 	a->turn_state = ph_str_c(seen);
-	if (r->dress.framing == PH_FRAMING_SSE && !r->head_sent)
+	if (over_http)
 		ph_http_put_header(&a->headers, PH_STR("x-codex-turn-state"), a->turn_state);
 }
 

@@ -172,6 +172,7 @@ static void on_connected(uv_connect_t *req, int status)
 {
 	struct ph_stream *s = req->handle->data;
 
+	free(req);
 	ph_loop_woke(s->loop);
 	if (s->sm.state == STREAM_CLOSING)
 		return;
@@ -188,6 +189,16 @@ static void on_connected(uv_connect_t *req, int status)
 	ph_sm_move(&s->sm, STREAM_HANDSHAKE);
 	ph_stream_update_reading(s);
 	ph_stream_shake_hands(s);
+}
+
+static int connect_to_peer(struct ph_stream *s)
+{
+	uv_connect_t *req = ph_alloc(sizeof(*req));
+	int rc = uv_tcp_connect(req, &s->tcp, &s->peer.any, on_connected);
+
+	if (rc < 0)
+		free(req);
+	return rc;
 }
 
 static uint16_t port_of(const struct ph_stream *s)
@@ -207,7 +218,7 @@ struct ph_stream *ph_stream_connect(struct ph_loop *loop, const struct ph_addr *
 	if (tls && !s->tls)
 		s->fault = -PH_E_TLS;
 	else
-		s->sys = uv_tcp_connect(&s->req.connect, &s->tcp, &s->peer.any, on_connected);
+		s->sys = connect_to_peer(s);
 	if (s->sys < 0)
 		s->fault = -PH_E_SOCKET;
 	if (s->fault)

@@ -34,11 +34,6 @@ enum write_half {
 /* Owner: whoever connected or accepted it, until ph_stream_close(); then the graveyard. */
 struct ph_stream {
 	uv_tcp_t tcp;
-	union { /* never two at a time */
-		uv_connect_t connect;
-		uv_write_t write;
-		uv_shutdown_t shutdown;
-	} req;
 	struct ph_loop *loop;
 	const struct ph_stream_events *on;
 	void *owner;

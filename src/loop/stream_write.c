@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The write half of streams: queues, what of them is encrypted, and what the kernel and libuv take. */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "stream_priv.h"
 
@@ -58,6 +59,7 @@ static void on_written(uv_write_t *req, int status)
 	struct ph_stream *s = req->handle->data;
 	size_t n = s->in_flight;
 
+	free(req);
 	ph_loop_woke(s->loop);
 	s->in_flight = s->in_libuv = 0;
 	if (s->sm.state == STREAM_CLOSING)
@@ -86,6 +88,22 @@ static int encrypt(struct ph_stream *s)
 	return 0;
 }
 
+/* What the kernel does not take now. */
+static int leave_to_libuv(struct ph_stream *s)
+{
+	uv_write_t *req = ph_alloc(sizeof(*req));
+	uv_buf_t bufs[BUFS_MAX];
+	size_t bytes;
+	unsigned count = ph_queue_gather(outgoing(s), bufs, BUFS_MAX, &bytes);
+	int rc = uv_write(req, ph_stream_handle(s), bufs, count, on_written);
+
+	if (rc < 0)
+		free(req);
+	else
+		s->in_flight = s->in_libuv = bytes;
+	return rc;
+}
+
 /* Gives the kernel what it takes, and libuv the rest. */
 static int write_some(struct ph_stream *s)
 {
@@ -100,11 +118,7 @@ static int write_some(struct ph_stream *s)
 		taken(s, (size_t)n); /* releases borrowed bytes, whose owner may close us */
 	if ((n > 0 && (size_t)n == bytes) || s->sm.state == STREAM_CLOSING)
 		return 0;
-	count = ph_queue_gather(outgoing(s), bufs, BUFS_MAX, &bytes);
-	n = uv_write(&s->req.write, ph_stream_handle(s), bufs, count, on_written);
-	if (n == 0)
-		s->in_flight = s->in_libuv = bytes;
-	return n;
+	return leave_to_libuv(s);
 }
 
 /* One round of writing. Returns whether there is more to do, or a code. */
@@ -126,6 +140,7 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 {
 	struct ph_stream *s = req->handle->data;
 
+	free(req);
 	ph_loop_woke(s->loop);
 	if (status < 0) {
 		s->wr = WRITE_FAILED;
@@ -134,16 +149,24 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 	ph_stream_flush_later(s);
 }
 
+static void send_fin(struct ph_stream *s)
+{
+	uv_shutdown_t *req = ph_alloc(sizeof(*req));
+	int rc = uv_shutdown(req, ph_stream_handle(s), on_shutdown);
+
+	s->wr = WRITE_ENDED;
+	if (rc < 0) {
+		free(req);
+		write_failed(s, rc);
+	}
+}
+
 static void after_writing(struct ph_stream *s)
 {
 	if (s->sm.state != STREAM_OPEN || s->in_flight > 0)
 		return;
 	if (s->wr == WRITE_ENDING && ph_stream_queued(s) == 0) {
-		int rc = uv_shutdown(&s->req.shutdown, ph_stream_handle(s), on_shutdown);
-
-		s->wr = WRITE_ENDED;
-		if (rc < 0)
-			write_failed(s, rc);
+		send_fin(s);
 	} else if (s->blocked && s->wr == WRITE_OPEN && ph_stream_queued(s) <= PH_STREAM_LOW) {
 		s->blocked = false;
 		if (s->on->on_drain)

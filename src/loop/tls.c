@@ -242,6 +242,17 @@ int ph_tls_conn_handshake(struct ph_tls_conn *c, struct ph_err *err)
 	return ph_fail(err, PH_E_TLS, "TLS with %s failed: it does not speak HTTP/1.1", c->name);
 }
 
+/*
+ * A ticket makes OpenSSL get a write buffer of 16 KiB, which it frees behind the next write, and a stream may
+ * be silent for long. Between records alone: SSL_free_buffers() of some releases takes the one that is half
+ * read (CVE-2024-4741).
+ */
+static void free_buffers(struct ph_tls_conn *c)
+{
+	if (strcmp(SSL_rstate_string(c->ssl), "RH") == 0 && SSL_free_buffers(c->ssl))
+		c->ticketed = false;
+}
+
 long ph_tls_conn_read(struct ph_tls_conn *c, char *dst, size_t size)
 {
 	int rc;
@@ -257,6 +268,8 @@ long ph_tls_conn_read(struct ph_tls_conn *c, char *dst, size_t size)
 	free(c->held);
 	c->held = NULL;
 	c->in = PH_STR_NONE;
+	if (rc == PH_TLS_MORE && c->ticketed)
+		free_buffers(c);
 	return rc;
 }
 

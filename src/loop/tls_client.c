@@ -76,6 +76,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 	if (host->count == SESSIONS_MAX)
 		forget_oldest(host);
 	host->session[host->count++] = session;
+	c->ticketed = true;
 	return 1;
 }
 

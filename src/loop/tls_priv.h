@@ -29,6 +29,7 @@ struct ph_tls_conn {
 	bool ended;       /* close_notify was read */
 	bool faulty;      /* a fatal error: OpenSSL forbids SSL_shutdown() after it */
 	bool notified;    /* close_notify was written */
+	bool ticketed;    /* a ticket came, and what it left behind was not freed yet */
 	char name[];      /* of the peer, in messages: "host:port" */
 };
 

@@ -92,6 +92,7 @@ static void head(void *end, int status, const struct ph_buf *headers, int64_t le
 	ph_stream_push(c->stream, ph_buf_str(&b));
 	ph_buf_deinit(&b);
 	ph_timer_start(&c->timer, c->keeper->idle_timeout_ms);
+	ph_http_drop_head(c->http);
 }
 
 static long push(void *end, struct ph_str bytes)

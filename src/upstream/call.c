@@ -300,8 +300,10 @@ static void on_head(void *owner, const struct ph_head *head)
 
 	if (c && !c->over)
 		c->events->on_head(c->owner, head);
-	if (c && !c->over)
+	if (c && !c->over) {
 		c->keep = head->keep_alive && !head->upgrade;
+		ph_http_drop_head(c->conn->http);
+	}
 }
 
 /* An upstream may frame each event as a chunk: what came in one read is told in one piece. */

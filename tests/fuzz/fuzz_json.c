@@ -98,12 +98,42 @@ static void check_text(struct ph_str value, const char *expected, size_t n)
 	ph_arena_deinit(&a);
 }
 
+static void on_member(void *arg, struct ph_str name, struct ph_str value)
+{
+	(void)arg;
+	REQUIRE(name.n >= 2 && name.p[0] == '"' && value.n > 0);
+}
+
+static void on_element(void *arg, struct ph_str element)
+{
+	REQUIRE(ph_json_check(element, NULL) == 0);
+	++*(size_t *)arg;
+}
+
+/* Showing a list changes no verdict, and leaves nothing out. */
+static void check_list(struct ph_str s, int verdict)
+{
+	struct ph_json_member found[NAMES];
+	size_t shown = 0, count = 0, offset = 0;
+	const struct ph_json_watch watch = {on_member, on_element, &shown};
+	struct ph_str element;
+
+	REQUIRE(ph_json_scan_list(s, names, NAMES, 1, &watch, found, NULL) == verdict);
+	if (verdict)
+		return;
+	while (found[1].kind == PH_JSON_ARRAY && ph_json_next(found[1].value, &offset, &element))
+		count++;
+	REQUIRE(shown == count);
+}
+
 static void check_object(struct ph_str s, const json_t *j)
 {
 	struct ph_json_member found[NAMES];
 	struct ph_err err = {0};
+	int rc = ph_json_scan(s, names, NAMES, found, &err);
 
-	if (ph_json_scan(s, names, NAMES, found, &err) < 0) {
+	check_list(s, rc);
+	if (rc < 0) {
 		REQUIRE(err.code == PH_E_JSON_BAD);
 		return;
 	}

@@ -63,6 +63,8 @@ static void texts_end_with_nul(void **state)
 	assert_int_equal(s.n, 0);
 	assert_string_equal(ph_arena_printf(&a, "%s-%03d", "x", 7), "x-007");
 	ph_arena_deinit(&a);
+	assert_int_equal(ph_arena_dup(&a, PH_STR("")).n, 0);
+	assert_null(a.chunks); /* an empty text costs nothing */
 }
 
 struct note {

@@ -337,6 +337,87 @@ static void members_are_those_of_jansson(void **state)
 	ph_buf_deinit(&b);
 }
 
+/* ---- what is shown of a list while it is scanned ---- */
+
+static void log_member(void *arg, struct ph_str name, struct ph_str value)
+{
+	ph_buf_printf(arg, "%.*s=%.*s;", PH_STR_ARG(name), PH_STR_ARG(value));
+}
+
+static void log_element(void *arg, struct ph_str element)
+{
+	ph_buf_printf(arg, "%.*s\n", PH_STR_ARG(element));
+}
+
+static void log_walked(struct ph_buf *log, struct ph_str array)
+{
+	struct ph_str element, name, value;
+
+	for (size_t at = 0; ph_json_next(array, &at, &element);) {
+		for (size_t in = 0; ph_json_pair(element, &in, &name, &value);)
+			log_member(log, name, value);
+		log_element(log, element);
+	}
+}
+
+static void log_bare(struct ph_buf *log, struct ph_str array)
+{
+	const struct ph_json_watch watch = {.on_member = log_member, .arg = log};
+	struct ph_str element;
+
+	for (size_t at = 0; ph_json_next_bare(ph_str(array.p + 1, array.n - 2), &at, &watch, &element);)
+		log_element(log, element);
+}
+
+/* Looking on changes nothing of the verdict. Returns whether elements were shown. */
+static bool look_on(struct ph_str text, struct ph_buf shown[3])
+{
+	const struct ph_json_watch watch = {log_member, log_element, &shown[0]};
+	struct ph_json_member m[PH_COUNT(wanted)], plain[PH_COUNT(wanted)];
+	struct ph_err err = {.detail = ""}, plain_err = {.detail = ""};
+	const struct ph_json_member *list = &m[1];
+	int rc = ph_json_scan_list(text, wanted, PH_COUNT(wanted), 1, &watch, m, &err);
+
+	assert_int_equal(rc, ph_json_scan(text, wanted, PH_COUNT(wanted), plain, &plain_err));
+	assert_string_equal(err.detail, plain_err.detail);
+	assert_string_equal(err.param, plain_err.param);
+	if (rc)
+		return false;
+	assert_memory_equal(m, plain, sizeof(m));
+	if (list->kind == PH_JSON_ARRAY) {
+		log_walked(&shown[1], list->value);
+		log_bare(&shown[2], list->value);
+	}
+	ph_assert_str(ph_buf_str(&shown[0]), ph_buf_str(&shown[1]));
+	ph_assert_str(ph_buf_str(&shown[0]), ph_buf_str(&shown[2]));
+	return shown[0].n > 0;
+}
+
+static void a_list_is_shown_as_it_passes(void **state)
+{
+	struct ph_buf b, shown[3];
+	unsigned lists = 0;
+
+	(void)state;
+	ph_buf_init(&b, 1u << 20);
+	for (int i = 0; i < 3; i++)
+		ph_buf_init(&shown[i], 1u << 20);
+	for (uint64_t round = 0; round < rounds; round++) {
+		if (round % 2)
+			damage(&b);
+		else
+			put_document(&b);
+		for (int i = 0; i < 3; i++)
+			ph_buf_reset(&shown[i]);
+		lists += look_on(ph_buf_str(&b), shown);
+	}
+	print_message("             lists shown: %u\n", lists);
+	assert_true(lists > rounds / 100);
+	for (int i = 0; i < 3; i++)
+		ph_buf_deinit(&shown[i]);
+	ph_buf_deinit(&b);
+}
+
 /* ---- long strings: escapes, wide characters and faults at all places of a block ---- */
 
 static void put_long_string(struct ph_buf *b)
@@ -521,6 +602,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_agree),
 		cmocka_unit_test(members_are_those_of_jansson),
+		cmocka_unit_test(a_list_is_shown_as_it_passes),
 		cmocka_unit_test(long_strings),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(speed),

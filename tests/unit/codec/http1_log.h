@@ -16,6 +16,7 @@ struct http1_how {
 	bool pause;   /* pause in every on_head and on_body */
 	bool no_eof;  /* do not end the stream behind the input */
 	bool headers; /* log the fields as well */
+	bool drop;    /* the head, once it is logged */
 };
 
 struct http1_run {
@@ -48,6 +49,8 @@ static inline void http1_on_head(void *owner, const struct ph_head *h)
 		ph_buf_printf(t->log, "  %.*s=[%.*s]\n", PH_STR_ARG(h->headers[i].name),
 			PH_STR_ARG(h->headers[i].value));
 	t->upgraded = h->upgrade;
+	if (t->how->drop)
+		ph_http_drop_head(t->h);
 	if (t->how->pause) {
 		ph_http_pause(t->h);
 		t->paused = true;

@@ -13,13 +13,14 @@ struct vector {
 	struct ph_str events;
 };
 
-/* Whole, cut at every byte, and the same with a pause at every event. */
+/* Whole, cut at every byte, and the same with a pause at every event, and with heads that are given back. */
 static void check(const struct vector *v, struct http1_how how)
 {
 	struct ph_buf log;
 
-	for (int pause = 0; pause < 2; pause++) {
-		how.pause = pause;
+	for (int run = 0; run < 4; run++) {
+		how.pause = run & 1;
+		how.drop = run & 2;
 		ph_buf_init(&log, 1 << 20);
 		http1_run(&v->input, 1, &log, &how);
 		ph_assert_str(ph_buf_str(&log), v->events);
@@ -252,6 +253,10 @@ static void test_pipelined(void **state)
 	ph_assert_str(ph_head_get(w.head, PH_STR("HOST")), PH_STR("a"));
 	assert_null(ph_head_get(w.head, PH_STR("cookie")).p);
 	assert_int_equal(ph_http_finish(w.h), 0);
+	ph_http_drop_head(w.h);
+	assert_int_equal(w.head->header_count, 0);
+	assert_null(w.head->target.p);
+	assert_int_equal(w.head->length, 3);
 	ph_http_next(w.h);
 	assert_true(ph_http_idle(w.h));
 	assert_int_equal(ph_http_feed(w.h, in), sizeof(SECOND) - 1);

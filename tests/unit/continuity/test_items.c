@@ -74,25 +74,53 @@ static void test_output_like(void **state)
 	}
 }
 
+/* The same facts whether the list is walked or passes in its body. */
+static struct ph_items_facts facts_of(const char *items)
+{
+	static const struct ph_str names[] = {PH_STR("model"), PH_STR("input")};
+	struct ph_items_facts walked, passed;
+	struct ph_json_member m[2];
+	struct ph_buf b;
+
+	ph_items_look(q(items), &walked);
+	ph_buf_init(&b, 65536);
+	ph_buf_puts(&b, PH_STR("{\"tools\":[{\"type\":\"reasoning\"}],\"input\":["));
+	ph_buf_puts(&b, q(items));
+	ph_buf_puts(&b, PH_STR("],\"model\":\"m\"}"));
+	assert_int_equal(ph_items_scan(ph_buf_str(&b), names, 2, 1, m, &passed, NULL), 0);
+	assert_int_equal(m[0].kind, PH_JSON_STRING);
+	assert_int_equal(m[1].kind, PH_JSON_ARRAY);
+	assert_memory_equal(&walked, &passed, sizeof walked);
+	ph_buf_deinit(&b);
+	return walked;
+}
+
 static void test_facts(void **state)
 {
+	static const struct ph_str name = PH_STR_INIT("input");
 	struct ph_items_facts f;
+	struct ph_json_member m;
 
 	(void)state;
-	ph_items_look(q(""), &f);
+	f = facts_of("");
 	assert_false(f.output_like || f.references);
-	ph_items_look(q("1, 'x' ,{'role':'user'}"), &f);
+	f = facts_of("1, 'x' ,{'role':'user'}");
 	assert_false(f.output_like || f.references);
-	ph_items_look(q("{'role':'user'},{'role':'assistant'}"), &f);
+	f = facts_of("{'role':'user'},{'role':'assistant'}");
 	assert_true(f.output_like && !f.references);
-	ph_items_look(q("{'role':'user'},{'id':'a'}"), &f);
+	f = facts_of("{'role':'user'},{'id':'a'}");
 	assert_true(f.references && !f.output_like && !f.carried);
-	ph_items_look(q("{'role':'user','id':'u'},{'role':'assistant'}"), &f);
+	f = facts_of("{'role':'user','id':'u'},{'role':'assistant'}");
 	assert_false(f.carried);
-	ph_items_look(q("{'role':'assistant','id':'m'}"), &f);
+	f = facts_of("{'role':'assistant','id':'m'}");
 	assert_true(f.carried);
-	ph_items_look(q("{'type':'reasoning','encrypted_content':'c'}"), &f);
+	f = facts_of("{'type':'reasoning','encrypted_content':'c'}");
 	assert_true(f.carried);
+	f = facts_of("{'type':'reasoning'},['encrypted_content','c'],{'id':'a','role':'user'}");
+	assert_true(f.output_like && !f.carried && !f.references);
+	assert_int_equal(ph_items_scan(q("{'input':'text'}"), &name, 1, 0, &m, &f, NULL), 0);
+	assert_false(f.output_like || f.references || f.carried);
+	assert_int_equal(ph_items_scan(q("{'input':[{'id':'a'}"), &name, 1, 0, &m, &f, NULL), -PH_E_JSON_BAD);
 }
 
 static void test_without(void **state)
