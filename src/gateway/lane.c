@@ -64,7 +64,7 @@ static const struct ph_upsocket_events idle_events = {
 void ph_lane_rest_socket(struct ph_lane *lane)
 {
 	ph_upsocket_set_owner(lane->socket, &idle_events, lane);
-	ph_upsocket_read(lane->socket, true);
+	ph_upsocket_read(lane->socket, lane->successor.n == 0);
 }
 
 void ph_lane_drop_socket(struct ph_lane *lane)
@@ -92,6 +92,7 @@ struct ph_lane *ph_lane_new(struct ph_gateway *g)
 
 	lane->refs = 1;
 	lane->g = g;
+	ph_buf_init(&lane->successor, g->config->max_body);
 	ph_list_init(&lane->node);
 	ph_timer_init(&lane->idle, g->loop, on_kept_too_long, lane);
 	return lane;
@@ -115,6 +116,7 @@ struct ph_lane *ph_lane_unref(struct ph_lane *lane)
 		return NULL;
 	ph_lane_drop_socket(lane);
 	lane->known = ph_chain_free(lane->known);
+	ph_buf_deinit(&lane->successor);
 	ph_timer_stop(&lane->idle);
 	ph_loop_bury(lane->g->loop, lane, lane_free);
 	return NULL;
