@@ -40,7 +40,7 @@ static void keep_items(struct ph_buf *list, size_t count)
 	struct ph_str item, all = ph_buf_str(list);
 	size_t offset = 0, end = 0;
 
-	while (count > 0 && ph_json_next_bare(all, &offset, &item)) {
+	while (count > 0 && ph_json_next_bare(all, &offset, NULL, &item)) {
 		end = (size_t)(item.p + item.n - all.p);
 		count--;
 	}
