@@ -20,7 +20,9 @@ import pytest
 import websockets
 
 import client as http
+import conversation
 import wsclient
+import wsworld
 from dialogue import Dialogue, REASONING, asking_for, user
 from fake_upstream import marker
 from harness import FakeUpstream, SCALE, SEED, count, figure
@@ -492,7 +494,7 @@ class Client:
                 api.close()
 
 
-def continuity(cluster):
+def ways_of(cluster):
     """How the answered turns went on, by the log."""
     return dict(cluster.sql("SELECT continuity, count(*) FROM posthouse_admin.requests WHERE outcome = 'completed' AND "
                             "route = 'responses' GROUP BY 1 ORDER BY 1"))
@@ -551,7 +553,7 @@ def test_random_sockets(make_cluster):
         assert not stats[name]['foreign'], '%s %s %s' % (name, found, strangers(upstream, name, list(KINDS)))
         assert not [what for what in ('protocol', 'parameter', 'frame', 'json') if found.get(what)], (name, found)
         assert stats[name]['turns'] and stats[name]['faulted'], (name, stats[name])
-    ways, answered = continuity(cluster), len(world.ids)
+    ways, answered = ways_of(cluster), len(world.ids)
     assert answered == count(CONVERSATIONS) * TURNS
     assert ways['live'] > world.figures.counts['might be live'] / 3 and ways['replayed'] and ways['forwarded'], (
         ways, world.figures.counts)
@@ -560,3 +562,59 @@ def test_random_sockets(make_cluster):
            'met; %s; %s' % (count(CONVERSATIONS), answered, answered / took, sum(map(len, quakes.deaths)), len(quakes.outages),
                             sum(stats[name]['upgrades'] for name in KINDS), sum(stats[name]['faulted'] for name in KINDS),
                             ways, dict(sorted(world.figures.counts.items()))))
+
+
+# ---- what the above found, each by itself ----
+
+@pytest.fixture(scope='module')
+def small(make_cluster):
+    return wsworld.World(make_cluster(), nodes=1, names=('p1', 'p2', 'x1', 's1'))
+
+
+@pytest.fixture
+def world(small):
+    small.reset()
+    yield small
+    small.check()
+
+
+@pytest.mark.parametrize('name', ['p1', 's1'])
+def test_a_warm_up_on_nothing_is_unknown(world, name):
+    with world.socket(name, policy='none') as ws:
+        turn = ws.ask({'model': 'demo', 'input': 'x', 'generate': False, 'previous_response_id': 'resp_never'})
+        assert turn.error['error']['code'] == 'previous_response_not_found', turn.answer
+
+
+def test_a_warm_up_is_never_a_turn_over_http(world):
+    with world.socket('s1') as ws:
+        before = wsworld.warmed(ws)
+        assert world.upstream.stats('s1')['turns'] == 0
+        before.say(ws, 'and then')
+
+
+@pytest.mark.parametrize('names', [('p1', 'p2'), ('x1', 'p1')])
+def test_a_refusal_without_type_and_status(world, names):
+    """As the Codex backend says it over HTTP."""
+    for name in names:
+        world.upstream.script(name, {'status': 402, 'body': {'detail': {'code': 'deactivated_workspace'}}})
+        with world.socket(*names) as ws:
+            first = conversation.Conversation().say(ws, 'one')
+            first.say(ws, 'two')
+        world.reset()
+
+
+def test_a_socket_remembers_only_what_came_over_it(world):
+    """An account without WebSocket answers in between, while the other's socket stays open."""
+    with world.socket('p1', 's1') as ws:
+        world.cluster.cli('account', 'pause', 's1')
+        time.sleep(wsworld.SPREAD_S)
+        first = conversation.Conversation().say(ws, 'one')
+        world.cluster.cli('account', 'pause', 'p1')
+        world.cluster.cli('account', 'resume', 's1')
+        time.sleep(wsworld.SPREAD_S)
+        second = first.say(ws, 'two')
+        world.cluster.cli('account', 'resume', 'p1')
+        world.cluster.cli('account', 'pause', 's1')
+        time.sleep(wsworld.SPREAD_S)
+        second.say(ws, 'three').say(ws, 'four')
+    assert [world.upstream.stats(name)['turns'] for name in ('p1', 's1')] == [3, 1]
