@@ -157,4 +157,6 @@ void ph_steer_plan_successor(struct ph_request *r)
 	ph_buf_puts(out, PH_STR("]}"));
 	if (out->failed)
 		ph_buf_reset(out);
+	else
+		ph_upsocket_read(r->lane->socket, false); /* what comes next is that turn's */
 }

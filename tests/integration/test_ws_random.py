@@ -20,7 +20,9 @@ import pytest
 import websockets
 
 import client as http
+import conversation
 import wsclient
+import wsworld
 from dialogue import Dialogue, REASONING, asking_for, user
 from fake_upstream import marker
 from harness import FakeUpstream, SCALE, SEED, count, figure
@@ -33,6 +35,7 @@ CONVERSATIONS, TURNS = 500, 20
 PHASE = 25      # rounds; of a phase in which all fail a quarter
 KILL = 60       # answered turns from one death of a node to the next
 RESTART = 200   # and from one restart of PostgreSQL to the next
+END = CONVERSATIONS * TURNS
 TRIES = 30
 LANES = 32
 
@@ -121,9 +124,10 @@ class Quakes:
         node.start()
         span[1] = time.monotonic()
 
-    def reads(self, node):
-        """Whether the node reaches its database."""
-        return http.once(node.url, self.key, 'GET', '/v1/responses/resp_nobody').status == 404
+    def reaches(self, node):
+        """Whether the node reaches its database, on every connection."""
+        return http.once(node.url, self.key, 'GET', '/v1/responses/resp_nobody').status == 404 and \
+            node.metric('posthouse_pg_connections', state='down') == 0
 
     def restart(self):
         with self.changed:
@@ -136,8 +140,8 @@ class Quakes:
         time.sleep(self.draw.uniform(0, 0.3))
         self.cluster.postgres.start()
         for node in self.nodes:
-            http.eventually(lambda: self.reads(node) and node.metric('posthouse_pg_connections', state='down') == 0,  # pylint: disable=cell-var-from-loop
-                            within=60, every=0.1, what='the database')
+            http.eventually(lambda: self.reaches(node), within=60, every=0.1,  # pylint: disable=cell-var-from-loop
+                            what='the database')
         time.sleep(1.5)  # what changed meanwhile is read again
         with self.changed:
             span[1] = time.monotonic()
@@ -146,7 +150,7 @@ class Quakes:
 
     def run(self):
         """A node dies only while the database is there: what was answered during an outage may not be written yet."""
-        due = [(n, self.kill) for n in range(KILL, 10 ** 6, KILL)] + [(n, self.restart) for n in range(RESTART // 2, 10 ** 6, RESTART)]
+        due = [(n, self.kill) for n in range(KILL, END, KILL)] + [(n, self.restart) for n in range(RESTART // 2, END, RESTART)]
         for after, act in sorted(due, key=lambda pair: pair[0]):
             with self.changed:
                 while self.answered < after and not self.over:
@@ -212,6 +216,7 @@ class Talk:
         self.lane = None
         self.home = None     # (socket, lane) whose memory holds the last answer
         self.forced = False  # an anchor was not known: the whole history comes
+        self.turn_state = None  # of the Codex backend: what it said last is told with the next turn
         self.done = 0
         self.next()
 
@@ -251,8 +256,11 @@ class Talk:
         if how == 'whole' and not self.kept:
             self.forget()
         members = dict(REASONING) if self.reasoning and draw.random() < 0.8 else {}
-        if draw.random() < 0.2:
-            members['client_metadata'] = {'k': 'v'}
+        metadata = {'k': 'v'} if draw.random() < 0.2 else {}
+        if self.turn_state and place:
+            metadata['x-codex-turn-state'] = self.turn_state
+        if metadata:
+            members['client_metadata'] = metadata
         if self.warm:
             members['generate'] = False
         if draw.random() < 0.2:
@@ -392,11 +400,13 @@ class Client:
         body['stream'] = self.draw.random() < 0.6
         self.used[number] = began
         try:
-            answer = self.api[number].post(body, headers=self.headers)
+            headers = dict(self.headers, **({'x-codex-turn-state': talk.turn_state} if talk.turn_state else {}))
+            answer = self.api[number].post(body, headers=headers)
         except (OSError, http.http.client.HTTPException) as fault:
             assert self.world.quakes.died(number, since), 'n%d: %r' % (number + 1, fault)
             talk.missed()
             return
+        talk.turn_state = answer.header('x-codex-turn-state') or talk.turn_state
         with self.explained(body, answer, number):
             if answer.status != 200:
                 self.refused(talk, number, answer.status, answer.error, answer.header('retry-after'), all_fail, began)
@@ -426,8 +436,8 @@ class Client:
                 self.over(flight.talk, turn, (self.socket, flight.talk.lane), all_fail)
                 return
             assert len(flight.events) == 1, 'an error frame behind events'
-            self.refused(flight.talk, self.at, turn.error['status'], turn.error['error'], turn.error['headers'].get('retry-after'),
-                         all_fail, flight.began)
+            self.refused(flight.talk, self.at, turn.error['status'], turn.error['error'],
+                         turn.error['headers'].get('retry-after'), all_fail, flight.began)
 
     def hear(self, flights, cut, all_fail):
         """Until each has ended; cut: behind so many events the client goes away."""
@@ -440,6 +450,10 @@ class Client:
             event = self.socket.receive()
             lane = event.data.get('stream_id')
             assert lane in flights, 'nobody asked for this: %r' % event
+            if event.type == 'response.metadata':
+                assert self.codex and 'sequence_number' not in event.data, event
+                flights[lane].talk.turn_state = event.data['headers']['x-codex-turn-state']
+                continue
             flights[lane].events.append(event)
             if event.type in http.TERMINAL:
                 self.landed(flights.pop(lane), all_fail)
@@ -480,7 +494,7 @@ class Client:
                 api.close()
 
 
-def continuity(cluster):
+def ways_of(cluster):
     """How the answered turns went on, by the log."""
     return dict(cluster.sql("SELECT continuity, count(*) FROM posthouse_admin.requests WHERE outcome = 'completed' AND "
                             "route = 'responses' GROUP BY 1 ORDER BY 1"))
@@ -539,7 +553,7 @@ def test_random_sockets(make_cluster):
         assert not stats[name]['foreign'], '%s %s %s' % (name, found, strangers(upstream, name, list(KINDS)))
         assert not [what for what in ('protocol', 'parameter', 'frame', 'json') if found.get(what)], (name, found)
         assert stats[name]['turns'] and stats[name]['faulted'], (name, stats[name])
-    ways, answered = continuity(cluster), len(world.ids)
+    ways, answered = ways_of(cluster), len(world.ids)
     assert answered == count(CONVERSATIONS) * TURNS
     assert ways['live'] > world.figures.counts['might be live'] / 3 and ways['replayed'] and ways['forwarded'], (
         ways, world.figures.counts)
@@ -548,3 +562,59 @@ def test_random_sockets(make_cluster):
            'met; %s; %s' % (count(CONVERSATIONS), answered, answered / took, sum(map(len, quakes.deaths)), len(quakes.outages),
                             sum(stats[name]['upgrades'] for name in KINDS), sum(stats[name]['faulted'] for name in KINDS),
                             ways, dict(sorted(world.figures.counts.items()))))
+
+
+# ---- what the above found, each by itself ----
+
+@pytest.fixture(scope='module')
+def small(make_cluster):
+    return wsworld.World(make_cluster(), nodes=1, names=('p1', 'p2', 'x1', 's1'))
+
+
+@pytest.fixture
+def world(small):
+    small.reset()
+    yield small
+    small.check()
+
+
+@pytest.mark.parametrize('name', ['p1', 's1'])
+def test_a_warm_up_on_nothing_is_unknown(world, name):
+    with world.socket(name, policy='none') as ws:
+        turn = ws.ask({'model': 'demo', 'input': 'x', 'generate': False, 'previous_response_id': 'resp_never'})
+        assert turn.error['error']['code'] == 'previous_response_not_found', turn.answer
+
+
+def test_a_warm_up_is_never_a_turn_over_http(world):
+    with world.socket('s1') as ws:
+        before = wsworld.warmed(ws)
+        assert world.upstream.stats('s1')['turns'] == 0
+        before.say(ws, 'and then')
+
+
+@pytest.mark.parametrize('names', [('p1', 'p2'), ('x1', 'p1')])
+def test_a_refusal_without_type_and_status(world, names):
+    """As the Codex backend says it over HTTP."""
+    for name in names:
+        world.upstream.script(name, {'status': 402, 'body': {'detail': {'code': 'deactivated_workspace'}}})
+        with world.socket(*names) as ws:
+            first = conversation.Conversation().say(ws, 'one')
+            first.say(ws, 'two')
+        world.reset()
+
+
+def test_a_socket_remembers_only_what_came_over_it(world):
+    """An account without WebSocket answers in between, while the other's socket stays open."""
+    with world.socket('p1', 's1') as ws:
+        world.cluster.cli('account', 'pause', 's1')
+        time.sleep(wsworld.SPREAD_S)
+        first = conversation.Conversation().say(ws, 'one')
+        world.cluster.cli('account', 'pause', 'p1')
+        world.cluster.cli('account', 'resume', 's1')
+        time.sleep(wsworld.SPREAD_S)
+        second = first.say(ws, 'two')
+        world.cluster.cli('account', 'resume', 'p1')
+        world.cluster.cli('account', 'pause', 's1')
+        time.sleep(wsworld.SPREAD_S)
+        second.say(ws, 'three').say(ws, 'four')
+    assert [world.upstream.stats(name)['turns'] for name in ('p1', 's1')] == [3, 1]
