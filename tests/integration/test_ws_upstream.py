@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns on upstream WebSockets: the live conversation, and what becomes of it when the socket, the account, the id or the
 database is gone. The client never notices, but where something of an answer had been shown."""
+import concurrent.futures
 import json
-import signal
 import time
 
 import pytest
@@ -46,6 +46,13 @@ def is_live(before, after, anchor):
 def is_replay(request):
     sent = body(request)
     return 'previous_response_id' not in sent and 'assistant' in json.dumps(sent['input'])
+
+
+def side_by_side(work, things):
+    """work(thing) for each, all at once."""
+    with concurrent.futures.ThreadPoolExecutor(len(things)) as pool:
+        for done in [pool.submit(work, thing) for thing in things]:
+            done.result()
 
 
 def talk(client, turns, conversation=None, **members):
@@ -612,7 +619,7 @@ def test_a_client_stays_on_its_own_transport(world, name):
 
 # ---- without a database ----
 
-def test_a_live_conversation_outlives_the_database(tmp_path):
+def test_a_live_conversation_needs_no_database(tmp_path):
     """A1: nothing is asked of the store. What is not live gets a 503, which names no id lost; later all is written."""
     postgres = Postgres()
     try:
@@ -627,8 +634,8 @@ def test_a_live_conversation_outlives_the_database(tmp_path):
             other = talk(ws, 1)
         postgres.stop('immediate')
         try:
-            for name, ws in sockets.items():
-                conversations[name] = talk(ws, 3, conversations[name])
+            side_by_side(lambda name: conversations.update({name: talk(sockets[name], 2, conversations[name])}), SOCKETS)
+            for name in SOCKETS:
                 asked = world.asked(name)[-3:]
                 assert len({r['connection'] for r in asked}) == 1 and not any(is_replay(r) for r in asked)
             with world.socket('x1') as ws:
