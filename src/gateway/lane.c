@@ -141,6 +141,7 @@ void ph_lane_set_last(struct ph_lane *lane, struct ph_str id, struct ph_chain *k
 {
 	ph_chain_free(lane->known);
 	lane->known = known;
+	lane->remembers = false; /* until the socket turns out to have sent it */
 	lane->last_n = id.n <= sizeof lane->last ? id.n : 0;
 	memcpy(lane->last, id.p, lane->last_n);
 }
