@@ -143,7 +143,7 @@ void ph_lane_set_last(struct ph_lane *lane, struct ph_str id, struct ph_chain *k
 {
 	ph_chain_free(lane->known);
 	lane->known = known;
-	lane->remembers = false;
+	lane->remembers = false; /* until the socket turns out to have sent it */
 	lane->last_n = id.n <= sizeof lane->last ? id.n : 0;
 	memcpy(lane->last, id.p, lane->last_n);
 }
@@ -201,7 +201,7 @@ bool ph_lane_live(const struct ph_request *r)
 	const struct ph_lane *lane = r->lane;
 	struct ph_account *a;
 
-	if (!lane || r->live_lost || !lane->remembers || !is_last(lane, r->body.previous))
+	if (!lane || r->live_lost || r->body.background || !lane->remembers || !is_last(lane, r->body.previous))
 		return false;
 	a = ph_accounts_find(r->g->accounts, lane->account);
 	return a && ph_lease_eligible(r, a) && ph_lane_fits(lane, a->id);
