@@ -13,42 +13,10 @@ struct ph_patch ph_patch_of(const struct ph_sse_unit *u, const struct ph_json_me
 	return (struct ph_patch){from, from + m->value.n, with};
 }
 
-/* The unit with spans of its JSON replaced, in their order. Data of several lines is joined into one: a line
- * end inside JSON is only white space. */
-void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_patch *p, size_t n)
-{
-	bool one_line = u->data_offset != SIZE_MAX;
-	size_t start, at = 0;
-
-	if (one_line)
-		ph_buf_puts(out, ph_str(u->raw.p, u->data_offset));
-	else if (u->event.n)
-		ph_buf_printf(out, "event: %.*s\n", PH_STR_ARG(u->event));
-	if (!one_line)
-		ph_buf_puts(out, PH_STR("data: "));
-	start = out->n;
-	for (size_t i = 0; i < n; i++) {
-		ph_buf_puts(out, ph_str(u->data.p + at, p[i].from - at));
-		ph_buf_puts(out, p[i].with);
-		at = p[i].to;
-	}
-	ph_buf_puts(out, ph_str_from(u->data, at));
-	if (one_line) {
-		ph_buf_puts(out, ph_str_from(u->raw, u->data_offset + u->data.n));
-		return;
-	}
-	for (size_t i = start; i < out->n; i++)
-		if (out->p[i] == '\n' || out->p[i] == '\r')
-			out->p[i] = ' ';
-	ph_buf_puts(out, PH_STR("\n\n"));
-}
-
-/* ---- in another framing ---- */
-
 /* A line end in JSON is only white space, but it ends a field of SSE. */
-static void join_lines(struct ph_buf *b)
+static void join_lines(struct ph_buf *b, size_t from)
 {
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = from; i < b->n; i++)
 		if (b->p[i] == '\n' || b->p[i] == '\r')
 			b->p[i] = ' ';
 }
@@ -64,6 +32,28 @@ static void put_json(struct ph_buf *out, struct ph_str json, const struct ph_pat
 	}
 	ph_buf_puts(out, ph_str_from(json, at));
 }
+
+/* Data of several lines is joined into one. */
+void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct ph_patch *p, size_t n)
+{
+	size_t start;
+
+	if (u->data_offset != SIZE_MAX) {
+		ph_buf_puts(out, ph_str(u->raw.p, u->data_offset));
+		put_json(out, u->data, p, n);
+		ph_buf_puts(out, ph_str_from(u->raw, u->data_offset + u->data.n));
+		return;
+	}
+	if (u->event.n)
+		ph_buf_printf(out, "event: %.*s\n", PH_STR_ARG(u->event));
+	ph_buf_puts(out, PH_STR("data: "));
+	start = out->n;
+	put_json(out, u->data, p, n);
+	join_lines(out, start);
+	ph_buf_puts(out, PH_STR("\n\n"));
+}
+
+/* ---- in another framing ---- */
 
 /* The object with one member more. */
 static void put_stream_id(struct ph_buf *json, struct ph_str id)
@@ -109,7 +99,7 @@ void ph_patch_put_dressed(struct ph_buf *out, const struct ph_dress *d, const st
 	ph_buf_init(&json, out->max);
 	put_json(&json, e->unit->data, p, n);
 	if (d->framing == PH_FRAMING_SSE)
-		join_lines(&json);
+		join_lines(&json, 0);
 	ph_put_event(out, d, e->name, ph_buf_str(&json));
 	ph_buf_deinit(&json);
 }
@@ -165,7 +155,7 @@ void ph_put_failed_event(struct ph_buf *out, const struct ph_dress *d, struct ph
 		"{\"type\":\"response.failed\",\"sequence_number\":%lld,\"response\":", (long long)number);
 	put_failed_response(&json, created);
 	ph_buf_putc(&json, '}');
-	join_lines(&json);
+	join_lines(&json, 0);
 	ph_put_event(out, d, PH_STR("response.failed"), ph_buf_str(&json));
 	ph_buf_deinit(&json);
 }
