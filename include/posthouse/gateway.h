@@ -111,6 +111,7 @@ struct ph_exchange {
 	enum ph_framing framing;
 	struct ph_str stream_id; /* that its events carry, as JSON with quotes; empty = none */
 	struct ph_lane *lane;    /* whose turn it is; NULL over HTTP */
+	bool successor;          /* upstream began it by itself, on the lane's socket */
 };
 
 /* Serves a request whose head is complete. Every request gets an answer or an abort. */

@@ -66,7 +66,7 @@ static void on_text(void *owner, struct ph_str message)
 	struct ph_request *r = owner;
 	int rc;
 
-	if (r->relay.ended) {
+	if (r->relay.ended) { /* of a steered response the socket is not read on */
 		ph_lane_hear(r->lane, message);
 		r->attempt.socket = r->lane->socket != NULL;
 		return;
@@ -79,6 +79,12 @@ static void on_text(void *owner, struct ph_str message)
 		ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an event above the limit");
 		ph_request_event(r, rc);
 	}
+}
+
+/* The turn that upstream began by itself: its create is not sent, its answer is on its way. */
+static bool is_successor(const struct ph_request *r)
+{
+	return r->x->successor && r->mode == PH_MODE_LIVE && r->attempts == 1;
 }
 
 /* A socket that ended between turns is found out by the next one. */
@@ -140,7 +146,8 @@ void ph_attempt_start_socket(struct ph_request *r, struct ph_buf *head, struct p
 		open_socket(r, head, moved);
 	}
 	lane->remembers = false; /* until this answer is whole */
-	ph_upsocket_send(lane->socket, body);
+	if (!is_successor(r))
+		ph_upsocket_send(lane->socket, body);
 }
 
 void ph_attempt_read_socket(struct ph_request *r, bool on)

@@ -64,7 +64,7 @@ static const struct ph_upsocket_events idle_events = {
 void ph_lane_rest_socket(struct ph_lane *lane)
 {
 	ph_upsocket_set_owner(lane->socket, &idle_events, lane);
-	ph_upsocket_read(lane->socket, true);
+	ph_upsocket_read(lane->socket, lane->successor.n == 0);
 }
 
 void ph_lane_drop_socket(struct ph_lane *lane)
@@ -92,6 +92,7 @@ struct ph_lane *ph_lane_new(struct ph_gateway *g)
 
 	lane->refs = 1;
 	lane->g = g;
+	ph_buf_init(&lane->successor, g->config->max_body);
 	ph_list_init(&lane->node);
 	ph_timer_init(&lane->idle, g->loop, on_kept_too_long, lane);
 	return lane;
@@ -115,6 +116,7 @@ struct ph_lane *ph_lane_unref(struct ph_lane *lane)
 		return NULL;
 	ph_lane_drop_socket(lane);
 	lane->known = ph_chain_free(lane->known);
+	ph_buf_deinit(&lane->successor);
 	ph_timer_stop(&lane->idle);
 	ph_loop_bury(lane->g->loop, lane, lane_free);
 	return NULL;
@@ -141,7 +143,7 @@ void ph_lane_set_last(struct ph_lane *lane, struct ph_str id, struct ph_chain *k
 {
 	ph_chain_free(lane->known);
 	lane->known = known;
-	lane->remembers = false;
+	lane->remembers = false; /* until the socket turns out to have sent it */
 	lane->last_n = id.n <= sizeof lane->last ? id.n : 0;
 	memcpy(lane->last, id.p, lane->last_n);
 }
@@ -199,7 +201,7 @@ bool ph_lane_live(const struct ph_request *r)
 	const struct ph_lane *lane = r->lane;
 	struct ph_account *a;
 
-	if (!lane || r->live_lost || !lane->remembers || !is_last(lane, r->body.previous))
+	if (!lane || r->live_lost || r->body.background || !lane->remembers || !is_last(lane, r->body.previous))
 		return false;
 	a = ph_accounts_find(r->g->accounts, lane->account);
 	return a && ph_lease_eligible(r, a) && ph_lane_fits(lane, a->id);

@@ -20,7 +20,10 @@ struct ph_lane {
 	int64_t account;            /* whose socket it is */
 	bool remembers; /* upstream's end of it has `last` as its latest response, and nothing failed since */
 	char last[PH_RESPONSE_ID_MAX];
-	size_t last_n;          /* 0: no response yet */
+	size_t last_n; /* 0: no response yet */
+	/* The create of a response that upstream already sends on the socket, unasked (steer.c); else empty.
+	 * The socket is not read until its turn has begun. */
+	struct ph_buf successor;
 	struct ph_chain *known; /* of `last`: its tip, or its whole context where no row is kept; or NULL */
 
 	/* kept for an HTTP client's conversation */

@@ -140,8 +140,10 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 	t.keep = keep && answered;
 	if (answered)
 		fill_snapshot(r, &t);
-	if (r->lane && r->sm.state == REQ_COMMIT)
+	if (r->lane && r->sm.state == REQ_COMMIT) {
 		tell_lane(r, &t);
+		ph_steer_plan_successor(r);
+	}
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
 }
 

@@ -378,6 +378,16 @@ static bool is_rest(const struct ph_request *r, enum ph_event_class class)
 	return r->relay.finishing && class < PH_EVENT_COMPLETED;
 }
 
+static void show_refused_steer(struct ph_request *r, struct ph_str input)
+{
+	struct ph_buf event;
+
+	ph_buf_init(&event, 2 * r->g->config->max_body);
+	ph_steer_put_failed(&event, &r->dress, input, ph_steer_running_id(r), "steering_not_supported");
+	push(r, ph_buf_str(&event));
+	ph_buf_deinit(&event);
+}
+
 /* What one account says of itself. */
 static void on_telemetry(struct ph_request *r, struct ph_str json)
 {
@@ -390,7 +400,7 @@ static void on_telemetry(struct ph_request *r, struct ph_str json)
 static void on_unit(void *owner, const struct ph_sse_unit *u)
 {
 	struct ph_request *r = owner;
-	struct ph_str data = ph_str_trim(u->data);
+	struct ph_str data = ph_str_trim(u->data), steer;
 	struct ph_event e;
 
 	if (data.n == 0) {
@@ -407,6 +417,10 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 	}
 	if (is_rest(r, e.class))
 		return;
+	if (ph_steer_answered(r, &e, &steer)) {
+		show_refused_steer(r, steer);
+		return;
+	}
 	if (e.class == PH_EVENT_TELEMETRY)
 		on_telemetry(r, u->data);
 	if (e.class == PH_EVENT_TELEMETRY ||

@@ -496,6 +496,7 @@ static void request_free(void *arg)
 	ph_collect_reset(&r->collect);
 	ph_turn_body_free(&r->body);
 	ph_buf_deinit(&r->stored_items);
+	ph_buf_deinit(&r->steered);
 	ph_buf_deinit(&r->words);
 	ph_arena_deinit(&r->arena);
 	free(r);

@@ -211,6 +211,8 @@ enum ph_request_state {
 	REQ_NR,
 };
 
+#define PH_STEERS_MAX 8
+
 enum ph_continuity_mode {
 	PH_MODE_NONE,
 	PH_MODE_LIVE,
@@ -307,6 +309,9 @@ struct ph_request {
 	struct ph_timer hold;  /* HOLD_TIMEOUT, then KEEPALIVE_INTERVAL */
 	uint64_t started_ns, body_ns, first_event_ns, terminal_ns;
 	uint64_t bytes_in, bytes_out;
+	struct ph_str steers[PH_STEERS_MAX]; /* sent on, and not answered yet; in the arena */
+	size_t steer_count;
+	struct ph_buf steered;      /* the items of those that were accepted */
 	struct ph_buf stored_items; /* the input with references resolved, for the snapshot */
 	int pending_commit;         /* the writer still owes a callback */
 	bool released;              /* COMMIT is over for the client */
@@ -366,6 +371,18 @@ void ph_turn_state_note(struct ph_request *r, struct ph_str issued); /* of the a
 void ph_turn_state_hear(struct ph_request *r, struct ph_str json);   /* of response.metadata */
 /* For a client on a WebSocket that was not told yet; else nothing. */
 void ph_turn_state_put_event(struct ph_request *r, struct ph_buf *out);
+
+/* steer.c */
+/* A client's response.steer. NULL: it went to the account; else the error's code. */
+const char *ph_request_steer(struct ph_request *r, struct ph_str json);
+struct ph_str ph_steer_running_id(const struct ph_request *r); /* that the client was shown; as JSON */
+/* Notes what an event says of a steer. True: it refuses the steer of these words, and is nothing else. */
+bool ph_steer_answered(struct ph_request *r, const struct ph_event *e, struct ph_str *refused);
+/* response.steer.failed. input and previous as JSON, or empty. */
+void ph_steer_put_failed(struct ph_buf *out, const struct ph_dress *d, struct ph_str input,
+	struct ph_str previous, const char *code);
+/* The answer is whole: if the account goes on by itself, the lane's next turn is that. */
+void ph_steer_plan_successor(struct ph_request *r);
 
 /* attempt_http.c and attempt_socket.c; body is taken over, head is for their header lines */
 void ph_attempt_start_http(struct ph_request *r, struct ph_buf *head, struct ph_buf *body, bool moved);

@@ -39,8 +39,7 @@ static struct ph_session_lane *lane_new(struct ph_session *s, struct ph_str name
 	return l;
 }
 
-/* NULL: there are too many already. */
-static struct ph_session_lane *lane_get(struct ph_session *s, struct ph_str name)
+static struct ph_session_lane *lane_find(struct ph_session *s, struct ph_str name)
 {
 	PH_LIST_EACH (it, &s->lanes) {
 		struct ph_session_lane *l = PH_CONTAINER(it, struct ph_session_lane, node);
@@ -48,6 +47,16 @@ static struct ph_session_lane *lane_get(struct ph_session *s, struct ph_str name
 		if (ph_str_eq(l->name, name))
 			return l;
 	}
+	return NULL;
+}
+
+/* NULL: there are too many already. */
+static struct ph_session_lane *lane_get(struct ph_session *s, struct ph_str name)
+{
+	struct ph_session_lane *l = lane_find(s, name);
+
+	if (l)
+		return l;
 	return name.n && s->named == NAMED_MAX ? NULL : lane_new(s, name);
 }
 
@@ -94,8 +103,15 @@ static void begin(struct ph_session_lane *l)
 
 	s->waiting_bytes -= f->text.n;
 	s->running++;
-	ph_session_turn_start(l, &f->text);
+	ph_session_turn_start(l, &f->text, false);
 	frame_free(f);
+}
+
+/* Upstream does not wait for it, so neither do we for the lanes that run. */
+static void begin_successor(struct ph_session_lane *l)
+{
+	l->s->running++;
+	ph_session_turn_start(l, &l->lane->successor, true);
 }
 
 /* Between turns, and at once: the client goes on elsewhere by its id. */
@@ -116,7 +132,9 @@ static void on_next(void *arg)
 	PH_LIST_EACH_SAFE (it, &s->lanes) {
 		struct ph_session_lane *l = PH_CONTAINER(it, struct ph_session_lane, node);
 
-		if (s->running < RUNNING_MAX && !l->turn && !ph_list_empty(&l->frames))
+		if (!l->turn && l->lane->successor.n)
+			begin_successor(l);
+		else if (s->running < RUNNING_MAX && !l->turn && !ph_list_empty(&l->frames))
 			begin(l);
 	}
 	set_reading(s);
@@ -174,35 +192,25 @@ static void on_create(struct ph_session *s, struct ph_str name, struct ph_str me
 	ph_buf_puts(&f->text, message);
 	ph_list_push_back(&l->frames, &f->node);
 	s->waiting_bytes += message.n;
-	if (s->running < RUNNING_MAX && !l->turn && !s->draining)
+	if (s->running < RUNNING_MAX && !l->turn && !l->lane->successor.n && !s->draining)
 		begin(l);
 	set_reading(s);
 }
 
-/* No account behind this gateway is known to take it: clients repeat the words as a turn of its own. */
 static void on_steer(struct ph_session *s, struct ph_str name, struct ph_str message)
 {
 	static const struct ph_str names[2] = {PH_STR_INIT("input"), PH_STR_INIT("previous_response_id")};
-	struct ph_dress dress = {PH_FRAMING_WS, name};
+	const struct ph_dress dress = {PH_FRAMING_WS, name};
+	struct ph_session_lane *l = lane_find(s, name);
+	const char *code = l && l->turn ? ph_request_steer(l->turn->x.h, message) : "response_not_active";
 	struct ph_json_member m[2];
-	struct ph_buf json, frame;
+	struct ph_buf frame;
 
-	if (!ph_json_find(message, names, 2, m))
+	if (!code || !ph_json_find(message, names, 2, m))
 		return;
-	ph_buf_init(&json, 2 * s->g->config->max_body);
-	ph_buf_init(&frame, 2 * s->g->config->max_body);
-	ph_buf_puts(&json,
-		PH_STR("{\"type\":\"response.steer.failed\",\"error\":{\"code\":"
-		       "\"steering_not_supported\",\"message\":\"A running response cannot be steered "
-		       "here. Send the input as a turn of its own.\",\"type\":\"invalid_request_error\"},"
-		       "\"steer\":{\"input\":"));
-	ph_buf_puts(&json, m[0].kind == PH_JSON_ABSENT ? PH_STR("null") : m[0].value);
-	ph_buf_puts(&json, PH_STR(",\"previous_response_id\":"));
-	ph_buf_puts(&json, m[1].kind == PH_JSON_ABSENT ? PH_STR("null") : m[1].value);
-	ph_buf_puts(&json, PH_STR("}}"));
-	ph_put_event(&frame, &dress, PH_STR_NONE, ph_buf_str(&json));
+	ph_buf_init(&frame, 4 * s->g->config->max_body);
+	ph_steer_put_failed(&frame, &dress, m[0].value, m[1].value, code);
 	s->x->ops->push(s->x->end, ph_buf_str(&frame));
-	ph_buf_deinit(&json);
 	ph_buf_deinit(&frame);
 }
 

@@ -46,8 +46,8 @@ struct ph_session_turn {
 	char retry_after[24];
 	struct ph_buf error; /* its body */
 };
-/* body is taken over. The turn may be over when this returns. */
-void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body);
+/* body is taken over. successor: upstream began it by itself. The turn may be over when this returns. */
+void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body, bool successor);
 void ph_session_turn_gone(struct ph_session_turn *t); /* the client left */
 /* An error about a frame that is no turn. stream_id: as JSON, or empty. */
 void ph_session_refuse(struct ph_session *s, struct ph_str stream_id, int code, const struct ph_err *err);

@@ -146,13 +146,14 @@ static void turn_init(struct ph_session_turn *t, struct ph_session *s, struct ph
 	ph_buf_init(&t->error, FRAME_MAX / 2);
 }
 
-void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body)
+void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body, bool successor)
 {
 	struct ph_session_turn *t = ph_alloc(sizeof *t);
 
 	turn_init(t, lane->s, lane->name);
 	t->lane = lane;
 	t->x.lane = lane->lane;
+	t->x.successor = successor;
 	t->x.body = *body;
 	ph_buf_init(body, body->max);
 	lane->turn = t;

@@ -8,13 +8,16 @@ import os
 import shutil
 import signal
 import socket
+import threading
 import time
 
 import pytest
 
 import client as http
+from conversation import Conversation
 from harness import ROOT, SEED, Cluster, FakeUpstream, Postgres, Process, count, figure, free_port, seeded
 from traffic import Traffic, any_turn
+from wsclient import Closed, Refused, Socket
 
 CONFIGURATION = ROOT / 'compose' / 'haproxy.cfg'
 HAPROXY = shutil.which('haproxy', path=os.environ.get('PATH', '') + ':/usr/sbin')
@@ -187,6 +190,69 @@ def test_a_client_that_leaves_is_cancelled_upstream(world, script, last):
     http.eventually(lambda: running() == 0, within=5, every=0.005)
     figure('cancelled upstream %.0f ms after the client left' % ((time.monotonic() - left) * 1000))
     world.pace(None)
+
+
+class Caller(threading.Thread):
+    """One conversation on WebSockets, for as long as nothing else is said; a new one where a node closes it, with 1012
+    and between turns. Whatever else happens is a fault."""
+
+    def __init__(self, url, key, number, stopping):
+        super().__init__(daemon=True)
+        self.url, self.key, self.number, self.stopping = url, key, number, stopping
+        self.conversation, self.nodes, self.moves, self.fault = Conversation(), set(), 0, None
+        self.start()
+
+    def connect(self):
+        while True:
+            try:
+                ws = Socket(self.url, self.key)
+                self.nodes.add(ws.headers['x-posthouse-node'])
+                return ws
+            except Refused as refused:
+                assert refused.status == 503 and int(dict(refused.headers)['retry-after']) >= 1, refused
+                time.sleep(0.2)
+
+    def talk(self):
+        ws = self.connect()
+        while not self.stopping.is_set():
+            try:
+                self.conversation = self.conversation.say(ws, 'caller %d' % self.number, store=False)
+            except Closed as closed:
+                assert closed.code == 1012 and not ws.heard, (closed, ws.heard)
+                self.moves += 1
+                ws = self.connect()
+        ws.close()
+
+    def run(self):
+        try:
+            self.talk()
+        except BaseException as fault:  # pylint: disable=broad-except
+            self.fault = fault
+
+
+def test_websockets_move_on(world):
+    """Nodes are restarted in turn: each finishes the turns that run, closes its sockets with 1012, and the client goes on
+    at another, with exactly its context."""
+    settle(world)
+    world.pace({'deltas': 4, 'delay_ms': 20})
+    stopping = threading.Event()
+    callers = [Caller(world.balancer.url, (world.all, world.two)[n % 2], n, stopping) for n in range(12)]
+    try:
+        http.eventually(lambda: all(caller.conversation.depth for caller in callers), what='a turn of each')
+        rolling_restart(world)
+        settle(world)
+        time.sleep(1)
+    finally:
+        stopping.set()
+        for caller in callers:
+            caller.join(60)
+        world.pace(None)
+    assert not [caller.fault for caller in callers if caller.fault]
+    assert all(caller.moves for caller in callers) and set.union(*(caller.nodes for caller in callers)) == {
+        node.name for node in world.nodes}
+    assert not world.foreign()
+    figure('%d turns on WebSockets while three nodes were restarted, %d times a socket was closed with 1012' % (
+        sum(caller.conversation.depth for caller in callers), sum(caller.moves for caller in callers)))
 
 
 def test_all_nodes_away(world):

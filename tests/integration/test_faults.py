@@ -294,8 +294,9 @@ def test_retries_are_counted(pair):
         api.turn({'model': 'demo', 'input': 'x'})
         http.eventually(lambda: (pair.node.metric('posthouse_retries_total'),
                                  pair.node.metric('posthouse_upstream_attempts_total')) == (before[0] + 1, before[1] + 2))
-    rows = pair.cluster.sql('SELECT attempts, error FROM posthouse_admin.requests ORDER BY started DESC LIMIT 1')
-    assert rows == [(2, None)], 'a turn that succeeded on its second attempt reports no error'
+    http.eventually(lambda: pair.cluster.sql(
+        'SELECT attempts, error FROM posthouse_admin.requests ORDER BY started DESC LIMIT 1') == [(2, None)],
+                    what='a turn that succeeded on its second attempt reports no error')
 
 
 @pytest.mark.parametrize('faults', [1, 2, 3])

@@ -97,6 +97,13 @@ class Socket:
         options.setdefault('compression', None)
         options.setdefault('ping_interval', None)
         self.ws = _Loop.run(_connect(url.replace('http', 'ws', 1) + path, fields, options), timeout)
+        self.heard = []  # events of the last turn, also where it did not end
+
+    @property
+    def headers(self):
+        """Of the 101; names in any case."""
+        response = getattr(self.ws, 'response', None)
+        return response.headers if response is not None else self.ws.response_headers
 
     def __enter__(self):
         return self
@@ -139,7 +146,7 @@ class Socket:
 
     def hear(self, stream_id=None):
         """The rest of a turn on the lane, which must be the only one that talks."""
-        events = []
+        self.heard = events = []
         while True:
             event = self.receive()
             assert event.data.get('stream_id') == stream_id, event
@@ -149,6 +156,7 @@ class Socket:
 
     def ask(self, body, stream_id=None):
         """A turn, whatever comes of it."""
+        self.heard = []
         self.send(dict({'type': 'response.create'}, **body, **({'stream_id': stream_id} if stream_id else {})))
         return self.hear(stream_id)
 

@@ -12,7 +12,7 @@ from wsclient import Socket
 
 KINDS = {'p': 'platform', 'x': 'codex', 's': 'stateless'}
 NAMES = ['p1', 'p2', 'x1', 'x2', 's1', 's2']
-SPREAD_S = 0.5  # ten times what a notification may take
+SPREAD_S = 0.4  # ten times what a notification may take
 
 
 class World:
@@ -43,6 +43,16 @@ class World:
     def http(self, *names, node=0, policy=None):
         return http.Client(self.nodes[node].url, self.key(*names, policy=policy))
 
+    def pause(self, name):
+        self.cluster.cli('account', 'pause', name)
+        time.sleep(SPREAD_S)
+
+    def resume(self, *names):
+        for name in names:
+            self.cluster.cli('account', 'resume', name)
+        if names:
+            time.sleep(SPREAD_S)
+
     def blocked(self):
         return [name for name, in self.cluster.sql(
             "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")]
@@ -50,11 +60,7 @@ class World:
     def reset(self):
         """All accounts up and usable, nothing ordered, nothing counted."""
         self.upstream.reset()
-        found = self.blocked()
-        for name in found:
-            self.cluster.cli('account', 'resume', name)
-        if found:
-            time.sleep(SPREAD_S)
+        self.resume(*self.blocked())
 
     def asked(self, name):
         """The turns that an account was sent."""

@@ -121,6 +121,13 @@ bool ph_lane_wanted(struct ph_request *r)
 	return false;
 }
 
+bool ph_lane_fits(const struct ph_lane *lane, int64_t account)
+{
+	(void)lane;
+	(void)account;
+	return false;
+}
+
 int ph_warmup_needs_socket(struct ph_request *r)
 {
 	(void)r;
