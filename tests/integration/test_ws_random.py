@@ -33,8 +33,8 @@ TRANSPORTS = ['websocket', 'auto', 'http']  # of the three nodes towards the acc
 THREADS = 6
 CONVERSATIONS, TURNS = 500, 20
 PHASE = 25      # rounds; of a phase in which all fail a quarter
-KILL = 60       # answered turns from one death of a node to the next
-RESTART = 200   # and from one restart of PostgreSQL to the next
+KILL = 60       # answered turns between two deaths of a node
+RESTART = 200   # and between two restarts of PostgreSQL
 END = CONVERSATIONS * TURNS
 TRIES = 30
 LANES = 32
@@ -357,15 +357,16 @@ class Client:
     def refused(self, talk, number, status, error, retry_after, all_fail, began):
         """Whether there was a reason; and what the client makes of it."""
         code = error['code']
-        self.world.figures.add('refused %d %s' % (status, code))
         shook = self.world.quakes.shook(began) or self.world.quakes.died(number, began)  # a node begins without its database
         if code == 'previous_response_not_found':
             assert status == 400 and (talk.denied or shook), 'the anchor was lost'
+            self.world.figures.add('denied' if talk.denied else 'not written yet')
             talk.forced = talk.denied
             talk.missed()
             return
         assert all_fail or shook, 'an account could have served: %d %s' % (status, error)
         assert status in (429, 503) and int(retry_after) >= 1, (status, error, retry_after)
+        self.world.figures.add('refused %d %s' % (status, code))
         talk.tries -= all_fail or shook
         talk.missed()
 
