@@ -101,6 +101,7 @@ static void begin(struct ph_session_lane *l)
 	struct ph_session *s = l->s;
 	struct frame *f = PH_CONTAINER(ph_list_pop(&l->frames), struct frame, node);
 
+	ph_list_move(&l->node, &s->lanes);
 	s->waiting_bytes -= f->text.n;
 	s->running++;
 	ph_session_turn_start(l, &f->text, false);

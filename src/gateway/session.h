@@ -14,7 +14,7 @@ struct ph_session {
 	struct ph_gateway *g;
 	struct ph_exchange *x; /* the handshake's; its head and end serve every turn */
 	struct ph_door door;
-	struct ph_list lanes; /* of struct ph_session_lane, in the order of their first frame */
+	struct ph_list lanes; /* of struct ph_session_lane; the last to begin a turn stands last */
 	size_t named;         /* of them that have a name */
 	size_t running;       /* turns */
 	size_t waiting_bytes; /* of frames whose turn has not begun */

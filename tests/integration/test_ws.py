@@ -102,7 +102,6 @@ def test_switched_off(world):
     assert refused.value.status == 426
     with http.Client(node.url, world.key('p1')) as api:
         still_serves(api)
-    node.stop()
 
 
 def test_a_key_without_an_account_upgrades(world):
@@ -124,7 +123,6 @@ def test_behind_tls(world, tmp_path):
         conversation = Conversation()
         for turn in range(3):
             conversation = conversation.say(ws, 'turn %d %s' % (turn, 'x' * 100000), store=False)
-    node.stop()
 
 
 # ---- lanes ----
@@ -193,6 +191,33 @@ def test_a_lane_does_not_wait_for_another(world):
             if event.type in http.TERMINAL:
                 seen.append(event.data['stream_id'])
         assert seen == ['quick', 'slow']
+
+
+def test_a_lane_that_waits_has_its_turn(world):
+    """Before others have a third one, however much they sent ahead."""
+    with world.socket('s1') as ws:
+        busy = ['n%d' % n for n in range(16)]
+        for number in range(3):
+            for lane in busy:
+                create(ws, 'x%d ' % number + marker(first_delay_ms=100), lane)
+        create(ws, 'late', 'late')
+        ends = []
+        while len(ends) < 49:
+            event = ws.receive()
+            if event.type in http.TERMINAL:
+                ends.append(event.data['stream_id'])
+        assert ends.index('late') <= 34, ends.index('late')
+
+
+def test_a_lane_continues_another(world):
+    """A branch: both go on, each on its own socket."""
+    with world.socket('x1') as ws:
+        trunk = ws.turn(dict(PLAIN, store=False), 'a')
+        left = ws.turn(dict(PLAIN, store=False, previous_response_id=trunk.id), 'a')
+        right = ws.turn(dict(PLAIN, store=False, previous_response_id=trunk.id), 'b')
+        assert left.text == right.text and left.text.startswith('seen 3 ')
+        for turn, lane in ((left, 'a'), (right, 'b'), (trunk, None)):
+            assert ws.turn(dict(PLAIN, store=False, previous_response_id=turn.id), lane).status == 'completed'
 
 
 def test_at_most_32_names(world):
@@ -374,7 +399,6 @@ def test_oversized_messages(world):
     peer.send(masked(b'x' * (4 * 65536 + 1)))
     assert peer.closed() == 1009
     peer.close()
-    node.stop()
 
 
 def hears(peer, text):
@@ -466,16 +490,14 @@ def test_keepalive_events(world, impatient):
 
 @pytest.fixture(scope='module')
 def impatient(shared):
-    node = shared.cluster.node(env={'POSTHOUSE_KEEPALIVE_INTERVAL': '1s', 'POSTHOUSE_HOLD_TIMEOUT': '1s'})
-    yield node
-    node.stop()
+    return shared.cluster.node(env={'POSTHOUSE_KEEPALIVE_INTERVAL': '1s', 'POSTHOUSE_HOLD_TIMEOUT': '1s'})
 
 
 # ---- the end ----
 
 def test_drain(world):
     """1012 between turns: at once where none runs, else behind the last; the other node goes on. What had been waiting is
-    not begun: the close says that it is to be sent again."""
+    not begun: the close says that it is to be sent again. Who asks for a socket now is sent elsewhere in plain HTTP."""
     node = world.cluster.node()
     with contextlib.ExitStack() as stack:
         talks = []
@@ -490,10 +512,14 @@ def test_drain(world):
         for _, _, busy, _, _ in talks:
             busy.heard = [busy.receive()]
         node.signal(signal.SIGTERM)
-        for name, idle, busy, resting, context in talks:
+        for _, idle, _, _, _ in talks:
             with pytest.raises(Closed) as closed:
                 idle.receive()
             assert closed.value.code == 1012
+        with pytest.raises(Refused) as refused:
+            Socket(node.url, world.key('p1'))
+        assert refused.value.status == 503 and int(dict(refused.value.headers)['retry-after']) >= 1
+        for name, _, busy, resting, context in talks:
             while busy.heard[-1].type not in http.TERMINAL:
                 busy.heard.append(busy.receive())
             turn = Turn(busy.heard)
@@ -504,20 +530,6 @@ def test_drain(world):
                 resting.say(ws, 'elsewhere')
                 Conversation(context.add('assistant:' + turn.text), turn.id).say(ws, 'elsewhere')
             assert 'too late' not in ''.join(r['body'] for r in world.asked(name))
-    node.stop(asked=True)
-
-
-def test_drain_asks_for_another_node(world):
-    """Before the upgrade, in plain HTTP: with a Retry-After."""
-    node = world.cluster.node()
-    with Socket(node.url, world.key('p1')) as ws:
-        create(ws, marker(fault='silence', at='item', for_ms=2000))
-        ws.receive()
-        node.signal(signal.SIGTERM)
-        http.eventually(lambda: not node.ready())
-        with pytest.raises(Refused) as found:
-            Socket(node.url, world.key('p1'))
-        assert found.value.status == 503 and int(dict(found.value.headers)['retry-after']) >= 1
     node.stop(asked=True)
 
 

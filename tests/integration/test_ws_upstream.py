@@ -172,7 +172,6 @@ def test_replay_after_restart(world, how):
     for name, conversation in conversations.items():
         with Socket(node.url, world.key(name)) as ws:
             talk(ws, 2, conversation)
-    node.stop()
 
 
 @pytest.mark.parametrize('name', ['p1', 'x1', 's1'])
@@ -330,7 +329,6 @@ def test_an_account_without_websockets_is_asked_over_http(world, status):
         assert [r['transport'] for r in requests if r['seen']] == ['http'] * 6
         assert len([r for r in requests if not r['seen']]) == 1
         world.upstream.account(name, upgrade=None)
-    node.stop()
 
 
 def test_a_conversation_outlives_the_end_of_websockets(world):
@@ -346,7 +344,6 @@ def test_a_conversation_outlives_the_end_of_websockets(world):
         talk(ws, 2, conversation)
         assert [r['transport'] for r in world.asked('x1')[-2:]] == ['http'] * 2
     world.upstream.account('x1', upgrade=None)
-    node.stop()
 
 
 @pytest.mark.parametrize('do, blocked', [
@@ -531,9 +528,7 @@ def test_stored_and_unstored_turns_of_one_lane(world):
 
 @pytest.fixture(scope='module')
 def bridge(shared):
-    node = shared.cluster.node(env={'POSTHOUSE_UPSTREAM_TRANSPORT': 'websocket'})
-    yield node
-    node.stop()
+    return shared.cluster.node(env={'POSTHOUSE_UPSTREAM_TRANSPORT': 'websocket'})
 
 
 @pytest.mark.parametrize('stream', [True, False])
@@ -620,7 +615,6 @@ def test_transport_http(world):
         with Socket(node.url, world.key(name)) as ws:
             talk(ws, 3)
         assert {r['transport'] for r in world.asked(name)} == {'http'}
-    node.stop()
 
 
 @pytest.mark.parametrize('name', ['p1', 'x1', 's1'])
