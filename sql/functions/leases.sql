@@ -43,7 +43,7 @@ BEGIN
 	life := v_life.life;
 	slots := 0;
 	version := 0;
-	SELECT n.ttl INTO v_ttl FROM posthouse.nodes n WHERE n.node_id = p_node;
+	SELECT n.ttl INTO v_ttl FROM posthouse.nodes n WHERE n.node_id = p_node FOR KEY SHARE; -- it may be forgotten just now
 	IF NOT FOUND OR p_life <> life THEN
 		result := CASE WHEN v_ttl IS NULL THEN 'unknown' ELSE 'life' END;
 		RETURN NEXT;

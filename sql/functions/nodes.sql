@@ -108,8 +108,10 @@ DECLARE
 BEGIN
 	DELETE FROM posthouse.account_leases l WHERE l.ctid = ANY (ARRAY(SELECT e.ctid FROM posthouse.account_leases e
 		WHERE e.expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED));
-	DELETE FROM posthouse.nodes n WHERE n.heartbeat < clock_timestamp() - interval '1 hour'
-		AND NOT EXISTS (SELECT FROM posthouse.account_leases l WHERE l.node_id = n.node_id);
+	DELETE FROM posthouse.nodes n WHERE n.node_id = ANY (ARRAY(SELECT e.node_id FROM posthouse.nodes e
+		WHERE e.heartbeat < clock_timestamp() - interval '1 hour'
+			AND NOT EXISTS (SELECT FROM posthouse.account_leases l WHERE l.node_id = e.node_id)
+		FOR UPDATE SKIP LOCKED));
 	GET DIAGNOSTICS v_nodes = ROW_COUNT;
 	RETURN v_nodes;
 END $$;
