@@ -27,15 +27,6 @@ BEGIN
 	END IF;
 END $$;
 
-/* The work takes longer. False: the claim is lost, and with it the right to go on. */
-CREATE OR REPLACE FUNCTION posthouse.hold_job(p_name text, p_node uuid, p_epoch bigint, p_hold_ms bigint) RETURNS bool
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
-BEGIN
-	UPDATE posthouse.jobs j SET held_until = clock_timestamp() + p_hold_ms * interval '1 millisecond'
-	WHERE j.name = p_name AND j.node_id = p_node AND j.epoch = p_epoch AND j.held_until > clock_timestamp();
-	RETURN FOUND;
-END $$;
-
 /* It is done, and due again in p_next_ms; NULL: never, its row goes. False: the claim was lost before. */
 CREATE OR REPLACE FUNCTION posthouse.finish_job(p_name text, p_node uuid, p_epoch bigint, p_next_ms bigint) RETURNS bool
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
