@@ -38,6 +38,7 @@ struct ph_lease {
 	bool untold;           /* the row may say more slots than there are here */
 	bool yielded;          /* the last call gave a slot up while turns wait here */
 	bool again;            /* something changed while the call was under way */
+	bool freed;            /* ... namely that another node gave slots back */
 	struct ph_pg_call *call;
 	uint64_t sent_ms, answered_ms; /* the last call, on the same clock */
 	int64_t sent_life;

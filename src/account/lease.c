@@ -243,6 +243,9 @@ static void on_answer(void *arg, struct ph_pg_result *rows, const struct ph_err 
 	else
 		on_result(a, rows);
 	count_excess(a);
+	if (l->freed) /* perhaps behind what the answer saw */
+		l->try_ms = 0;
+	l->freed = false;
 	if (l->again)
 		ph_lease_settle(a);
 	look_at_idle(a);
@@ -350,7 +353,11 @@ void ph_lease_free(struct ph_account *a)
 
 	if (!l->r || needed(a) <= l->slots)
 		return;
-	l->try_ms = l->yielded ? l->tried_ms + ASK_MS : 0; /* a slot that was given up is for another node */
+	if (l->yielded) /* what was given up is for another node */
+		l->try_ms = l->tried_ms + ASK_MS;
+	else
+		l->try_ms = 0;
+	l->freed = l->call && !l->yielded;
 	ph_lease_settle(a);
 }
 
