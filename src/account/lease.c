@@ -253,6 +253,13 @@ static void on_answer(void *arg, struct ph_pg_result *rows, const struct ph_err 
 
 /* ---- decisions ---- */
 
+/* The time to which the block was trusted is over, perhaps long ago: this process may have been stopped. */
+static void lapse(struct ph_account *a)
+{
+	if (a->lease.slots && ph_clock_boot_ms() >= a->lease.valid_ms)
+		ph_lease_void(a, PH_LOST_LAPSED);
+}
+
 /* Another node is starved: what is idle goes at once, and of what is not, one slot with each turn that ends.
  */
 static bool yields(struct ph_account *a)
@@ -285,8 +292,7 @@ void ph_lease_settle(struct ph_account *a)
 			call(a, 0, 0);
 		return;
 	}
-	if (l->slots && ph_clock_boot_ms() >= l->valid_ms)
-		ph_lease_void(a, PH_LOST_LAPSED);
+	lapse(a);
 	if (l->over && l->slots > a->running) {
 		give(a, a->running);
 		return;
@@ -375,9 +381,12 @@ void ph_lease_hurry(struct ph_account *a)
 {
 	struct ph_lease *l = &a->lease;
 
-	if (!l->r || needed(a) <= l->slots)
+	if (!l->r)
 		return;
-	if (l->starved && l->try_ms > l->tried_ms + ASK_MS) {
+	lapse(a);
+	if (needed(a) <= l->slots)
+		return;
+	if (l->try_ms > l->tried_ms + ASK_MS) {
 		l->pause_ms = 0;
 		l->try_ms = l->tried_ms + ASK_MS;
 	}

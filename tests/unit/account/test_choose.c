@@ -353,7 +353,8 @@ static void waiters_in_their_order(void **state)
 			continue;
 		ph_account_release(w.r, w.a[0]);
 		assert_int_equal(order, n); /* later in this turn of the loop, not at once */
-		assert_int_equal(choose(&w, &late), -PH_CHOICE_BUSY); /* who comes now does not get past them */
+		assert_int_equal(
+			choose(&w, &late), -PH_CHOICE_BUSY); /* who comes now does not get past them */
 		ph_loop_turn(w.loop);
 		assert_int_equal(order, ++n);
 		assert_int_equal(x[i].order, n);
