@@ -29,7 +29,10 @@ BEGIN
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,
 			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
 			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,
-			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm TO posthouse_node;
+			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
+			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
+			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job
+			TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;
 	/* The command line runs with the node's connection, or with an operator's. */

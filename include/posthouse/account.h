@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Upstream accounts: the node's copy of the registry, the choice of one for a turn, and the turns that run or
- * wait. The database decides what an account is; this decides which one is taken.
+ * Upstream accounts: the node's copy of the registry, the choice of one for a turn, and their health. The
+ * database decides what an account is; this decides which one is taken. lease.h has the turns that run or
+ * wait.
  */
 #ifndef POSTHOUSE_ACCOUNT_H
 #define POSTHOUSE_ACCOUNT_H
 
 #include "posthouse/crypt.h"
-#include "posthouse/pg.h"
+#include "posthouse/lease.h"
 #include "posthouse/url.h"
 #include "posthouse/usage.h"
 
@@ -68,6 +69,7 @@ struct ph_account {
 	struct ph_str *headers;      /* extra request headers, name and value in turn */
 	size_t header_count;         /* pairs */
 	uint32_t running;            /* turns of this node */
+	struct ph_lease lease;       /* slots for them, where there is a limit */
 	bool seen;                   /* mark of a reload */
 	uint64_t no_socket_until_ms; /* loop time; the gateway's: it answered as one without WebSocket */
 	struct ph_account_health health;
@@ -102,6 +104,7 @@ struct ph_choice {
 	int64_t required;     /* the only one that will do; 0 = any */
 	int kinds;            /* bit set of 1 << kind; 0 = all */
 	bool fresh;           /* a new conversation: accounts near their limit are left to the old ones */
+	bool queued;          /* it waits: nobody who came before it wants what is free */
 	int64_t tried[PH_TRIED_MAX]; /* by this turn */
 	size_t tried_count;
 };
@@ -113,36 +116,27 @@ enum ph_choice_verdict {
 	PH_CHOICE_EXHAUSTED, /* all that could are exhausted until a time */
 	PH_CHOICE_COOLING,   /* all that could are blocked until a time, at least one merely cooling */
 	PH_CHOICE_TRIED,     /* all that could were tried */
+	PH_CHOICE_AWAY,      /* some could, but the database, which grants their slots, is away */
 	PH_CHOICE_BUSY,      /* some could, all at max_streams */
 	PH_CHOSEN,
 };
 
-/* The outcome. account is borrowed, set with CHOSEN; the caller takes it with ph_account_take(). after_ms:
- * with EXHAUSTED and COOLING the earliest end of a block. */
+/* The outcome. account is borrowed, set with CHOSEN; the caller takes it with ph_account_take(), or waits for
+ * it where that gives none. after_ms: with EXHAUSTED and COOLING the earliest end of a block. */
 struct ph_chosen {
 	struct ph_account *account;
 	uint64_t after_ms;
 };
 
+/* Whether this account could serve it but for a slot. */
+bool ph_choice_allows(const struct ph_choice *c, const struct ph_account *a);
+/* No slot of it is free, and none can be had by asking. */
+bool ph_account_full(const struct ph_account *a);
 /* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running
  * turns per weight, then most quota left; ties go round. A preferred account is taken before all others
  * unless it rests. */
 enum ph_choice_verdict ph_account_choose(
 	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret);
-
-/* A running turn. release wakes the turn that waits longest, later in this turn of the loop. */
-struct ph_account *ph_account_take(struct ph_account *a);
-void ph_account_release(struct ph_accounts *r, struct ph_account *a);
-
-/* Waiting for any slot: cb fires once, when something may have changed; the waiter chooses again. */
-struct ph_account_wait {
-	struct ph_list node;
-	void (*cb)(void *arg);
-	void *arg;
-};
-void ph_account_wait_init(struct ph_account_wait *w, void (*cb)(void *arg), void *arg);
-void ph_account_wait(struct ph_accounts *r, struct ph_account_wait *w); /* to the end of the queue */
-void ph_account_wait_stop(struct ph_account_wait *w);                   /* may be repeated */
 
 /* ---- health (design, section 7) ---- */
 

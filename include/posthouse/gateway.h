@@ -36,10 +36,15 @@ size_t ph_gateway_turns(const struct ph_gateway *g); /* that run, commits includ
 /* Ends the turns that still run: those shown get a failed terminal event, the others 503. Returns how many.
  */
 size_t ph_gateway_cut(struct ph_gateway *g);
+/* No turn runs any more: what the node held in the cluster is free at once. Before ph_pg_close(), whose grace
+ * waits for it. */
+void ph_gateway_leave(struct ph_gateway *g);
 /* No turn may run any more. on_closed(arg) is the last callback. */
 void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *arg);
 /* Why the node is not ready, for /readyz: a short text, or NULL. */
 const char *ph_gateway_unready(const struct ph_gateway *g);
+
+bool ph_gateway_drained(const struct ph_gateway *g); /* an operator drains this node */
 
 /* What the probes may know of the node around a gateway. */
 struct ph_node_view {

@@ -72,6 +72,51 @@ COMMENT ON COLUMN posthouse_admin.account_health.secondary_length IS 'How long t
 COMMENT ON COLUMN posthouse_admin.account_health.secondary_resets IS 'When it begins anew';
 COMMENT ON COLUMN posthouse_admin.account_health.secondary_observed IS 'When that was seen';
 
+CREATE OR REPLACE VIEW posthouse_admin.nodes WITH (security_barrier) AS
+SELECT n.name, CASE WHEN n.heartbeat + n.ttl <= clock_timestamp() THEN 'silent' WHEN n.draining THEN 'draining' ELSE 'alive' END
+		AS state,
+	n.version, n.started, n.heartbeat, date_trunc('milliseconds', clock_timestamp() - n.heartbeat) AS silent_for, n.draining,
+	coalesce(l.slots, 0) AS slots, coalesce(l.running, 0) AS running, n.ttl AS lease_ttl, n.node_id, n.report
+FROM posthouse.nodes n
+LEFT JOIN LATERAL (SELECT sum(r.slots)::int AS slots, sum(r.running)::int AS running FROM posthouse.account_leases r
+	WHERE r.node_id = n.node_id AND r.expires_at > clock_timestamp()) l ON true
+ORDER BY n.name, n.started;
+COMMENT ON VIEW posthouse_admin.nodes IS
+	'Processes that serve, one row for each start; those that ended without a word stay for an hour';
+COMMENT ON COLUMN posthouse_admin.nodes.name IS 'POSTHOUSE_NODE_NAME; with several workers NAME/1, NAME/2 ...';
+COMMENT ON COLUMN posthouse_admin.nodes.state IS 'alive; draining: an operator said so; silent: not heard of for its lease_ttl';
+COMMENT ON COLUMN posthouse_admin.nodes.version IS 'Of the program';
+COMMENT ON COLUMN posthouse_admin.nodes.started IS 'When it came';
+COMMENT ON COLUMN posthouse_admin.nodes.heartbeat IS 'When it was last heard of, on the database''s clock';
+COMMENT ON COLUMN posthouse_admin.nodes.silent_for IS 'How long ago that is; it says something every third of its lease_ttl';
+COMMENT ON COLUMN posthouse_admin.nodes.draining IS 'Whether drain_node() was called for it';
+COMMENT ON COLUMN posthouse_admin.nodes.slots IS 'Slots of limited accounts that it holds now';
+COMMENT ON COLUMN posthouse_admin.nodes.running IS 'Turns on limited accounts, as it said last';
+COMMENT ON COLUMN posthouse_admin.nodes.lease_ttl IS 'How long its leases last from its last heartbeat';
+COMMENT ON COLUMN posthouse_admin.nodes.node_id IS 'New at every start';
+COMMENT ON COLUMN posthouse_admin.nodes.report IS 'What its own checks said last; NULL: nothing yet';
+
+CREATE OR REPLACE VIEW posthouse_admin.leases WITH (security_barrier) AS
+SELECT a.name AS account, n.name AS node, l.slots, l.running, greatest(l.wanted - l.slots, 0) AS missing, a.max_streams,
+	l.expires_at AS expires,
+	CASE WHEN l.expires_at > clock_timestamp() THEN date_trunc('milliseconds', l.expires_at - clock_timestamp()) END AS remaining,
+	l.version, l.node_id
+FROM posthouse.account_leases l
+JOIN posthouse.accounts a ON a.account_id = l.account_id
+LEFT JOIN posthouse.nodes n ON n.node_id = l.node_id
+ORDER BY a.name, n.name, l.node_id;
+COMMENT ON VIEW posthouse_admin.leases IS 'Slots of accounts that have max_streams: which node may run how many turns, until when';
+COMMENT ON COLUMN posthouse_admin.leases.account IS 'The account';
+COMMENT ON COLUMN posthouse_admin.leases.node IS 'The node that holds them; NULL: one that was forgotten';
+COMMENT ON COLUMN posthouse_admin.leases.slots IS 'Turns that it may run; above max_streams in all nodes together: turns that ran already';
+COMMENT ON COLUMN posthouse_admin.leases.running IS 'Turns that it runs, as it said last';
+COMMENT ON COLUMN posthouse_admin.leases.missing IS 'Slots that its waiting turns would need besides, as it said last';
+COMMENT ON COLUMN posthouse_admin.leases.max_streams IS 'The limit of the account, for all nodes together';
+COMMENT ON COLUMN posthouse_admin.leases.expires IS 'When they are free again if the node is silent from now on';
+COMMENT ON COLUMN posthouse_admin.leases.remaining IS 'How long that is from now; NULL: it has passed, the slots are free';
+COMMENT ON COLUMN posthouse_admin.leases.version IS 'Another one with every change';
+COMMENT ON COLUMN posthouse_admin.leases.node_id IS 'Which start of the node';
+
 CREATE OR REPLACE VIEW posthouse_admin.api_keys WITH (security_barrier) AS
 SELECT k.name, k.prefix,
 	CASE WHEN k.revoked IS NOT NULL THEN 'revoked' WHEN k.expires <= now() THEN 'expired' ELSE 'active' END AS state,
@@ -139,6 +184,6 @@ COMMENT ON VIEW posthouse_admin.audit IS 'Who changed what, newest first';
 COMMENT ON COLUMN posthouse_admin.audit.at IS 'When';
 COMMENT ON COLUMN posthouse_admin.audit.actor IS 'The database role that was logged in';
 COMMENT ON COLUMN posthouse_admin.audit.verb IS 'What was done';
-COMMENT ON COLUMN posthouse_admin.audit.object IS 'Name of the account, key or setting';
+COMMENT ON COLUMN posthouse_admin.audit.object IS 'Name of the account, key, node or setting';
 COMMENT ON COLUMN posthouse_admin.audit.reason IS 'Why, in the words of whoever did it';
 COMMENT ON COLUMN posthouse_admin.audit.audit_id IS 'Running number';

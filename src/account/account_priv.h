@@ -3,6 +3,7 @@
 #define POSTHOUSE_ACCOUNT_PRIV_H
 
 #include "posthouse/account.h"
+#include "posthouse/member.h"
 
 #define PH_RESTS_MAX 256
 
@@ -20,11 +21,13 @@ struct ph_accounts {
 	struct ph_loop *loop;
 	struct ph_pg *pg;
 	const struct ph_master_keys *keys;
-	const char *node;   /* its name */
-	struct ph_list all; /* of struct ph_account: everything that the last reload brought */
+	const char *node;         /* its name */
+	struct ph_list all;       /* of struct ph_account: everything that the last reload brought */
+	struct ph_member *member; /* NULL: no slot can be had */
 	struct ph_list
 		waiting; /* of struct ph_account_wait: turns for which no account had a slot, longest first */
 	struct ph_defer wake;
+	bool wake_all;       /* not only as far as slots are free */
 	struct ph_timer due; /* the next end of a block or a usage window, or usage to be written */
 	struct ph_rest_entry rests[PH_RESTS_MAX]; /* oldest first */
 	size_t rest_count;
@@ -35,7 +38,52 @@ struct ph_accounts {
 	void *done_arg;
 };
 
-void ph_accounts_wake(struct ph_accounts *r); /* all that wait, later in this turn of the loop */
+/* ---- wait.c ---- */
+void ph_waiting_init(struct ph_accounts *r);
+void ph_accounts_wake(struct ph_accounts *r);      /* all that wait, later in this turn of the loop */
+void ph_accounts_wake_some(struct ph_accounts *r); /* as many as slots are free */
+/* Turns that wait for this account, or for any and could use it; counted up to max. */
+uint32_t ph_accounts_waiting(const struct ph_accounts *r, const struct ph_account *a, uint32_t max);
+
+/* ---- lease.c: the block of an account ---- */
+void ph_lease_open(struct ph_accounts *r, struct ph_account *a);
+void ph_lease_close(struct ph_account *a);          /* the account goes; running turns run on */
+uint32_t ph_lease_room(const struct ph_account *a); /* slots that are free at once */
+void ph_lease_began(struct ph_account *a);          /* a turn took one */
+void ph_lease_ended(struct ph_account *a);          /* and gives it back */
+void ph_lease_settle(struct ph_account *a);         /* takes or gives, where that is due */
+void ph_lease_look(struct ph_account *a);           /* the account was read again: its limit may be another */
+void ph_lease_hurry(struct ph_account *a);          /* somebody new waits for it */
+void ph_lease_free(struct ph_account *a);           /* another node gave some back */
+void ph_lease_asked(struct ph_account *a);          /* another node is starved */
+
+/* ---- leases.c: all blocks of the node, as its heartbeat sees them ---- */
+enum ph_lease_loss {
+	PH_LOST_LAPSED,
+	PH_LOST_SERVER,
+	PH_LOST_OPERATOR,
+	PH_LOST_FORGOTTEN
+};
+void ph_lease_void(struct ph_account *a, enum ph_lease_loss why); /* what runs is told to the database */
+void ph_leases_void(struct ph_accounts *r, enum ph_lease_loss why);
+void ph_leases_settle(struct ph_accounts *r);
+/* Array literals of the accounts with a limit that are used here, and their turns. */
+void ph_leases_list(struct ph_accounts *r, struct ph_buf *accounts, struct ph_buf *running);
+/* Whether the database knows of all that runs here, since its present life began. */
+bool ph_leases_told(const struct ph_accounts *r);
+/* A heartbeat's answer: what it does not name has lapsed. sent_ms: boot clock. */
+void ph_leases_renewed(struct ph_accounts *r, const struct ph_pg_result *rows, uint64_t sent_ms);
+
+/* ---- member.c ---- */
+struct ph_loop *ph_member_loop(const struct ph_member *m);
+struct ph_pg *ph_member_pg(const struct ph_member *m);
+const char *ph_member_id(const struct ph_member *m);            /* 16 bytes */
+bool ph_member_is(const struct ph_member *m, struct ph_str id); /* the same id as text */
+int64_t ph_member_life(const struct ph_member *m);              /* of the server; 0 = not registered yet */
+uint64_t ph_member_trust_ms(const struct ph_member *m);         /* how long a grant is believed */
+void ph_member_heard(struct ph_member *m, int64_t life);        /* the server's life, as an answer told it */
+void ph_member_forgotten(struct ph_member *m);
+void ph_member_told(struct ph_member *m); /* something that runs was told: perhaps the last */
 
 /* account.c: what a row says. An account with a secret that does not open is kept, marked, and never usable.
  */
@@ -141,5 +189,50 @@ struct ph_pg_call *ph_account_store_usage(
 
 /* Nobody waits for it: strikes that stay are ended by the next answer that works. */
 void ph_account_store_end_strikes(struct ph_pg *pg, int64_t account, int64_t version);
+
+/* ---- lease_store.c ---- */
+enum {
+	PH_SLOTS_RESULT,
+	PH_SLOTS_SLOTS,
+	PH_SLOTS_VERSION,
+	PH_SLOTS_MAX_STREAMS,
+	PH_SLOTS_OTHERS,
+	PH_SLOTS_LIFE,
+	PH_SLOTS_RETRY_MS,
+	PH_SLOTS_COLUMNS
+};
+struct ph_slots_call {
+	int64_t account;
+	const char *node; /* 16 bytes */
+	int64_t version, life;
+	uint32_t running, needed, wanted;
+};
+struct ph_pg_call *ph_lease_store_slots(
+	struct ph_pg *pg, const struct ph_slots_call *c, ph_pg_cb cb, void *arg);
+void ph_lease_store_ask(struct ph_pg *pg, int64_t account, const char *node);
+
+/* ---- member_store.c ---- */
+enum {
+	PH_BEAT_LIFE,
+	PH_BEAT_DRAINING,
+	PH_BEAT_ACCOUNT, /* NULL: the node has no lease */
+	PH_BEAT_SLOTS,
+	PH_BEAT_VERSION,
+	PH_BEAT_COLUMNS
+};
+struct ph_beat {
+	const char *node;
+	int64_t told; /* life in which all that runs was told */
+	struct ph_str accounts, running;
+};
+struct ph_pg_call *ph_member_store_register(struct ph_pg *pg, const char *node, const char *name,
+	uint64_t ttl_ms, uint64_t timeout_ms, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_member_store_beat(
+	struct ph_pg *pg, const struct ph_beat *b, uint64_t timeout_ms, ph_pg_cb cb, void *arg);
+void ph_member_store_leave(struct ph_pg *pg, const char *node);
+struct ph_pg_call *ph_member_store_claim(
+	struct ph_pg *pg, const char *job, const char *node, uint64_t hold_ms, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_member_store_finish(struct ph_pg *pg, const char *job, const char *node, int64_t epoch,
+	uint64_t next_ms, ph_pg_cb cb, void *arg);
 
 #endif

@@ -27,13 +27,29 @@ static bool allowed(const struct ph_choice *c, int64_t id)
 	return c->allowed_count == 0;
 }
 
-static bool full(const struct ph_account *a)
+bool ph_account_full(const struct ph_account *a)
 {
-	return a->max_streams && a->running >= a->max_streams;
+	const struct ph_lease *l = &a->lease;
+
+	return a->max_streams && ph_lease_room(a) == 0 &&
+	       (l->starved || l->over || a->running >= a->max_streams);
 }
 
-/* Why this account cannot take the turn now, or PH_CHOSEN. A block that ends tells the client more than that
- * the account was tried. */
+/* Whether a slot can be had, or asked for. What is free belongs to those who came before. */
+static enum ph_choice_verdict judge_slots(
+	const struct ph_accounts *r, const struct ph_choice *c, const struct ph_account *a)
+{
+	if (!a->max_streams)
+		return PH_CHOSEN;
+	if (ph_lease_room(a) == 0 && (!r->member || ph_member_away(r->member)))
+		return a->running && !a->lease.excess ? PH_CHOICE_BUSY : PH_CHOICE_AWAY;
+	if (ph_account_full(a) || (!c->queued && ph_accounts_waiting(r, a, 1)))
+		return PH_CHOICE_BUSY;
+	return PH_CHOSEN;
+}
+
+/* Why this account cannot take the turn whatever its slots, or PH_CHOSEN. A block that ends tells the client
+ * more than that the account was tried. */
 static enum ph_choice_verdict judge(const struct ph_choice *c, const struct ph_account *a)
 {
 	bool blocked = ph_account_blocked(a) && !a->sealed_badly;
@@ -47,7 +63,12 @@ static enum ph_choice_verdict judge(const struct ph_choice *c, const struct ph_a
 		return a->state == PH_ACCOUNT_COOLING ? PH_CHOICE_COOLING : PH_CHOICE_EXHAUSTED;
 	if (tried(c, a->id))
 		return PH_CHOICE_TRIED;
-	return full(a) ? PH_CHOICE_BUSY : PH_CHOSEN;
+	return PH_CHOSEN;
+}
+
+bool ph_choice_allows(const struct ph_choice *c, const struct ph_account *a)
+{
+	return judge(c, a) == PH_CHOSEN;
 }
 
 /* Load per weight, compared without division. */
@@ -95,6 +116,8 @@ enum ph_choice_verdict ph_account_choose(
 		enum ph_choice_verdict v = judge(c, a);
 		struct candidate x = {.a = a};
 
+		if (v == PH_CHOSEN)
+			v = judge_slots(r, c, a);
 		if (v > verdict)
 			verdict = v;
 		if ((v == PH_CHOICE_COOLING || v == PH_CHOICE_EXHAUSTED) && remaining(r, a) < after_ms)

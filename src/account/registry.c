@@ -9,29 +9,6 @@
 #include "account_priv.h"
 #include "posthouse/log.h"
 
-static void on_wake(void *arg)
-{
-	struct ph_accounts *r = arg;
-	struct ph_list now;
-
-	/* Each waiter chooses again and may queue again, at the end of the new list: so take the old one off
-	 * first. */
-	ph_list_init(&now);
-	while (!ph_list_empty(&r->waiting))
-		ph_list_move(r->waiting.next, &now);
-	for (struct ph_list *n; (n = ph_list_pop(&now));) {
-		struct ph_account_wait *w = PH_CONTAINER(n, struct ph_account_wait, node);
-
-		w->cb(w->arg);
-	}
-}
-
-void ph_accounts_wake(struct ph_accounts *r)
-{
-	if (!ph_list_empty(&r->waiting))
-		ph_defer_call(r->loop, &r->wake);
-}
-
 struct ph_accounts *ph_accounts_new(
 	struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys, const char *node)
 {
@@ -42,8 +19,7 @@ struct ph_accounts *ph_accounts_new(
 	r->keys = keys;
 	r->node = node;
 	ph_list_init(&r->all);
-	ph_list_init(&r->waiting);
-	ph_defer_init(&r->wake, on_wake, r);
+	ph_waiting_init(r);
 	ph_timer_init(&r->due, loop, ph_health_on_due, r);
 	return r;
 }
@@ -51,6 +27,7 @@ struct ph_accounts *ph_accounts_new(
 static void drop(struct ph_account *a)
 {
 	ph_health_drop(a);
+	ph_lease_close(a);
 	a->state = PH_ACCOUNT_GONE;
 	ph_list_remove(&a->node);
 	ph_account_unref(a);
@@ -99,6 +76,7 @@ static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, in
 
 	if (!a) {
 		a = ph_account_new();
+		ph_lease_open(r, a);
 		ph_list_push_back(&r->all, &a->node);
 	}
 	a->seen = true;
@@ -107,6 +85,7 @@ static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, in
 		ph_log(PH_LOG_ERROR, "account %s cannot be used: %s", a->name, err.detail);
 	}
 	ph_health_reloaded(r, a, rows, row);
+	ph_lease_look(a);
 }
 
 static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
@@ -159,34 +138,4 @@ void ph_accounts_reload(struct ph_accounts *r, void (*done)(void *arg, int statu
 		r->again = true;
 	else
 		reload_start(r);
-}
-
-void ph_account_wait_init(struct ph_account_wait *w, void (*cb)(void *arg), void *arg)
-{
-	ph_list_init(&w->node);
-	w->cb = cb;
-	w->arg = arg;
-}
-
-void ph_account_wait(struct ph_accounts *r, struct ph_account_wait *w)
-{
-	ph_list_push_back(&r->waiting, &w->node);
-}
-
-void ph_account_wait_stop(struct ph_account_wait *w)
-{
-	ph_list_remove(&w->node);
-}
-
-struct ph_account *ph_account_take(struct ph_account *a)
-{
-	a->running++;
-	return ph_account_ref(a);
-}
-
-void ph_account_release(struct ph_accounts *r, struct ph_account *a)
-{
-	a->running--;
-	ph_accounts_wake(r);
-	ph_account_unref(a);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Probes and metrics. Live: every worker's loop turned lately. Ready: the node knows what it must and does
- * not drain; losing the database does not unready a node that was ready, because all nodes share it and
- * ejecting all helps nobody.
+ * Probes and metrics. Live: every worker's loop turned lately. Ready: the node knows what it must, does not
+ * drain and is not drained by an operator; losing the database does not unready a node that was ready,
+ * because all nodes share it and ejecting all helps nobody.
  */
 #include "posthouse/admin.h"
 
@@ -79,7 +79,8 @@ void ph_admin_handle(const struct ph_node_view *node, struct ph_exchange *x)
 	else if (ph_str_eq(x->path, PH_STR("/livez")))
 		live(x);
 	else if (ph_str_eq(x->path, PH_STR("/readyz")))
-		reply_unless(x, node->draining ? "draining" : not_started(node));
+		reply_unless(x,
+			node->draining || ph_gateway_drained(node->gateway) ? "draining" : not_started(node));
 	else if (ph_str_eq(x->path, PH_STR("/startupz")))
 		reply_unless(x, not_started(node));
 	else if (ph_str_eq(x->path, PH_STR("/metrics")))

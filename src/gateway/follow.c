@@ -15,7 +15,11 @@ enum {
 	ACCOUNTS,
 	API_KEYS,
 	SETTINGS,
-	TOPICS
+	TOPICS,
+	/* no topics: nothing is read again. Their places among the values of PH_M_NOTIFIES */
+	SLOTS = TOPICS,
+	NODES,
+	OTHER
 };
 static const struct ph_str topic_names[TOPICS] = {
 	[ACCOUNTS] = PH_STR_INIT("accounts"),
@@ -162,16 +166,30 @@ static void on_lost(void *arg)
 	ph_metric_set(PH_M_LISTENING, 0, 0, 0);
 }
 
-/* "topic version" */
+/* What is said of slots and nodes. */
+static int on_other(struct ph_gateway *g, struct ph_str payload)
+{
+	if (ph_account_heard(g->accounts, payload))
+		return SLOTS;
+	if (!ph_str_eq(payload, PH_STR("nodes")))
+		return OTHER;
+	ph_member_beat(g->member);
+	return NODES;
+}
+
+/* "topic version", or one of the above. */
 static void on_notify(void *arg, struct ph_str payload)
 {
+	struct ph_follow *f = arg;
 	struct ph_str rest = payload, name = ph_str_split(&rest, ' ');
 	int topic = topic_of(name);
 	uint64_t version;
 
+	if (topic == TOPICS)
+		topic = on_other(f->g, payload);
+	else if (ph_str_u64(rest, INT64_MAX, &version))
+		moved(f, topic, (int64_t)version);
 	ph_metric_add(PH_M_NOTIFIES, (unsigned)topic, 0, 1);
-	if (ph_str_u64(rest, INT64_MAX, &version))
-		moved(arg, topic, (int64_t)version);
 }
 
 static void on_poll(void *arg, const struct ph_pg_result *r)

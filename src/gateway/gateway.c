@@ -29,6 +29,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->upstream = upstream;
 	g->auth = ph_auth_new(o->loop, o->pg, c->auth_off);
 	g->accounts = ph_accounts_new(o->loop, o->pg, o->keys, o->node);
+	g->member = ph_member_new(o->loop, o->pg, o->node, c->lease_ttl_ms);
+	ph_member_join(g->member, g->accounts);
 	g->continuity = ph_continuity_new(o->loop, o->pg, &store);
 	ph_list_init(&g->requests);
 	ph_list_init(&g->others);
@@ -53,6 +55,16 @@ const char *ph_gateway_unready(const struct ph_gateway *g)
 	const char *why = ph_upkeep_unready(g->upkeep);
 
 	return why ? why : ph_follow_unready(g->follow);
+}
+
+bool ph_gateway_drained(const struct ph_gateway *g)
+{
+	return ph_member_draining(g->member);
+}
+
+void ph_gateway_leave(struct ph_gateway *g)
+{
+	ph_member_leave(g->member);
 }
 
 size_t ph_gateway_turns(const struct ph_gateway *g)
@@ -98,6 +110,7 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_follow_free(g->follow);
 	ph_models_free(g->models);
 	ph_auth_free(g->auth);
+	ph_member_free(g->member);
 	ph_accounts_free(g->accounts);
 	ph_continuity_free(g->continuity);
 	ph_upstream_close(g->upstream, on_upstream_closed, g);

@@ -4,6 +4,7 @@
 
 #include "posthouse/gateway.h"
 #include "posthouse/json.h"
+#include "posthouse/member.h"
 
 /* Owner: the node. */
 struct ph_gateway {
@@ -13,6 +14,7 @@ struct ph_gateway {
 	const char *node;
 	struct ph_auth *auth;
 	struct ph_accounts *accounts;
+	struct ph_member *member; /* this node in the cluster */
 	struct ph_continuity *continuity;
 	struct ph_upstream *upstream;
 	struct ph_list requests; /* of struct ph_request: turns from AUTH to DONE */
@@ -109,6 +111,7 @@ void ph_health_event(struct ph_gateway *g, struct ph_account *a, struct ph_str j
 extern const char *const ph_follow_store_poll; /* rows: topic, version */
 struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg);

@@ -132,26 +132,36 @@ static int next_round(struct ph_request *r)
 	return 0;
 }
 
-/* A busy owner does not make the turn wait while another account may have a slot. */
-static int wait_for_slot(struct ph_request *r)
+/* account: that may have a slot for it, or 0: all are busy. A busy owner does not make the turn wait while
+ * another account may have a slot. */
+static int wait_for_slot(struct ph_request *r, int64_t account)
 {
-	if (replaceable(r))
+	if (!account && replaceable(r))
 		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is busy");
-	ph_account_wait(r->g->accounts, &r->wait);
+	ph_account_wait(r->g->accounts, &r->wait, &r->choice, account);
 	if (!ph_timer_active(&r->timer))
 		ph_timer_start(&r->timer, r->g->config->queue_timeout_ms);
 	return 0;
 }
 
+/* Slots are the database's to give, and nothing can be said of them without it. */
+static int away(struct ph_request *r)
+{
+	if (replaceable(r))
+		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "no slot of the owner can be had");
+	return ph_fail(&r->fault, PH_E_DATABASE_AWAY, "slots of accounts cannot be had");
+}
+
 static int take(struct ph_request *r, struct ph_account *a)
 {
-	ph_account_wait_stop(&r->wait);
 	r->account = ph_account_take(a);
+	if (!r->account)
+		return wait_for_slot(r, a->id);
 	r->account_id = a->id;
 	return 1;
 }
 
-int ph_lease_start(struct ph_request *r)
+static int choose(struct ph_request *r)
 {
 	enum ph_choice_verdict verdict;
 	struct ph_chosen chosen;
@@ -160,12 +170,15 @@ int ph_lease_start(struct ph_request *r)
 		on_rested(r);
 	if (ph_clock_ns() - r->body_ns > ATTEMPTS_NS || r->choice.tried_count >= ACCOUNTS_PER_TURN)
 		return all_failed(r);
+	r->choice.queued = ph_account_waits(&r->wait);
 	verdict = ph_account_choose(r->g->accounts, &r->choice, &chosen);
 	switch (verdict) {
 	case PH_CHOSEN:
 		return take(r, chosen.account);
 	case PH_CHOICE_BUSY:
-		return wait_for_slot(r);
+		return wait_for_slot(r, 0);
+	case PH_CHOICE_AWAY:
+		return away(r);
 	case PH_CHOICE_TRIED:
 		return next_round(r);
 	case PH_CHOICE_COOLING:
@@ -174,6 +187,15 @@ int ph_lease_start(struct ph_request *r)
 	default:
 		return none(r, verdict);
 	}
+}
+
+int ph_lease_start(struct ph_request *r)
+{
+	int rc = choose(r);
+
+	if (rc || r->resting)
+		ph_account_wait_stop(&r->wait);
+	return rc;
 }
 
 void ph_lease_cancel(struct ph_request *r)

@@ -16,7 +16,8 @@ struct pass {
 	struct ph_account *account;
 	struct ph_call *call;
 	struct ph_choice choice;
-	struct ph_timer timer; /* the answer's head, then silence */
+	struct ph_timer timer; /* a slot, then the answer's head, then silence */
+	struct ph_account_wait wait;
 	bool head_sent;
 	int tries;
 	/* An answer that speaks of the account rather than of the request: kept back until it is understood.
@@ -35,6 +36,7 @@ static void release(struct ph_side *s)
 	struct pass *p = s->data;
 
 	ph_timer_stop(&p->timer);
+	ph_account_wait_stop(&p->wait);
 	if (p->account)
 		ph_account_release(s->g->accounts, p->account);
 	p->account = NULL;
@@ -205,6 +207,10 @@ static void on_timer(void *arg)
 	struct ph_side *s = arg;
 	struct pass *p = s->data;
 
+	if (!p->account) {
+		give_up(s, -PH_E_ACCOUNTS_BUSY, NULL);
+		return;
+	}
 	ph_call_cancel(p->call);
 	p->call = NULL;
 	give_up(s, -PH_E_UPSTREAM_SILENT, NULL);
@@ -233,6 +239,26 @@ static void start_call(struct ph_side *s, bool fresh)
 	ph_buf_deinit(&body);
 }
 
+static int wait_for_slot(struct ph_side *s, int64_t account)
+{
+	struct pass *p = s->data;
+
+	if (!ph_account_waits(&p->wait))
+		ph_timer_start(&p->timer, s->g->config->queue_timeout_ms);
+	ph_account_wait(s->g->accounts, &p->wait, &p->choice, account);
+	return 0;
+}
+
+static void on_slot(void *arg)
+{
+	struct ph_side *s = arg;
+	struct ph_err why = {0};
+	int rc = try_account(s, &why);
+
+	if (rc)
+		give_up(s, rc, &why);
+}
+
 static int try_account(struct ph_side *s, struct ph_err *err)
 {
 	struct pass *p = s->data;
@@ -240,16 +266,22 @@ static int try_account(struct ph_side *s, struct ph_err *err)
 	struct ph_chosen chosen;
 
 	p->after_ms = 0;
-	if (p->tries++ < TRIES)
+	p->choice.queued = ph_account_waits(&p->wait);
+	if (p->tries < TRIES)
 		verdict = ph_account_choose(s->g->accounts, &p->choice, &chosen);
 	switch (verdict) {
 	case PH_CHOSEN:
 		p->account = ph_account_take(chosen.account);
+		if (!p->account)
+			return wait_for_slot(s, chosen.account->id);
+		ph_account_wait_stop(&p->wait);
 		p->health_version = p->account->health.version;
-		start_call(s, p->tries > 1);
+		start_call(s, p->tries++ > 0);
 		return 0;
 	case PH_CHOICE_BUSY:
-		return ph_fail(err, PH_E_ACCOUNTS_BUSY, "%s", "");
+		return wait_for_slot(s, 0);
+	case PH_CHOICE_AWAY:
+		return ph_fail(err, PH_E_DATABASE_AWAY, "slots of accounts cannot be had");
 	case PH_CHOICE_COOLING:
 	case PH_CHOICE_EXHAUSTED:
 		p->after_ms = chosen.after_ms;
@@ -332,5 +364,6 @@ void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 	ph_arena_defer(&s->arena, free_buf, &p->headers);
 	ph_arena_defer(&s->arena, free_buf, &p->words);
 	ph_timer_init(&p->timer, g->loop, on_timer, s);
+	ph_account_wait_init(&p->wait, on_slot, s);
 	ph_side_start(s);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node settles with the database once, before it follows changes, and what it does for the store from
- * time to time: the master key must fit, the settings get their first values, partitions are made and
- * dropped. Every step is tried until the database answers: a node that starts before its database waits,
- * unready, and says for what.
+ * What a node settles with the database once, before it follows changes: the master key must fit, the
+ * settings get their first values, the node is registered. And what it does for all, where it is the one that
+ * does it: partitions are made and dropped, nodes that are gone are swept. Every step is tried until the
+ * database answers: a node that starts before its database waits, unready, and says for what.
  */
 #include "upkeep.h"
 
@@ -15,11 +15,14 @@
 #define RETRY_MS    500
 #define MAINTAIN_MS (10 * 60 * 1000)
 #define AGAIN_MS    1000 /* a partition was dropped: there may be another */
+#define SWEEP_MS    (60 * 1000)
+#define HOLD_MS     (60 * 1000)
 
 enum step {
 	MASTER_KEY,
 	RETENTION,
 	RETENTION_UNSTORED,
+	REGISTER,
 	FOLLOW
 };
 
@@ -29,9 +32,11 @@ struct ph_upkeep {
 	const struct ph_master_keys *keys;
 	enum step step;
 	struct ph_pg_call *call;
-	struct ph_timer timer; /* before FOLLOW: the next try; then: the next maintenance */
-	bool told;             /* what is waited for was logged */
-	char why[256];         /* the last fault, for /readyz */
+	struct ph_timer timer; /* the next try */
+	struct ph_job partitions, sweep;
+	struct ph_pg_call *maintaining, *sweeping;
+	bool told;     /* what is waited for was logged */
+	char why[256]; /* the last fault, for /readyz */
 };
 
 static void try_step(struct ph_upkeep *u);
@@ -107,18 +112,52 @@ static void on_setting(void *arg, struct ph_pg_result *r, const struct ph_err *e
 	next_step(u);
 }
 
+static void on_registered(void *arg, const struct ph_err *err)
+{
+	struct ph_upkeep *u = arg;
+
+	if (err)
+		wait_and_retry(u, err);
+	else
+		next_step(u);
+}
+
 static void on_maintained(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
 	struct ph_upkeep *u = arg;
 
-	u->call = NULL;
+	u->maintaining = NULL;
 	if (err)
 		ph_log(PH_LOG_WARN, "partitions could not be looked after: %s; tried again in 10 minutes",
 			err->detail);
 	else if (ph_pg_rows(r) && ph_pg_int(r, 0, 0) + ph_pg_int(r, 0, 1) > 0)
 		ph_log(PH_LOG_INFO, "partitions: %d made, %d dropped", (int)ph_pg_int(r, 0, 0),
 			(int)ph_pg_int(r, 0, 1));
-	ph_timer_start(&u->timer, !err && ph_pg_rows(r) && ph_pg_int(r, 0, 1) > 0 ? AGAIN_MS : MAINTAIN_MS);
+	ph_job_done(&u->partitions, !err && ph_pg_rows(r) && ph_pg_int(r, 0, 1) > 0 ? AGAIN_MS : MAINTAIN_MS);
+}
+
+static void maintain(void *arg)
+{
+	struct ph_upkeep *u = arg;
+
+	u->maintaining = ph_follow_store_maintain(u->g->pg, on_maintained, u);
+}
+
+static void on_swept(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct ph_upkeep *u = arg;
+
+	(void)r;
+	(void)err; /* nothing depends on it */
+	u->sweeping = NULL;
+	ph_job_done(&u->sweep, SWEEP_MS);
+}
+
+static void sweep(void *arg)
+{
+	struct ph_upkeep *u = arg;
+
+	u->sweeping = ph_follow_store_sweep(u->g->pg, on_swept, u);
 }
 
 static void check_master_key(struct ph_upkeep *u)
@@ -159,20 +198,19 @@ static void try_step(struct ph_upkeep *u)
 	case RETENTION_UNSTORED:
 		init_setting(u, "retention_unstored", c->retention_unstored_ms);
 		return;
+	case REGISTER:
+		ph_member_register(u->g->member, on_registered, u);
+		return;
 	default:
 		ph_follow_start(u->g->follow);
-		u->call = ph_follow_store_maintain(u->g->pg, on_maintained, u);
+		ph_job_start(&u->partitions);
+		ph_job_start(&u->sweep);
 	}
 }
 
 static void on_timer(void *arg)
 {
-	struct ph_upkeep *u = arg;
-
-	if (u->step == FOLLOW)
-		u->call = ph_follow_store_maintain(u->g->pg, on_maintained, u);
-	else
-		try_step(u);
+	try_step(arg);
 }
 
 struct ph_upkeep *ph_upkeep_new(struct ph_gateway *g, const struct ph_master_keys *keys)
@@ -182,6 +220,8 @@ struct ph_upkeep *ph_upkeep_new(struct ph_gateway *g, const struct ph_master_key
 	u->g = g;
 	u->keys = keys;
 	ph_timer_init(&u->timer, g->loop, on_timer, u);
+	ph_job_init(&u->partitions, g->member, "partitions", HOLD_MS, maintain, u);
+	ph_job_init(&u->sweep, g->member, "sweep", HOLD_MS, sweep, u);
 	return u;
 }
 
@@ -197,13 +237,22 @@ const char *ph_upkeep_unready(const struct ph_upkeep *u)
 	return u->why[0] ? u->why : "waiting for the database";
 }
 
+static void drop(struct ph_pg_call *call)
+{
+	if (call)
+		ph_pg_abandon(call);
+}
+
 struct ph_upkeep *ph_upkeep_free(struct ph_upkeep *u)
 {
 	if (!u)
 		return NULL;
 	ph_timer_stop(&u->timer);
-	if (u->call)
-		ph_pg_abandon(u->call);
+	ph_job_stop(&u->partitions);
+	ph_job_stop(&u->sweep);
+	drop(u->call);
+	drop(u->maintaining);
+	drop(u->sweeping);
 	free(u);
 	return NULL;
 }

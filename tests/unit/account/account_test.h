@@ -29,8 +29,18 @@ static inline void world_open(struct world *w, size_t n)
 		w->a[i]->id = (int64_t)i + 1;
 		w->a[i]->weight = 1;
 		w->a[i]->name = ph_strdup("name");
+		ph_lease_open(w->r, w->a[i]);
 		ph_list_push_back(ph_accounts_list(w->r), &w->a[i]->node);
 	}
+}
+
+/* A limit, and slots for some turns, as if the database had granted them for a minute. */
+static inline void grant(struct ph_account *a, uint32_t max_streams, uint32_t slots)
+{
+	a->max_streams = max_streams;
+	a->lease.slots = slots;
+	a->lease.version = 1;
+	a->lease.valid_ms = ph_clock_boot_ms() + 60000;
 }
 
 static inline void world_close(struct world *w)

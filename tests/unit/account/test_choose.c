@@ -61,7 +61,7 @@ static void reasons_against(void **state)
 	assert_int_equal(choose(&w, &c), -PH_CHOICE_MODEL);
 	c.model = PH_STR("other");
 	assert_int_equal(choose(&w, &c), 1);
-	w.a[0]->max_streams = 2;
+	grant(w.a[0], 2, 2);
 	w.a[0]->running = 1;
 	assert_int_equal(choose(&w, &c), 1);
 	w.a[0]->running = 2;
@@ -84,7 +84,8 @@ static void the_reason_that_is_told(void **state)
 	models(w.a[2], "m");
 	models(w.a[3], "m");
 	c.tried[c.tried_count++] = 3;
-	w.a[3]->max_streams = w.a[3]->running = 1;
+	grant(w.a[3], 1, 1);
+	w.a[3]->running = 1;
 	assert_int_equal(choose(&w, &c), -PH_CHOICE_BUSY);
 	w.a[3]->state = PH_ACCOUNT_PAUSED;
 	assert_int_equal(choose(&w, &c), -PH_CHOICE_TRIED);
@@ -173,7 +174,8 @@ static void blocked(void **state)
 	c.tried[c.tried_count++] = 2;
 	assert_int_equal(choose(&w, &c), -PH_CHOICE_TRIED);
 	c.tried_count = 0;
-	w.a[1]->max_streams = w.a[1]->running = 1;
+	grant(w.a[1], 1, 1);
+	w.a[1]->running = 1;
 	assert_int_equal(choose(&w, &c), -PH_CHOICE_BUSY);
 	w.a[1]->running = 0;
 	world_close(&w);
@@ -303,6 +305,7 @@ static void load_spreads(void **state)
 struct waiter {
 	struct world *w;
 	struct ph_account_wait wait;
+	struct ph_choice choice;
 	int order, calls;
 };
 static int order;
@@ -310,33 +313,39 @@ static int order;
 static void on_slot(void *arg)
 {
 	struct waiter *x = arg;
-	struct ph_choice c = {.model = PH_STR("m")};
 	struct ph_chosen chosen;
 
 	x->calls++;
-	if (ph_account_choose(x->w->r, &c, &chosen) == PH_CHOSEN) {
-		ph_account_take(chosen.account);
+	x->choice.queued = true;
+	if (ph_account_choose(x->w->r, &x->choice, &chosen) == PH_CHOSEN) {
+		assert_non_null(ph_account_take(chosen.account));
+		ph_account_wait_stop(&x->wait);
 		x->order = ++order;
 	} else {
-		ph_account_wait(x->w->r, &x->wait);
+		ph_account_wait(x->w->r, &x->wait, &x->choice, 0); /* where it stands */
 	}
+}
+
+static void start_waiting(struct world *w, struct waiter *x, void (*cb)(void *arg))
+{
+	*x = (struct waiter){.w = w, .choice = {.model = PH_STR("m")}};
+	ph_account_wait_init(&x->wait, cb, x);
+	ph_account_wait(w->r, &x->wait, &x->choice, 0);
 }
 
 static void waiters_in_their_order(void **state)
 {
 	struct world w;
 	struct waiter x[5];
+	struct ph_choice late = {.model = PH_STR("m")};
 
 	(void)state;
 	order = 0;
 	world_open(&w, 1);
-	w.a[0]->max_streams = 1;
+	grant(w.a[0], 1, 1);
 	ph_account_take(w.a[0]);
-	for (int i = 0; i < 5; i++) {
-		x[i] = (struct waiter){.w = &w};
-		ph_account_wait_init(&x[i].wait, on_slot, &x[i]);
-		ph_account_wait(w.r, &x[i].wait);
-	}
+	for (int i = 0; i < 5; i++)
+		start_waiting(&w, &x[i], on_slot);
 	ph_account_wait_stop(&x[2].wait); /* leaves the queue */
 	ph_account_wait_stop(&x[2].wait);
 	for (int i = 0, n = 0; i < 5; i++) {
@@ -344,6 +353,8 @@ static void waiters_in_their_order(void **state)
 			continue;
 		ph_account_release(w.r, w.a[0]);
 		assert_int_equal(order, n); /* later in this turn of the loop, not at once */
+		assert_int_equal(
+			choose(&w, &late), -PH_CHOICE_BUSY); /* who comes now does not get past them */
 		ph_loop_turn(w.loop);
 		assert_int_equal(order, ++n);
 		assert_int_equal(x[i].order, n);
@@ -371,12 +382,10 @@ static void a_waiter_ends_others(void **state)
 
 	(void)state;
 	world_open(&w, 1);
+	grant(w.a[0], 1, 1);
 	ph_account_take(w.a[0]);
-	for (int i = 0; i < 3; i++) {
-		x[i] = (struct waiter){.w = &w};
-		ph_account_wait_init(&x[i].wait, i ? on_slot : stops_everybody, &x[i]);
-		ph_account_wait(w.r, &x[i].wait);
-	}
+	for (int i = 0; i < 3; i++)
+		start_waiting(&w, &x[i], i ? on_slot : stops_everybody);
 	ph_account_release(w.r, w.a[0]);
 	ph_loop_turn(w.loop);
 	assert_int_equal(x[0].calls, 1);

@@ -273,7 +273,7 @@ static void time_ends_a_block(void **state)
 	(void)state;
 	world_open(&w, 2);
 	ph_account_wait_init(&wait, wakes, &woken);
-	ph_account_wait(w.r, &wait);
+	ph_account_wait(w.r, &wait, NULL, 0);
 	found(&w, span(PH_ACCOUNT_COOLING, 1)); /* at least a second */
 	assert_blocked(&w, PH_ACCOUNT_COOLING, 1000);
 	answer("done", "cooling", "800", "1", "0");

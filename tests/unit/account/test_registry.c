@@ -230,6 +230,7 @@ static void in_place_and_gone(void **state)
 	ph_accounts_reload(w.r, on_done, NULL);
 	row(c, "1", "one", "platform", "active");
 	row(c + COLS, "2", "two", "platform", "active");
+	c[PH_ACCOUNT_MAX_STREAMS] = c[COLS + PH_ACCOUNT_MAX_STREAMS] = PH_STR_NONE;
 	fake_pg_rows(c, 2, COLS);
 	a = ph_account_take(ph_accounts_find(w.r, 1));
 	b = ph_account_take(ph_accounts_find(w.r, 2));
@@ -298,7 +299,7 @@ static void a_reload_wakes(void **state)
 	(void)state;
 	world_open(&w);
 	ph_account_wait_init(&wait, on_woken, &woken);
-	ph_account_wait(w.r, &wait);
+	ph_account_wait(w.r, &wait, NULL, 0);
 	ph_accounts_reload(w.r, on_done, NULL);
 	row(c, "1", "one", "platform", "active");
 	fake_pg_rows(c, 1, COLS);

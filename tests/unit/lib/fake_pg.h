@@ -118,6 +118,13 @@ struct ph_pg_call *ph_pg_query(struct ph_pg *pg, const char *sql, const struct p
 	return call;
 }
 
+/* Writes are told apart by nothing but their text. */
+void ph_pg_write(struct ph_pg *pg, const char *sql, const struct ph_pg_param *params, int count, ph_pg_cb cb,
+	void *arg)
+{
+	ph_pg_query(pg, sql, params, count, 0, cb, arg);
+}
+
 void ph_pg_abandon(struct ph_pg_call *call)
 {
 	fake_pg_free(call);
