@@ -48,17 +48,24 @@ def seeded(name):
     return random.Random('%d %s' % (SEED, name))
 
 
-def worker_number():
-    """Of the processes that run tests side by side."""
-    return int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])
+BLOCK = 1000
 
 
-PORTS = itertools.cycle(range(12000 + 1200 * worker_number(), 13200 + 1200 * worker_number()))
+def claim_ports():
+    """A block of ports for this process alone: its first port is held for as long as it lives, so that tests that run side
+    by side, of this run or another, never start a server where one of theirs is about to start."""
+    for first in range(10000, 32000, BLOCK):
+        with contextlib.suppress(OSError):
+            return socket.create_server(('127.0.0.1', first)), itertools.cycle(range(first + 1, first + BLOCK))
+    raise RuntimeError('22 processes run tests already')
+
+
+HELD, PORTS = claim_ports()
 
 
 def free_port():
-    """Below the ports that the kernel gives to connections, and for each process of the tests others: what is free now is
-    still free when a server gets there."""
+    """Below the ports that the kernel gives to connections, and of this process alone: what is free now is still free when a
+    server gets there."""
     for port in PORTS:
         with contextlib.suppress(OSError), socket.create_server(('127.0.0.1', port)):
             return port

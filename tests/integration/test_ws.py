@@ -396,7 +396,7 @@ def test_oversized_messages(world):
             assert error_of(ws.receive(), 400, 'payload_too_large')['error']['param'] == 'input'
         Conversation().say(ws, 'y' * 60000)
     peer = wire(world, 'p1', node=node)
-    peer.send(masked(b'x' * (4 * 65536 + 1)))
+    peer.send(masked(b'x' * (4 * 65536 + 1))[:1000])  # its head says it all
     assert peer.closed() == 1009
     peer.close()
 

@@ -411,15 +411,25 @@ def test_an_account_that_drops_out(world, names, how):
 
 
 def test_turn_state_stays_with_its_account(world):
-    """What a codex account tells of itself in frames never reaches a client, nor another account."""
+    """What a codex account tells of itself in frames reaches no other account, and Codex alone, with its issuer in front."""
+    with world.socket('x2') as ws:
+        assert talk(ws, 1).turn.turn_state is None, 'others than Codex are not told'
+    world.upstream.reset()
     with world.socket('x1', 'x2', headers=[('originator', 'codex_cli_rs')]) as ws:
         conversation = talk(ws, 2)
         owner = 'x1' if world.asked('x1') else 'x2'
+        (number,), = world.cluster.sql('SELECT account_id FROM posthouse.accounts WHERE name = %s', owner)
+        state = conversation.turn.turn_state
+        assert state.startswith('%d.ts:%s:' % (number, owner)), state
+        conversation = conversation.say(ws, 'back to it', store=False,
+                                        client_metadata={'x-codex-turn-state': state, 'kept': 'yes'})
+        assert body(world.asked(owner)[-1])['client_metadata'] == {
+            'x-codex-turn-state': state.partition('.')[2], 'kept': 'yes'}
         world.upstream.account(owner, mode='limited')
-        text, anchor = 'moved', conversation.anchor
-        turn = ws.turn({'model': 'demo', 'input': text, 'previous_response_id': anchor, 'store': False,
-                        'client_metadata': {'x-codex-turn-state': 'ts:%s:1' % owner, 'kept': 'yes'}})
-        assert 'ts:' not in ''.join(e.raw.decode() for e in turn.events) and 'codex.rate_limits' not in turn.types
+        turn = ws.turn({'model': 'demo', 'input': 'moved', 'previous_response_id': conversation.anchor, 'store': False,
+                        'client_metadata': {'x-codex-turn-state': state, 'kept': 'yes'}})
+        assert 'ts:%s' % owner not in ''.join(e.raw.decode() for e in turn.events)
+        assert 'codex.rate_limits' not in turn.types
     other = 'x2' if owner == 'x1' else 'x1'
     assert body(world.asked(other)[-1])['client_metadata'] == {'kept': 'yes'}
 

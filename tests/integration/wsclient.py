@@ -71,9 +71,13 @@ class Event(http.Event):
 
 
 class Turn:
-    """The events of one turn, up to its terminal event or error frame."""
+    """The events of one turn, up to its terminal event or error frame; what Codex is told beside them in turn_state."""
 
     def __init__(self, events):
+        beside = [event for event in events if event.type == 'response.metadata']
+        events = [event for event in events if event not in beside]
+        assert len(beside) <= 1 and all(set(event.data['headers']) == {'x-codex-turn-state'} for event in beside), beside
+        self.turn_state = beside[0].data['headers']['x-codex-turn-state'] if beside else None
         self.events = events
         self.answer = events[-1].data
         self.error = self.answer if self.answer.get('type') == 'error' else None
