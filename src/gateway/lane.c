@@ -136,6 +136,7 @@ struct ph_chain *ph_lane_take_known(struct ph_lane *lane, struct ph_str id)
 	if (!is_last(lane, id))
 		return NULL;
 	lane->known = NULL;
+	lane->remembers = false;
 	return known;
 }
 

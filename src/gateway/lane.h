@@ -47,8 +47,8 @@ void ph_lane_not_there(struct ph_gateway *g, struct ph_account *a);
 /* Whether the lane's socket can go on from the turn's anchor (handbook, continuity 3, row A1). */
 bool ph_lane_live(const struct ph_request *r);
 bool ph_lane_fits(const struct ph_lane *lane, int64_t account); /* an open socket there, young enough */
-/* The turn continues from what the lane knows of `last`, and the lane does so no longer: a continuation that
- * fails evicts what it named. NULL: nothing, or it is another response. */
+/* The turn continues from what the lane knows of `last`, and neither the lane nor its socket does so any
+ * longer: a continuation that fails evicts what it named. NULL: nothing, or it is another response. */
 struct ph_chain *ph_lane_take_known(struct ph_lane *lane, struct ph_str id);
 /* The turn's response is the lane's last, wherever it came from: if from the lane's socket, it remembers it
  * as soon as the attempt is finished. known is taken over. */

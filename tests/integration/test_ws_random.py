@@ -612,3 +612,25 @@ def test_a_socket_remembers_only_what_came_over_it(world):
         time.sleep(wsworld.SPREAD_S)
         second.say(ws, 'three').say(ws, 'four')
     assert [world.upstream.stats(name)['turns'] for name in ('p1', 's1')] == [3, 1]
+
+
+def test_a_refused_continuation_is_looked_up(make_cluster):
+    """The turn was to go on live, but its account was busy and the wait too long. Sent again, it is a turn like any other:
+    a row that says what is behind it, so that another account can go on."""
+    world = wsworld.World(make_cluster({'POSTHOUSE_QUEUE_TIMEOUT': '500ms'}), nodes=1, names=('p1', 's1'))
+    world.cluster.account('p1', 'platform', world.upstream.base('p1'), '--max-streams', '1')
+    world.cluster.cli('account', 'pause', 's1')
+    time.sleep(wsworld.SPREAD_S)
+    with world.socket('p1', 's1') as ws, world.socket('p1', 's1') as other:
+        first = conversation.Conversation().say(ws, 'one', store=False)
+        other.send({'type': 'response.create', 'model': 'demo', 'input': marker(first_delay_ms=2500)})
+        http.eventually(lambda: world.upstream.stats('p1')['running'], what='the other turn')
+        refused = ws.ask({'model': 'demo', 'input': 'two', 'store': False, 'previous_response_id': first.anchor})
+        assert refused.error['status'] == 429, refused.answer
+        other.hear()
+        second = first.say(ws, 'two', store=False)
+        world.cluster.cli('account', 'resume', 's1')
+        world.cluster.cli('account', 'pause', 'p1')
+        time.sleep(wsworld.SPREAD_S)
+        second.say(ws, 'three')
+    world.check()
