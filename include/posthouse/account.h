@@ -9,6 +9,7 @@
 
 #include "posthouse/crypt.h"
 #include "posthouse/lease.h"
+#include "posthouse/pg.h"
 #include "posthouse/url.h"
 #include "posthouse/usage.h"
 
@@ -59,9 +60,13 @@ struct ph_account {
 	struct ph_url base;
 	struct ph_str secret; /* bearer, in the clear; may be empty */
 	struct ph_str
-		upstream_id;  /* kind codex: what goes with the bearer as chatgpt-account-id; may be empty */
-	bool sealed_badly;    /* the secret could not be opened with this node's keys */
-	uint32_t max_streams; /* 0 = no limit */
+		upstream_id; /* kind codex: what goes with the bearer as chatgpt-account-id; may be empty */
+	bool sealed_badly;   /* the secret could not be opened with this node's keys */
+	int64_t secret_version;       /* of the stored secret; 0 = it has none */
+	bool renewable;               /* a login with a refresh token */
+	uint64_t issued_s, expires_s; /* of its access token, on the database's clock; 0 = unknown */
+	uint64_t renew_ms;            /* loop time at which it is to be renewed; 0 = never */
+	uint32_t max_streams;         /* 0 = no limit */
 	uint32_t weight;
 	int priority;          /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
@@ -91,6 +96,43 @@ void ph_accounts_reload(struct ph_accounts *r, void (*done)(void *arg, int statu
 bool ph_accounts_loaded(const struct ph_accounts *r);
 struct ph_list *ph_accounts_list(struct ph_accounts *r); /* of struct ph_account, node; all but those gone */
 struct ph_account *ph_accounts_find(struct ph_accounts *r, int64_t id); /* borrowed, or NULL */
+
+uint64_t ph_accounts_unix_s(const struct ph_accounts *r); /* the database's clock; 0 = not heard yet */
+
+/* ---- renewing a login's tokens (login.h has what they are) ---- */
+enum ph_claim {
+	PH_CLAIM_GONE,    /* the account, or its secret */
+	PH_CLAIM_CHANGED, /* the secret is a newer one: it was taken over */
+	PH_CLAIM_HELD,    /* by another node */
+	PH_CLAIM_RESTING, /* it failed, or is brand new */
+	PH_CLAIM_OURS,
+};
+struct ph_claimed {
+	enum ph_claim result;
+	int64_t epoch;                   /* OURS */
+	uint64_t wait_ms;                /* HELD, RESTING: ask again after that */
+	struct ph_str sealed, token_url; /* OURS; as long as the answer; token_url may be empty */
+};
+/* The calls of one renewal, each answered once or abandoned. version: of the secret that is renewed. */
+struct ph_renewing {
+	int64_t account, version, epoch;
+};
+/* Asks for the claim; `a` takes a newer secret over. */
+struct ph_pg_call *ph_account_claim(
+	struct ph_accounts *r, const struct ph_renewing *n, ph_pg_cb cb, void *arg);
+struct ph_claimed ph_account_claimed(
+	struct ph_accounts *r, struct ph_account *a, const struct ph_pg_result *rows);
+struct ph_pg_call *ph_account_renewed(struct ph_accounts *r, const struct ph_renewing *n,
+	struct ph_str sealed, uint64_t rest_ms, ph_pg_cb cb, void *arg);
+/* reason NULL: it may pass. */
+struct ph_pg_call *ph_account_not_renewed(
+	struct ph_accounts *r, const struct ph_renewing *n, const char *reason, ph_pg_cb cb, void *arg);
+/* The login that was sealed with the account, opened: into plain, which is to be cleansed. And the way back.
+ */
+int ph_account_unseal(struct ph_accounts *r, const struct ph_account *a, struct ph_str sealed,
+	struct ph_buf *plain, struct ph_err *err) PH_WARN_UNUSED;
+int ph_account_seal(struct ph_accounts *r, const struct ph_account *a, struct ph_str plain,
+	struct ph_buf *sealed) PH_WARN_UNUSED;
 
 /* ---- the choice ---- */
 #define PH_TRIED_MAX 8

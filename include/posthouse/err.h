@@ -22,6 +22,7 @@ enum ph_remedy {
 	PH_STRIP,         /* ciphertext was refused: send once more without reasoning */
 	PH_OMIT,          /* a parameter was refused: send once more without it */
 	PH_WAIT_FOR,      /* only one account will do, and it will have a slot: wait for that one */
+	PH_RENEW,         /* the account's token has expired: once more with a new one */
 	PH_REMEDY_NR,
 };
 
@@ -91,6 +92,7 @@ enum ph_blame {
 	X(UPSTREAM_BUSY,     503, OTHER_ACCOUNT, NOBODY,  "upstream_busy",     "server_error",          "server_error",                "The upstream is overloaded. Retry later.") \
 	X(UPSTREAM_LIMITED,  429, OTHER_ACCOUNT, ACCOUNT, "upstream_limited",  "rate_limit_error",      "rate_limit_exceeded",         "Every account that can serve this is at its limit. Retry later.") \
 	X(UPSTREAM_DENIED,   503, OTHER_ACCOUNT, ACCOUNT, "upstream_denied",   "server_error",          "no_accounts",                 "No upstream account can take this request.") \
+	X(UPSTREAM_EXPIRED,  503, RENEW,         NOBODY,  "upstream_expired",  "server_error",          "no_accounts",                 "No upstream account can take this request.") \
 	X(UPSTREAM_CANNOT,   400, OTHER_ACCOUNT, NOBODY,  "upstream_cannot",   "invalid_request_error", NULL,                          "The upstream cannot serve this model.") \
 	X(UPSTREAM_PARAMETER, 400, OMIT,         CLIENT,  "upstream_parameter", "invalid_request_error", "unsupported_parameter",      "The upstream does not support a parameter of this request.") \
 	X(UPSTREAM_REFUSED,  400, GIVE_UP,       CLIENT,  "upstream_refused",  "invalid_request_error", NULL,                          "The upstream refused the request.") \

@@ -40,8 +40,12 @@ BEGIN
 		v_result := 'added';
 	END IF;
 	IF p_sealed IS NOT NULL THEN
-		INSERT INTO posthouse.account_secrets (account_id, sealed, key_id) VALUES (p_id, p_sealed, p_key_id)
-		ON CONFLICT (account_id) DO UPDATE SET sealed = excluded.sealed, key_id = excluded.key_id, updated = now();
+		INSERT INTO posthouse.account_secrets AS s (account_id, sealed, key_id) VALUES (p_id, p_sealed, p_key_id)
+		ON CONFLICT (account_id) DO UPDATE SET sealed = excluded.sealed, key_id = excluded.key_id, version = s.version + 1,
+			updated = now();
+		/* Whatever became of the old tokens says nothing of the new ones. */
+		UPDATE posthouse.account_refresh r SET node_id = NULL, claimed_until = NULL, rests_until = NULL, failures = 0
+		WHERE r.account_id = p_id;
 	END IF;
 	PERFORM posthouse.clear_health(p_id, 'put_account');
 	PERFORM posthouse.note(CASE v_result WHEN 'added' THEN 'add_account' ELSE 'update_account' END, p_name, NULL);

@@ -6,6 +6,7 @@
 
 #include "account_priv.h"
 #include "posthouse/json.h"
+#include "posthouse/login.h"
 
 #define SECRET_MAX (64 * 1024)
 
@@ -81,66 +82,51 @@ static int index_of(struct ph_str s, const char *const *names, size_t n)
 	return -1;
 }
 
-/* It becomes a header's value. */
-static bool is_word(struct ph_str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] == 0x7f)
-			return false;
-	return true;
-}
-
-/* A member's text as a heap copy; none where the document has none. False where it is no word. */
-static bool copy_member(const struct ph_json_member *m, struct ph_str *ret)
+/* What `account add --auth-json` stored, or a renewal. */
+static int fill_login(struct ph_account *a, struct ph_str json, uint64_t written_s, struct ph_err *err)
 {
 	struct ph_arena scratch;
-	struct ph_str text;
-	bool good = true;
+	struct ph_login l;
+	int rc;
 
-	if (m->kind == PH_JSON_ABSENT || m->kind == PH_JSON_NULL)
-		return true;
-	ph_arena_init(&scratch, SECRET_MAX);
-	if (ph_json_text(m->value, &scratch, &text) && is_word(text)) {
-		*ret = ph_str_dup(text);
-		cleanse(text);
+	ph_arena_init(&scratch, 4 * SECRET_MAX);
+	rc = ph_login_read(json, &scratch, &l);
+	if (rc == 0) {
+		a->secret = ph_str_dup(l.access);
+		a->upstream_id = ph_str_dup(l.account);
+		a->renewable = l.refresh.n > 0;
+		a->issued_s = l.issued_s ? l.issued_s : written_s;
+		a->expires_s = l.expires_s;
 	} else {
-		good = false;
-	}
-	ph_arena_deinit(&scratch);
-	return good;
-}
-
-/* What `account add --auth-json` stored. Details of a document that cannot be read would be parts of it. */
-static int fill_tokens(struct ph_account *a, struct ph_str json, struct ph_err *err)
-{
-	static const struct ph_str names[] = {PH_STR_INIT("access_token"), PH_STR_INIT("account_id")};
-	struct ph_json_member m[2];
-
-	if (ph_json_scan(json, names, 2, m, NULL) || !copy_member(&m[0], &a->secret) ||
-		!copy_member(&m[1], &a->upstream_id) || a->secret.n == 0)
-		return ph_fail(err, PH_E_CONFIG,
+		ph_fail(err, PH_E_CONFIG,
 			"its stored login cannot be read; write it again with posthouse account add %s "
 			"--auth-json FILE",
 			a->name);
-	return 0;
+	}
+	cleanse(l.access);
+	cleanse(l.refresh);
+	cleanse(l.id);
+	ph_arena_deinit(&scratch);
+	return rc;
 }
 
-static int fill_secret(
-	struct ph_account *a, struct ph_str sealed, const struct ph_master_keys *keys, struct ph_err *err)
+int ph_account_fill_secret(struct ph_account *a, struct ph_str sealed, uint64_t written_s,
+	const struct ph_master_keys *keys, struct ph_err *err)
 {
 	struct ph_buf plain;
 	char row[24];
 	int rc;
 
 	secret_free(a);
-	a->sealed_badly = false;
+	a->sealed_badly = a->renewable = false;
+	a->issued_s = a->expires_s = 0;
 	if (sealed.n == 0)
 		return 0;
 	snprintf(row, sizeof row, "%lld", (long long)a->id);
 	ph_buf_init(&plain, SECRET_MAX);
 	rc = ph_unseal(keys, "accounts", row, sealed, &plain, err);
 	if (rc == 0 && a->kind == PH_CODEX && plain.n && plain.p[0] == '{')
-		rc = fill_tokens(a, ph_buf_str(&plain), err);
+		rc = fill_login(a, ph_buf_str(&plain), written_s, err);
 	else if (rc == 0)
 		a->secret = ph_str_dup(ph_buf_str(&plain));
 	if (rc) {
@@ -222,5 +208,10 @@ int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
 	rc = ph_url_parse(&a->base, ph_pg_str(r, row, PH_ACCOUNT_BASE_URL), err);
 	if (rc)
 		return rc;
-	return fill_secret(a, ph_pg_str(r, row, PH_ACCOUNT_SEALED), keys, err);
+	/* What was read before a renewal must not bring the old token back. */
+	if (ph_pg_int(r, row, PH_ACCOUNT_SECRET_VERSION) < a->secret_version)
+		return 0;
+	a->secret_version = ph_pg_int(r, row, PH_ACCOUNT_SECRET_VERSION);
+	return ph_account_fill_secret(a, ph_pg_str(r, row, PH_ACCOUNT_SEALED),
+		(uint64_t)ph_pg_int(r, row, PH_ACCOUNT_SECRET_MS) / 1000, keys, err);
 }

@@ -31,6 +31,8 @@ struct ph_accounts {
 	struct ph_timer due; /* the next end of a block or a usage window, or usage to be written */
 	struct ph_rest_entry rests[PH_RESTS_MAX]; /* oldest first */
 	size_t rest_count;
+	uint64_t clock_ms; /* loop time at which it was unix_ms on the database's clock; 0 = not heard yet */
+	uint64_t unix_ms;
 	struct ph_pg_call *reload;
 	bool again; /* a reload was asked for while one ran */
 	bool loaded;
@@ -90,6 +92,14 @@ void ph_member_told(struct ph_member *m); /* something that runs was told: perha
 struct ph_account *ph_account_new(void);
 int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
 	const struct ph_master_keys *keys, struct ph_err *err) PH_WARN_UNUSED;
+
+/* The same of its secret alone. written_s: when it was stored. */
+int ph_account_fill_secret(struct ph_account *a, struct ph_str sealed, uint64_t written_s,
+	const struct ph_master_keys *keys, struct ph_err *err) PH_WARN_UNUSED;
+
+/* ---- renew.c ---- */
+void ph_renew_clock(struct ph_accounts *r, uint64_t unix_ms);    /* what the database's clock says */
+void ph_renew_plan(struct ph_accounts *r, struct ph_account *a); /* the secret is another one */
 
 /* ---- health.c: how an account stands on this node ---- */
 
@@ -153,6 +163,9 @@ enum {
 	PH_ACCOUNT_STRIKES,
 	PH_ACCOUNT_USED_PERCENT,
 	PH_ACCOUNT_USED_MS,
+	PH_ACCOUNT_SECRET_VERSION,
+	PH_ACCOUNT_SECRET_MS, /* unix time at which it was written */
+	PH_ACCOUNT_NOW_MS,    /* unix time there */
 	PH_ACCOUNT_COLUMNS
 };
 struct ph_pg_call *ph_account_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg);
@@ -189,6 +202,22 @@ struct ph_pg_call *ph_account_store_usage(
 
 /* Nobody waits for it: strikes that stay are ended by the next answer that works. */
 void ph_account_store_end_strikes(struct ph_pg *pg, int64_t account, int64_t version);
+
+/* Rows of claim_refresh(): 0 where there is nothing to renew, else 1. */
+enum {
+	PH_REFRESH_RESULT,
+	PH_REFRESH_EPOCH,
+	PH_REFRESH_WAIT_MS,
+	PH_REFRESH_SEALED,
+	PH_REFRESH_VERSION,
+	PH_REFRESH_TOKEN_URL
+};
+struct ph_pg_call *ph_account_store_claim(struct ph_pg *pg, const struct ph_renewing *n, const char *node,
+	uint64_t hold_ms, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_account_store_renewed(struct ph_pg *pg, const struct ph_renewing *n, const char *node,
+	struct ph_str sealed, struct ph_str key_id, uint64_t rest_ms, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_account_store_not_renewed(struct ph_pg *pg, const struct ph_renewing *n,
+	const char *node, const char *reason, const char *name, ph_pg_cb cb, void *arg);
 
 /* ---- lease_store.c ---- */
 enum {

@@ -104,3 +104,43 @@ void ph_account_store_end_strikes(struct ph_pg *pg, int64_t account, int64_t ver
 
 	ph_pg_query(pg, "SELECT posthouse.end_strikes($1, $2)", p, 2, 0, on_ended, NULL);
 }
+
+#define REST_MS UINT64_C(5000)   /* after a renewal that failed; doubles ... */
+#define MOST_MS UINT64_C(300000) /* ... up to this */
+
+struct ph_pg_call *ph_account_store_claim(struct ph_pg *pg, const struct ph_renewing *n, const char *node,
+	uint64_t hold_ms, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {
+		PH_P_INT8(n->account), PH_P_INT8(n->version), PH_P_UUID(node), PH_P_INT8(hold_ms)};
+
+	return ph_pg_query(pg, "SELECT * FROM posthouse.claim_refresh($1, $2, $3, $4)", p, 4, 0, cb, arg);
+}
+
+struct ph_pg_call *ph_account_store_renewed(struct ph_pg *pg, const struct ph_renewing *n, const char *node,
+	struct ph_str sealed, struct ph_str key_id, uint64_t rest_ms, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_INT8(n->account), PH_P_INT8(n->version), PH_P_UUID(node),
+		PH_P_INT8(n->epoch), PH_P_BYTES(sealed), PH_P_BYTES(key_id), PH_P_INT8(rest_ms)};
+
+	return ph_pg_query(pg, "SELECT posthouse.finish_refresh($1, $2, $3, $4, $5, $6, $7)", p,
+		sizeof p / sizeof *p, 0, cb, arg);
+}
+
+struct ph_pg_call *ph_account_store_not_renewed(struct ph_pg *pg, const struct ph_renewing *n,
+	const char *node, const char *reason, const char *name, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {
+		PH_P_INT8(n->account),
+		PH_P_INT8(n->version),
+		PH_P_UUID(node),
+		PH_P_INT8(n->epoch),
+		reason ? PH_P_STR(ph_str_c(reason)) : PH_P_NULL,
+		PH_P_STR(ph_str_c(name)),
+		PH_P_INT8(REST_MS),
+		PH_P_INT8(MOST_MS),
+	};
+
+	return ph_pg_query(pg, "SELECT posthouse.fail_refresh($1, $2, $3, $4, $5, $6, $7, $8)", p,
+		sizeof p / sizeof *p, 0, cb, arg);
+}

@@ -72,6 +72,7 @@ bool ph_accounts_loaded(const struct ph_accounts *r)
 static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, int row)
 {
 	struct ph_account *a = ph_accounts_find(r, ph_pg_int(rows, row, PH_ACCOUNT_ID));
+	int64_t secret = a ? a->secret_version : 0;
 	struct ph_err err = {0};
 
 	if (!a) {
@@ -84,6 +85,8 @@ static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, in
 		a->sealed_badly = true;
 		ph_log(PH_LOG_ERROR, "account %s cannot be used: %s", a->name, err.detail);
 	}
+	if (a->secret_version != secret)
+		ph_renew_plan(r, a);
 	ph_health_reloaded(r, a, rows, row);
 	ph_lease_look(a);
 }
@@ -92,6 +95,8 @@ static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
 {
 	PH_LIST_EACH (it, &r->all)
 		PH_CONTAINER(it, struct ph_account, node)->seen = false;
+	if (ph_pg_rows(rows))
+		ph_renew_clock(r, (uint64_t)ph_pg_int(rows, 0, PH_ACCOUNT_NOW_MS));
 	for (int row = 0; row < ph_pg_rows(rows); row++)
 		apply_row(r, rows, row);
 	PH_LIST_EACH_SAFE (it, &r->all) {

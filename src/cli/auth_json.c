@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "posthouse/json.h"
+#include "posthouse/jwt.h"
 
 #include "cli_priv.h"
 
@@ -76,33 +77,9 @@ struct claims {
 	struct ph_arena *arena;
 };
 
-/* The payload of a JWT: the second of three parts, base64url. NONE: it is none, or no JSON object. */
-static struct ph_str payload(struct ph_str token, struct ph_arena *a)
-{
-	struct ph_err ignored;
-	struct ph_str part, copy;
-	uint8_t *bytes;
-	size_t n;
-
-	ph_str_split(&token, '.');
-	part = ph_str_split(&token, '.');
-	if (part.n == 0)
-		return PH_STR_NONE;
-	copy = ph_arena_dup(a, part);
-	bytes = ph_arena_alloc(a, part.n);
-	if (copy.p == NULL || bytes == NULL)
-		return PH_STR_NONE;
-	for (char *p = (char *)copy.p; *p; p++)
-		*p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
-	if (!ph_unbase64(copy, bytes, part.n, &n))
-		return PH_STR_NONE;
-	part = ph_str((const char *)bytes, n);
-	return ph_json_check(part, &ignored) == 0 ? part : PH_STR_NONE;
-}
-
 static void add_claims(struct claims *c, struct ph_str token)
 {
-	struct ph_str all = payload(token, c->arena);
+	struct ph_str all = ph_jwt_claims(token, c->arena);
 
 	c->place[c->count++] = object_in(all, "https://api.openai.com/auth");
 	c->place[c->count++] = all;

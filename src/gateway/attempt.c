@@ -145,13 +145,17 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 		.had_reasoning = r->attempt.had_reasoning,
 		.renewable = r->account->kind == PH_CODEX,
 	};
-	struct ph_asked asked = {r->body.model, r->choice.client, r->attempt.health_version, r->rounds > 0};
+	struct ph_asked asked = {r->body.model, r->choice.client, r->attempt.health_version, r->rounds > 0,
+		r->attempt.secret_version};
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);
 	if (failure.code == PH_E_UPSTREAM_PARAMETER && !omit_parameter(r, &failure))
 		failure.code = PH_E_UPSTREAM_REFUSED;
-	ph_health_failure(r->g, r->account, &failure, &asked);
+	if (ph_health_failure(r->g, r->account, &failure, &asked) && r->left[PH_RENEW]) {
+		failure.code = PH_E_UPSTREAM_EXPIRED;
+		r->expired = r->attempt.secret_version;
+	}
 	ph_fail(&r->fault, failure.code, "account %s: HTTP status %d, %s", r->account->name, status,
 		failure.word[0] ? failure.word : ph_signal_name(failure.signal));
 	keep_words(r, body, status, &failure);
@@ -208,6 +212,7 @@ static int start(struct ph_request *r)
 		ph_buf_init(&head, HEADERS_MAX);
 		r->attempt.open = true;
 		r->attempt.health_version = r->account->health.version;
+		r->attempt.secret_version = r->account->secret_version;
 		if (r->attempt.socket)
 			ph_attempt_start_socket(r, &head, &body, moving);
 		else

@@ -4,6 +4,7 @@
 
 #include "lane.h"
 #include "models.h"
+#include "renew.h"
 #include "request_priv.h"
 #include "side.h"
 #include "upkeep.h"
@@ -39,6 +40,7 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->models = ph_models_new(g);
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
+	g->renewals = ph_renewals_new(g);
 	return g;
 }
 
@@ -69,7 +71,7 @@ void ph_gateway_leave(struct ph_gateway *g)
 
 size_t ph_gateway_turns(const struct ph_gateway *g)
 {
-	size_t n = g->turns;
+	size_t n = g->turns + ph_renewals_running(g->renewals);
 
 	PH_LIST_EACH (it, &g->others)
 		n++;
@@ -108,6 +110,7 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_lanes_close(g);
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
+	ph_renewals_free(g->renewals);
 	ph_models_free(g->models);
 	ph_auth_free(g->auth);
 	ph_member_free(g->member);

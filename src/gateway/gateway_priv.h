@@ -21,11 +21,12 @@ struct ph_gateway {
 	size_t turns;
 	struct ph_list lanes; /* of struct ph_lane (lane.h): kept for HTTP clients, oldest first */
 	size_t lane_count;
-	struct ph_list sessions;  /* of struct ph_session (session.c) */
-	struct ph_list others;    /* of struct ph_side (side.h): requests that are no turns */
-	struct ph_follow *follow; /* topics (follow.c) */
-	struct ph_upkeep *upkeep; /* upkeep.h */
-	struct ph_models *models; /* models.h */
+	struct ph_list sessions;      /* of struct ph_session (session.c) */
+	struct ph_list others;        /* of struct ph_side (side.h): requests that are no turns */
+	struct ph_follow *follow;     /* topics (follow.c) */
+	struct ph_upkeep *upkeep;     /* upkeep.h */
+	struct ph_models *models;     /* models.h */
+	struct ph_renewals *renewals; /* renew.h */
 	bool ready;
 	void (*on_ready)(void *arg);
 	void (*on_fatal)(void *arg);
@@ -99,8 +100,10 @@ struct ph_asked {
 	struct ph_str family; /* of the client; may be empty */
 	int64_t version;      /* of the account's health when it began */
 	bool again;           /* the turn was there before: its faults count once */
+	int64_t secret;       /* version of the account's secret that it went with */
 };
-void ph_health_failure(
+/* True: its token had expired, and is being renewed, or has been. */
+bool ph_health_failure(
 	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked);
 /* No answer at all: nobody's fault, but others are asked first for a while. */
 void ph_health_unreached(struct ph_gateway *g, struct ph_account *a);

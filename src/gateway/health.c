@@ -3,8 +3,8 @@
  * From an upstream's words to an account's health: the table of signals (handbook, protocol 5.1), and nothing
  * else. What a failure means for the turn is the machine's; how health is kept is the registry's.
  */
-#include "gateway_priv.h"
 #include "posthouse/log.h"
+#include "renew.h"
 
 #define SECOND UINT64_C(1000)
 #define MINUTE (60 * SECOND)
@@ -77,7 +77,7 @@ static void rest(
 	}
 }
 
-void ph_health_failure(
+bool ph_health_failure(
 	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked)
 {
 	const char *reason = f->word[0] ? f->word : ph_signal_name(f->signal);
@@ -90,7 +90,10 @@ void ph_health_failure(
 			"country that the upstream does not serve?",
 			a->base.origin, a->name);
 	block(g, a, f, asked, reason);
+	if (f->signal == PH_SIGNAL_EXPIRED && ph_renew_ask(g, a, asked->secret))
+		return true;
 	rest(g, a, f, asked);
+	return false;
 }
 
 void ph_health_unreached(struct ph_gateway *g, struct ph_account *a)

@@ -8,8 +8,9 @@
 #include "request_priv.h"
 
 #define ACCOUNTS_PER_TURN 3
-#define ROUNDS            3                            /* beyond the first */
-#define REST_MS           200                          /* doubles with each round */
+#define ROUNDS            3     /* beyond the first */
+#define REST_MS           200   /* doubles with each round */
+#define RENEW_MS          12000 /* for another token: its exchange, and the claim on it */
 #define ATTEMPTS_NS       (UINT64_C(240) * 1000000000) /* no new attempt after this */
 
 void ph_lease_release(struct ph_request *r)
@@ -113,6 +114,38 @@ static int none(struct ph_request *r, enum ph_choice_verdict verdict)
 
 /* ---- waiting ---- */
 
+/* The account's token had expired, and there is no other yet: somebody else's turn. */
+static void not_renewed(struct ph_request *r)
+{
+	struct ph_choice *c = &r->choice;
+
+	if (c->tried_count < PH_TRIED_MAX)
+		c->tried[c->tried_count++] = r->account_id;
+	r->stay = 0;
+	r->failed = true;
+	r->left[PH_RENEW] = 1;
+	ph_fail(&r->fault, PH_E_UPSTREAM_DENIED, "the account's token could not be renewed");
+}
+
+/* Whether the account's new token is still to be waited for. */
+static bool waits_for_token(struct ph_request *r)
+{
+	const struct ph_account *a = ph_accounts_find(r->g->accounts, r->account_id);
+
+	if (!r->expired)
+		return false;
+	if (a && a->secret_version == r->expired && ph_renew_wait(r->g, a->id, &r->renewal)) {
+		if (!ph_timer_active(&r->timer))
+			ph_timer_start(&r->timer, RENEW_MS);
+		return true;
+	}
+	if (!a || a->secret_version == r->expired)
+		not_renewed(r);
+	r->expired = 0;
+	ph_timer_stop(&r->timer);
+	return false;
+}
+
 static void on_rested(struct ph_request *r)
 {
 	r->resting = false;
@@ -191,15 +224,31 @@ static int choose(struct ph_request *r)
 
 int ph_lease_start(struct ph_request *r)
 {
-	int rc = choose(r);
+	int rc;
 
+	if (waits_for_token(r))
+		return 0;
+	rc = choose(r);
 	if (rc || r->resting)
 		ph_account_wait_stop(&r->wait);
 	return rc;
 }
 
+int ph_lease_late(struct ph_request *r)
+{
+	if (r->expired) {
+		ph_renew_wait_stop(&r->renewal);
+		r->expired = 0;
+		not_renewed(r);
+	} else if (!r->resting) {
+		return ph_fail(&r->fault, PH_E_ACCOUNTS_BUSY, "%s", "");
+	}
+	return ph_lease_start(r);
+}
+
 void ph_lease_cancel(struct ph_request *r)
 {
+	ph_renew_wait_stop(&r->renewal);
 	ph_account_wait_stop(&r->wait);
 	r->resting = false;
 }

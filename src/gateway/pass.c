@@ -152,7 +152,8 @@ static void on_withheld(struct ph_side *s)
 		.body = ph_buf_str(&p->words),
 		.head_after_ms = p->after_ms,
 		.renewable = p->account->kind == PH_CODEX};
-	struct ph_asked asked = {p->choice.model, PH_STR_NONE, p->health_version, false};
+	struct ph_asked asked = {
+		p->choice.model, PH_STR_NONE, p->health_version, false, p->account->secret_version};
 	struct ph_failure f;
 
 	ph_classify(&a, &f);

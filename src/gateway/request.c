@@ -10,7 +10,8 @@
  *
  * Where it may be suspended, and what wakes it:
  *     AUTH     one read of an unknown key              BODY     the client's bytes
- *     RESOLVE  the chain, referenced items             LEASE    a slot, or the rest before another round
+ *     RESOLVE  the chain, referenced items             LEASE    a slot, a new token, the rest before another
+ *                                                               round
  *     CONNECT  name, TCP, TLS                          SEND     the kernel taking the last byte
  *     AWAIT    the head, or the first event            RELAY    events up to the terminal one
  *     COMMIT   the database, at most 5 s               DONE     a write that is still owed
@@ -53,6 +54,7 @@ static const int way_back[PH_REMEDY_NR] = {
 	[PH_REPLAY] = REQ_RESOLVE,
 	[PH_STRIP] = REQ_RESOLVE, /* what a compaction item stands for may have to be read */
 	[PH_WAIT_FOR] = REQ_RESOLVE,
+	[PH_RENEW] = REQ_RESOLVE,
 	[PH_REDIAL] = REQ_CONNECT,
 	[PH_OMIT] = REQ_CONNECT,
 };
@@ -92,9 +94,12 @@ static void turn_back(struct ph_request *r, int to)
 		r->looked_behind = false;
 		r->stay = r->account_id;
 	}
+	if (remedy == PH_RENEW)
+		r->stay = r->account_id;
 	if (remedy == PH_OTHER_ACCOUNT) {
 		ph_lease_failed(r);
 		r->left[PH_REDIAL] = 1; /* the next one's pooled connections may be stale as well */
+		r->left[PH_RENEW] = 1;  /* and its token */
 	}
 	if (r->mode == PH_MODE_LIVE) {
 		r->live_lost = true;
@@ -402,7 +407,7 @@ static void on_timer(void *arg)
 
 	switch (r->sm.state) {
 	case REQ_LEASE:
-		rc = r->resting ? ph_lease_start(r) : ph_fail(&r->fault, PH_E_ACCOUNTS_BUSY, "%s", "");
+		rc = ph_lease_late(r);
 		if (rc)
 			ph_request_event(r, rc);
 		return;
@@ -521,6 +526,7 @@ static void request_bury(struct ph_request *r)
 	ph_timer_stop(&r->timer);
 	ph_timer_stop(&r->hold);
 	ph_account_wait_stop(&r->wait);
+	ph_renew_wait_stop(&r->renewal);
 	ph_list_remove(&r->node);
 	r->g->turns--;
 	ph_metric_add(PH_M_STREAMS, r->dress.framing, 0, -1);
@@ -544,6 +550,7 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	ph_timer_init(&r->timer, g->loop, on_timer, r);
 	ph_timer_init(&r->hold, g->loop, ph_relay_timer, r);
 	ph_account_wait_init(&r->wait, on_slot, r);
+	ph_renew_wait_init(&r->renewal, on_slot, r);
 	ph_door_init(&r->door, g, x, on_door, r);
 	r->left[PH_OTHER_ACCOUNT] = OTHER_MAX;
 	r->left[PH_REPLAY] = 1;
@@ -551,6 +558,7 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	r->left[PH_STRIP] = 1;
 	r->left[PH_WAIT_FOR] = 1;
 	r->left[PH_OMIT] = PH_OMIT_MAX;
+	r->left[PH_RENEW] = 1;
 	ph_list_push_back(&g->requests, &r->node);
 	g->turns++;
 	ph_metric_add(PH_M_STREAMS, x->framing, 0, 1);

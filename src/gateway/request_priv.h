@@ -7,6 +7,7 @@
 #include "lane.h"
 #include "posthouse/sm.h"
 #include "posthouse/sse.h"
+#include "renew.h"
 
 /* ---- turn_body.c: what a turn's body asks for ---- */
 enum {
@@ -232,6 +233,7 @@ struct ph_attempt {
 	bool open;            /* sent, and its outcome not counted yet */
 	bool had_anchor, had_reasoning;
 	int64_t health_version;   /* of the account, when the attempt began */
+	int64_t secret_version;   /* likewise */
 	uint64_t after_ms;        /* that a refusal's head told */
 	struct ph_buf headers;    /* of the answer, as the client may see them */
 	struct ph_str turn_state; /* kind codex: its routing mark, as a Codex client sees it */
@@ -285,9 +287,11 @@ struct ph_request {
 	struct ph_account *account; /* taken: a running turn of it */
 	int64_t account_id;         /* the last one taken, for the log */
 	struct ph_account_wait wait;
-	unsigned rounds;   /* times the whole pool was tried */
-	bool paused;       /* the client is slower than upstream: reading stopped */
-	bool resting;      /* waits before the next round */
+	unsigned rounds; /* times the whole pool was tried */
+	bool paused;     /* the client is slower than upstream: reading stopped */
+	bool resting;    /* waits before the next round */
+	struct ph_renew_wait renewal;
+	int64_t expired;   /* version of the secret that was refused: its renewal is waited for; 0 = none */
 	bool failed;       /* an account failed, and not for a limit */
 	uint64_t after_ms; /* the earliest end of a block */
 
@@ -338,6 +342,7 @@ void ph_warmup_release(struct ph_request *r);
 
 /* lease.c */
 int ph_lease_start(struct ph_request *r);
+int ph_lease_late(struct ph_request *r); /* what was waited for did not come in time */
 /* Whether the account could serve this turn, if it has a slot. */
 bool ph_lease_eligible(const struct ph_request *r, const struct ph_account *a);
 uint64_t ph_lease_returns_ms(

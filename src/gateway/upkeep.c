@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "posthouse/log.h"
+#include "renew.h"
 
 #define RETRY_MS    500
 #define MAINTAIN_MS (10 * 60 * 1000)
@@ -205,6 +206,7 @@ static void try_step(struct ph_upkeep *u)
 		ph_follow_start(u->g->follow);
 		ph_job_start(&u->partitions);
 		ph_job_start(&u->sweep);
+		ph_renewals_start(u->g->renewals);
 	}
 }
 

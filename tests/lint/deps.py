@@ -23,11 +23,11 @@ LAYERS = [
 
 # Public headers that are not named after their module.
 HEADERS = {
-    'base': ['err', 'str', 'buf', 'arena', 'list', 'sm', 'clock', 'crypt', 'log', 'metrics', 'json', 'usage'],
+    'base': ['err', 'str', 'buf', 'arena', 'list', 'sm', 'clock', 'crypt', 'log', 'metrics', 'json', 'jwt', 'usage'],
     'loop': ['stream'],
     'codec': ['http1', 'sse', 'url', 'ws', 'zip'],
     'pg': ['migrate', 'embedded'],
-    'account': ['lease', 'member'],
+    'account': ['lease', 'login', 'member'],
 }
 
 # Where a library's header may be included: a directory or a file.

@@ -110,6 +110,7 @@ static void scripts_free(struct fake_account *a)
 		fake_do_unref(PH_CONTAINER(n, struct fake_do, node));
 	a->standing = fake_do_unref(a->standing);
 	a->upgrading = fake_do_unref(a->upgrading);
+	a->granting = fake_do_unref(a->granting);
 }
 
 void fake_accounts_free(struct fake_server *s)

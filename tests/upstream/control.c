@@ -182,6 +182,9 @@ enum {
 	O_CLOSE,
 	O_REASON,
 	O_EOF,
+	O_TOKEN,
+	O_LIVES,
+	O_EXPIRE,
 	O_NR
 };
 static const struct ph_str order_names[O_NR] = {
@@ -202,6 +205,9 @@ static const struct ph_str order_names[O_NR] = {
 	[O_CLOSE] = {"close", 5},
 	[O_REASON] = {"reason", 6},
 	[O_EOF] = {"eof", 3},
+	[O_TOKEN] = {"token", 5},
+	[O_LIVES] = {"lives", 5},
+	[O_EXPIRE] = {"expire", 6},
 };
 
 /* Reads the order; *ret is its account, or NULL if it names none. False: refused and answered. */
@@ -316,10 +322,11 @@ static void order_account(struct fake_exchange *x)
 		return;
 	if (!a) {
 		answer_bad(x, "{\"account\":NAME,\"mode\":..,\"retry_after\":..,\"models\":[..],\"do\":{..} "
-			      "or null,\"upgrade\":{..} or null}");
+			      "or null,\"upgrade\":{..} or null,\"token\":{..} or null}");
 		return;
 	}
-	if (set_standing(&a->standing, &m[O_DO], &err) || set_standing(&a->upgrading, &m[O_UPGRADE], &err)) {
+	if (set_standing(&a->standing, &m[O_DO], &err) || set_standing(&a->upgrading, &m[O_UPGRADE], &err) ||
+		set_standing(&a->granting, &m[O_TOKEN], &err)) {
 		answer_bad(x, err.detail);
 		return;
 	}
@@ -332,6 +339,26 @@ static void order_account(struct fake_exchange *x)
 	if (m[O_MODE].kind && !switch_mode(x, a, m[O_MODE].value))
 		return;
 	answer_ok(x);
+}
+
+static void order_login(struct fake_exchange *x)
+{
+	struct ph_json_member m[O_NR];
+	struct fake_account *a;
+	uint64_t lives_s = 0;
+
+	if (!read_order(x, m, &a))
+		return;
+	if (!a || (m[O_LIVES].kind && !ph_json_u64(m[O_LIVES].value, &lives_s))) {
+		answer_bad(x, "{\"account\":NAME,\"lives\":SECONDS,\"expire\":true}");
+		return;
+	}
+	if (m[O_LIVES].kind)
+		fake_login_start(a, lives_s);
+	if (m[O_EXPIRE].kind == PH_JSON_TRUE)
+		fake_login_expire(a);
+	fake_login_put(a, &x->play.payload);
+	fake_answer(x, 200, "application/json", FAKE_LENGTH);
 }
 
 /* Back to the beginning: all accounts, or one. Numbers of ids go on, what is stored stays unless `forget`. */
@@ -470,6 +497,7 @@ void fake_control_start(struct fake_exchange *x)
 		{"GET", "/context", answer_context},
 		{"POST", "/script", order_script},
 		{"POST", "/account", order_account},
+		{"POST", "/login", order_login},
 		{"POST", "/reset", order_reset},
 		{"POST", "/close", order_close},
 		{"GET", "/sockets", answer_sockets},

@@ -57,6 +57,19 @@ static bool find_account(struct fake_exchange *x, struct fake_account *of_port)
 	return false;
 }
 
+/* False: refused and answered. */
+static bool login_opens(struct fake_exchange *x)
+{
+	const char *code = fake_login_refuses(x->account, ph_head_get(x->head, PH_STR("authorization")));
+
+	if (!code)
+		return true;
+	x->server->unauthorized++;
+	fake_answer_error(x, 401, "invalid_request_error", code, NULL,
+		"Provided authentication token is expired. Please try signing in again.");
+	return false;
+}
+
 static void count_start(struct fake_exchange *x)
 {
 	struct fake_account *a = x->account;
@@ -276,6 +289,12 @@ void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
 		return;
 	count_start(x);
 	fake_record_start(x);
+	if (ph_str_eq(x->path, PH_STR("/oauth/token"))) {
+		fake_login_exchange(x);
+		return;
+	}
+	if (!login_opens(x))
+		return;
 	if (!cut_base(x))
 		fake_answer_error(x, 404, "invalid_request_error", NULL, NULL, "Invalid URL (%.*s %.*s)",
 			PH_STR_ARG(x->head->method), PH_STR_ARG(x->head->target));

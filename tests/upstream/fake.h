@@ -97,6 +97,20 @@ extern const char *const fake_mode_words[];
 struct fake_listener;
 
 /* Owner: the server, from start to end. */
+struct fake_token {
+	char access[512];
+	double expires_ms;
+};
+
+/* Of an account whose tokens expire. */
+struct fake_login {
+	uint64_t lives_s; /* each access token; 0 = it has no login */
+	struct fake_token now, before;
+	char refresh[64]; /* the only one that works */
+	uint64_t issued, renewed, reused;
+	bool revoked;
+};
+
 struct fake_account {
 	struct ph_list node;
 	struct fake_server *server;
@@ -109,7 +123,9 @@ struct fake_account {
 	struct ph_list scripts;    /* ordered for coming requests, oldest first */
 	struct fake_do *standing;  /* for all others, or NULL */
 	struct fake_do *upgrading; /* likewise, for upgrades */
-	char **models;             /* the only ones it serves, or NULL */
+	struct fake_do *granting;  /* likewise, for its token URL */
+	struct fake_login login;
+	char **models; /* the only ones it serves, or NULL */
 	size_t model_count;
 	uint64_t last_id; /* counts whatever ids it minted */
 	uint64_t requests, turns, running, max_running, completed, cancelled, faulted, connections;
@@ -141,6 +157,16 @@ const char *fake_kind_word(enum fake_kind kind);
 const char *fake_finding_word(enum fake_finding f);
 bool fake_finding_foreign(enum fake_finding f);
 double fake_now_ms(void); /* CLOCK_MONOTONIC, as Python's time.monotonic() * 1000 */
+
+/* ---- logins ---- */
+
+/* A new one, whose access tokens live so long; 0: none. */
+void fake_login_start(struct fake_account *a, uint64_t lives_s);
+void fake_login_expire(struct fake_account *a); /* all access tokens, now */
+/* The code of the 401, or NULL. */
+const char *fake_login_refuses(const struct fake_account *a, struct ph_str authorization);
+void fake_login_put(const struct fake_account *a, struct ph_buf *b); /* as JSON */
+void fake_login_exchange(struct fake_exchange *x);                   /* POST to the token URL */
 
 /* ---- JSON objects (validated before) ---- */
 

@@ -105,8 +105,13 @@ class FakeUpstream:
 
     def account(self, account, **order):
         """mode="down", retry_after=3, models=["m"], do={..} (standing script; None removes it), upgrade={..} (the same
-        for upgrades)"""
+        for upgrades), token={..} (for the token URL)"""
         return self.control("POST", "/account", dict(order, account=account))
+
+    def login(self, account, **order):
+        """lives=SECONDS: a new login, whose access tokens live so long; expire=True: all access tokens have expired. Returns
+        access_token, refresh_token, renewed, reused, revoked, expires."""
+        return self.control("POST", "/login", dict(order, account=account))
 
     def reset(self, account=None, forget=False):
         return self.control("POST", "/reset", {"forget": forget, **({"account": account} if account else {})})
