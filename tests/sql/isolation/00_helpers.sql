@@ -21,6 +21,9 @@ LANGUAGE sql AS $$
 CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$
 	DELETE FROM posthouse.account_leases;
 	DELETE FROM posthouse.jobs;
+	DELETE FROM posthouse.account_secrets;
+	DELETE FROM posthouse.account_refresh;
+	DELETE FROM posthouse.account_health;
 	UPDATE posthouse.accounts SET max_streams = 3, hold_until = NULL $$;
 CREATE VIEW test.held AS
 	SELECT right(node_id::text, 1) AS node, slots, expires_at > clock_timestamp() + interval '5 s' AS lasting
@@ -28,3 +31,13 @@ CREATE VIEW test.held AS
 /* That all is told which runs, in this life. */
 CREATE FUNCTION test.tell(n int, p_life bigint, OUT present bool) LANGUAGE sql AS $$
 	SELECT life = p_life FROM posthouse.heartbeat(test.node(n), p_life, '{}', '{}') $$;
+
+/* Account 2 has a login. */
+INSERT INTO posthouse.accounts (account_id, name, kind, base_url) VALUES (2, 'b', 'codex', 'http://b');
+CREATE FUNCTION test.login() RETURNS void LANGUAGE sql AS $$
+	INSERT INTO posthouse.account_secrets (account_id, sealed, key_id) VALUES (2, 'old', 'key-0001') $$;
+CREATE FUNCTION test.replace() RETURNS text LANGUAGE sql AS $$
+	SELECT posthouse.put_account(2, 'b', 'codex', NULL, 'other', 'key-0001', NULL, NULL, NULL, NULL, NULL) $$;
+CREATE VIEW test.secret AS
+	SELECT convert_from(s.sealed, 'UTF8') AS sealed, s.version, coalesce(h.state, 'active') AS health
+	FROM posthouse.account_secrets s LEFT JOIN posthouse.account_health h USING (account_id);

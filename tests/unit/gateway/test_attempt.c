@@ -25,6 +25,8 @@ static struct {
 	int calls, cancelled, abandoned;
 	int heads; /* shown to the registry */
 	enum ph_health_signal signal;
+	int64_t secret;
+	bool renews;
 } w;
 
 /* ---- the machine and the other organs ---- */
@@ -171,13 +173,15 @@ void ph_attempt_finish_socket(struct ph_request *r)
 
 /* ---- what is told to the registry of accounts ---- */
 
-void ph_health_failure(
+bool ph_health_failure(
 	struct ph_gateway *g, struct ph_account *a, const struct ph_failure *f, const struct ph_asked *asked)
 {
 	(void)g;
 	assert_ptr_equal(a, &w.account);
 	ph_assert_str(asked->model, PH_STR("m"));
 	w.signal = f->signal;
+	w.secret = asked->secret;
+	return w.renews && f->signal == PH_SIGNAL_EXPIRED;
 }
 
 void ph_health_head(struct ph_gateway *g, struct ph_account *a, const struct ph_head *h)
@@ -380,6 +384,28 @@ static void a_whole_answer(void **state)
 	finish();
 }
 
+/* A token that has expired is renewed once for each account; what the request went with is remembered. */
+static void an_expired_token(void **state)
+{
+	(void)state;
+	for (int renews = 0; renews < 2; renews++)
+		for (unsigned left = 0; left < 2; left++) {
+			begin(STREAM);
+			w.account.kind = PH_CODEX;
+			w.r.attempt.secret_version = 7;
+			w.renews = renews;
+			w.r.left[PH_RENEW] = left;
+			head(401, "application/json");
+			body("{\"error\":{\"code\":\"token_expired\",\"message\":\"x\"}}");
+			end(0);
+			assert_int_equal(
+				w.result, renews && left ? -PH_E_UPSTREAM_EXPIRED : -PH_E_UPSTREAM_DENIED);
+			assert_int_equal(w.r.expired, renews && left ? 7 : 0);
+			assert_int_equal(w.secret, 7);
+			finish();
+		}
+}
+
 /* What a client may be told of a refusal: the words, never the account. */
 static void refusals(void **state)
 {
@@ -560,6 +586,7 @@ int main(void)
 		cmocka_unit_test(in_order),
 		cmocka_unit_test(overtaken),
 		cmocka_unit_test(a_whole_answer),
+		cmocka_unit_test(an_expired_token),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(collected),
 		cmocka_unit_test(omitted),

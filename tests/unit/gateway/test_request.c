@@ -146,6 +146,23 @@ int ph_lease_start(struct ph_request *r)
 	return rc;
 }
 
+int ph_lease_late(struct ph_request *r)
+{
+	return r->resting ? ph_lease_start(r) : ph_fail(&r->fault, PH_E_ACCOUNTS_BUSY, "%s", "");
+}
+
+void ph_renew_wait_init(struct ph_renew_wait *wait, void (*done)(void *arg), void *arg)
+{
+	(void)wait;
+	(void)done;
+	(void)arg;
+}
+
+void ph_renew_wait_stop(struct ph_renew_wait *wait)
+{
+	(void)wait;
+}
+
 void ph_lease_cancel(struct ph_request *r)
 {
 	r->resting = false;
@@ -546,6 +563,8 @@ static void the_policy(void **state)
 		assert_int_equal(
 			next_of((enum ph_request_state)s, -PH_E_UPSTREAM_PARAMETER, false, 1), REQ_CONNECT);
 		assert_int_equal(next_of((enum ph_request_state)s, -PH_E_OWNER_BUSY, false, 1), REQ_RESOLVE);
+		assert_int_equal(
+			next_of((enum ph_request_state)s, -PH_E_UPSTREAM_EXPIRED, false, 1), REQ_RESOLVE);
 		assert_int_equal(
 			next_of((enum ph_request_state)s, -PH_E_UPSTREAM_REFUSED, false, 1), REQ_REJECT);
 	}
