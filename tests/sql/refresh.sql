@@ -101,7 +101,7 @@ END $$;
 DO $$ -- a login that has ended needs a person, and everybody hears of it
 DECLARE
 	id bigint := posthouse.account_id_for('renewed', 'codex');
-	topic CONSTANT bigint := (SELECT version FROM posthouse.topics WHERE topic = 'accounts');
+	v_topic CONSTANT bigint := (SELECT s.version FROM posthouse.topics s WHERE s.topic = 'accounts');
 	t record;
 	c record;
 BEGIN
@@ -111,7 +111,7 @@ BEGIN
 	ASSERT posthouse.fail_refresh(id, t.version, pg_temp.node(1), c.epoch, 'invalid_grant', 'n1', 5000, 300000);
 	ASSERT (SELECT h.state = 'reauth' AND h.reason = 'invalid_grant' AND h.until IS NULL AND h.node = 'n1'
 		FROM posthouse.account_health h WHERE h.account_id = id);
-	ASSERT (SELECT version FROM posthouse.topics WHERE topic = 'accounts') = topic + 1;
+	ASSERT (SELECT s.version FROM posthouse.topics s WHERE s.topic = 'accounts') = v_topic + 1;
 	PERFORM posthouse.remove_account('renewed', NULL);
 	ASSERT NOT EXISTS (SELECT FROM posthouse.claim_refresh(id, t.version, pg_temp.node(1), 1)), 'it is gone';
 	ASSERT NOT posthouse.finish_refresh(id, t.version, pg_temp.node(1), c.epoch, 'late', 'key-0001', 1);

@@ -134,7 +134,8 @@ static void every_remedy_has_its_label(void **state)
 		[PH_REPLAY] = "replay",
 		[PH_STRIP] = "strip",
 		[PH_OMIT] = "omit",
-		[PH_WAIT_FOR] = "wait_for"};
+		[PH_WAIT_FOR] = "wait_for",
+		[PH_RENEW] = "renew"};
 	char line[80];
 
 	(void)state;
