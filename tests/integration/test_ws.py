@@ -395,10 +395,12 @@ def test_oversized_messages(world):
             create(ws, 'x' * size)
             assert error_of(ws.receive(), 400, 'payload_too_large')['error']['param'] == 'input'
         Conversation().say(ws, 'y' * 60000)
-    peer = wire(world, 'p1', node=node)
-    peer.send(masked(b'x' * (4 * 65536 + 1)))
-    assert peer.closed() == 1009
-    peer.close()
+    data = masked(b'x' * (4 * 65536 + 1))
+    for _ in range(20):  # the code arrives also where all of it was under way already
+        peer = wire(world, 'p1', node=node)
+        peer.send(data)
+        assert peer.closed() == 1009
+        peer.close()
 
 
 def hears(peer, text):
@@ -657,7 +659,7 @@ def test_conversations_change_between_transports_and_nodes(world, name):
 def test_a_slow_reader_gets_it_all(world):
     """More than the buffers between take: the upstream is held back, and nothing is lost."""
     peer = wire(world, 'p1')
-    peer.create('x' + marker(text_bytes=8 << 20, delta_bytes=65536))
+    peer.create('x' + marker(text_bytes=4 << 20, delta_bytes=65536))
     time.sleep(1)
     size = 0
     while True:
@@ -665,7 +667,7 @@ def test_a_slow_reader_gets_it_all(world):
         size += len(event.get('delta', ''))
         if event['type'] in http.TERMINAL:
             break
-    assert event['type'] == 'response.completed' and size == 8 << 20
+    assert event['type'] == 'response.completed' and size == 4 << 20
     peer.close()
 
 
