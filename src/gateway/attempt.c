@@ -233,8 +233,8 @@ int ph_attempt_without_socket(struct ph_request *r)
 {
 	r->attempt.socket = false;
 	if (!r->body.generate) /* HTTP knows no warm-ups: it is answered here */
-		return ph_fail(&r->fault, PH_E_UPSTREAM_CONNECT, "account %s has no WebSocket",
-			r->account->name);
+		return ph_fail(
+			&r->fault, PH_E_UPSTREAM_CONNECT, "account %s has no WebSocket", r->account->name);
 	return start(r);
 }
 

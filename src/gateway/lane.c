@@ -199,7 +199,8 @@ bool ph_lane_live(const struct ph_request *r)
 	const struct ph_lane *lane = r->lane;
 	struct ph_account *a;
 
-	if (!lane || r->live_lost || r->body.background || !lane->remembers || !is_last(lane, r->body.previous))
+	if (!lane || r->live_lost || r->body.background || !lane->remembers ||
+		!is_last(lane, r->body.previous))
 		return false;
 	a = ph_accounts_find(r->g->accounts, lane->account);
 	return a && ph_lease_eligible(r, a) && ph_lane_fits(lane, a->id);
