@@ -11,6 +11,7 @@
 #include "request_priv.h"
 
 #define HEADERS_MAX (128 * 1024)
+#define MESSAGE_MAX (15 * 1024 * 1024) /* upstreams take 16 MiB in a frame */
 
 enum {
 	ATTEMPT_OK,
@@ -204,6 +205,10 @@ static int start(struct ph_request *r)
 		return ph_warmup_needs_socket(r);
 	ph_buf_init(&body, r->g->config->max_body + PH_REFUSE_MAX);
 	rc = build_body(r, &body);
+	if (rc == 0 && r->attempt.socket && body.n > MESSAGE_MAX) {
+		ph_buf_deinit(&body);
+		return ph_attempt_without_socket(r);
+	}
 	if (rc == 0) {
 		ph_buf_init(&head, HEADERS_MAX);
 		r->attempt.open = true;
@@ -234,6 +239,8 @@ int ph_attempt_start(struct ph_request *r)
 int ph_attempt_without_socket(struct ph_request *r)
 {
 	r->attempt.socket = false;
+	if (r->mode == PH_MODE_LIVE)
+		return ph_fail(&r->fault, PH_E_UPSTREAM_STALE, "the socket cannot take it");
 	return start(r);
 }
 
