@@ -86,9 +86,8 @@ static void call(struct ph_account *a, uint32_t need, uint32_t want)
 		a->id, ph_member_id(m), l->version, ph_member_life(m), a->running, need, want};
 
 	l->wanted = need;
-	l->again = false;
+	l->again = l->voided = false;
 	l->sent_ms = ph_clock_boot_ms();
-	l->sent_life = c.life;
 	l->tried_ms = now_ms(l);
 	l->call = ph_lease_store_slots(l->r->pg, &c, on_answer, a);
 }
@@ -198,7 +197,7 @@ static void on_result(struct ph_account *a, const struct ph_pg_result *rows)
 	struct ph_member *m = l->r->member;
 	struct ph_str result = ph_pg_str(rows, 0, PH_SLOTS_RESULT);
 
-	if (l->sent_life == ph_member_life(m) && ph_str_eq(result, PH_STR("ok"))) {
+	if (!l->voided && ph_str_eq(result, PH_STR("ok"))) {
 		on_ok(a, rows);
 		return;
 	}
@@ -209,8 +208,8 @@ static void on_result(struct ph_account *a, const struct ph_pg_result *rows)
 		return;
 	}
 	l->again = true;
-	if (l->sent_life != ph_member_life(m))
-		return; /* what it says was voided meanwhile */
+	if (l->voided)
+		return;
 	if (ph_str_eq(result, PH_STR("stale")))
 		on_stale(a, rows);
 	else if (ph_str_eq(result, PH_STR("unknown")))
@@ -402,8 +401,11 @@ void ph_lease_void(struct ph_account *a, enum ph_lease_loss why)
 	set_slots(l, 0);
 	l->valid_ms = 0;
 	l->try_ms = 0;
-	if (why != PH_LOST_LAPSED) /* else the row may still be there */
+	if (why != PH_LOST_LAPSED) { /* else the row may still be there, and a call speaks of it */
+		l->untold = why == PH_LOST_SERVER && l->version; /* it counts for others until it is told */
 		l->version = 0;
+		l->voided = true;
+	}
 	count_excess(a);
 }
 
