@@ -97,6 +97,7 @@ static void on_clients_gone(void *arg)
 	if (n->sm.state != NODE_CLIENTS || n->clients.client_count || n->admins.client_count)
 		return;
 	ph_sm_move(&n->sm, NODE_DATABASE);
+	ph_gateway_leave(n->gateway);
 	ph_pg_close(n->pg, WRITES_GRACE_MS, on_pg_closed, n);
 }
 
