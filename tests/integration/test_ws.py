@@ -650,15 +650,31 @@ def test_failures_are_the_pools(world, names):
         still_serves(ws)
 
 
+@pytest.mark.parametrize('status, code', [(400, 'context_length_exceeded'), (422, 'unprocessable'), (403, 'cyber_policy'),
+                                          (404, 'model_not_found')])
 @pytest.mark.parametrize('name', KINDS)
-def test_what_the_request_did_wrong_is_told_as_it_is(world, name):
-    with world.socket(name) as ws:
-        text = 'x' + marker(status=400, code='context_length_exceeded', message='Too long.', param='input')
-        found = error_of(ws.ask({'model': 'demo', 'input': text, 'store': False}, stream_id='a').error, 400,
-                         'context_length_exceeded')
-        assert found['error']['message'] == 'Too long.' and found['error']['param'] == 'input' and found['stream_id'] == 'a'
+def test_what_the_request_did_wrong_is_told_as_it_is(world, name, status, code):
+    """In upstream's words and with its status, as over HTTP."""
+    text = 'x' + marker(status=status, code=code, message='Not so.', param='input', type='some_error')
+    with world.socket(name) as ws, world.http(name) as api:
+        found = error_of(ws.ask({'model': 'demo', 'input': text, 'store': False}, 'a').error, status, code)
+        assert found['stream_id'] == 'a'
+        answer = api.post({'model': 'demo', 'input': text, 'store': False})
+        assert answer.status == status and answer.error == found['error'], (found, answer)
+        assert found['error'] == {'message': 'Not so.', 'type': 'some_error', 'param': 'input', 'code': code}
         still_serves(ws)
-    assert world.upstream.stats(name)['turns'] == 2
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_too_large_for_upstream(world, name):
+    """413 is repeated by clients; and who said so is nobody's business."""
+    text = 'x' + marker(status=413, code='too_large', message='Too large.')
+    with world.socket(name) as ws, world.http(name) as api:
+        found = error_of(ws.ask({'model': 'demo', 'input': text, 'store': False}).error, 400, 'payload_too_large')
+        answer = api.post({'model': 'demo', 'input': text, 'store': False})
+        assert answer.status == 400 and answer.error['code'] == 'payload_too_large'
+        for error in (found['error'], answer.error):
+            assert name not in error['message'].partition('(request')[0], error
 
 
 def test_a_key_is_looked_at_each_turn(world):
