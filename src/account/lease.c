@@ -259,19 +259,23 @@ static void lapse(struct ph_account *a)
 		ph_lease_void(a, PH_LOST_LAPSED);
 }
 
-/* Another node is starved: what is idle goes at once, and of what is not, one slot with each turn that ends.
- */
-static bool yields(struct ph_account *a)
+static bool is_asked(const struct ph_lease *l)
 {
-	struct ph_lease *l = &a->lease;
-	bool waiting = ph_accounts_waiting(l->r, a, 1);
+	return now_ms(l) < l->asked_until_ms;
+}
 
-	if (l->slots <= a->running || now_ms(l) >= l->asked_until_ms)
-		return false;
-	l->asked_until_ms = 0;
-	l->yielded = waiting;
-	give(a, waiting ? l->slots - 1 : a->running);
-	return true;
+/* A slot for another node, though turns wait here: they get the next one. */
+static void yield(struct ph_account *a)
+{
+	a->lease.asked_until_ms = 0;
+	a->lease.yielded = true;
+	give(a, a->lease.slots - 1);
+}
+
+/* The server and this node know of each other, and no call is under way. */
+static bool may_call(const struct ph_lease *l)
+{
+	return l->r && l->r->member && ph_member_life(l->r->member) && !l->call;
 }
 
 void ph_lease_settle(struct ph_account *a)
@@ -279,27 +283,19 @@ void ph_lease_settle(struct ph_account *a)
 	struct ph_lease *l = &a->lease;
 	uint32_t need;
 
-	if (!l->r || !l->r->member || !ph_member_life(l->r->member))
+	l->again = l->call;
+	if (!may_call(l))
 		return;
-	if (l->call) {
-		l->again = true;
-		return;
-	}
-	l->again = false;
 	if (!a->max_streams) {
 		if (l->version)
 			call(a, 0, 0);
 		return;
 	}
 	lapse(a);
-	if (l->over && l->slots > a->running) {
-		give(a, a->running);
-		return;
-	}
-	if (yields(a))
-		return;
 	need = needed(a);
-	if (need > l->slots && now_ms(l) < l->try_ms) {
+	if (l->slots > a->running && (l->over || (is_asked(l) && need == a->running))) {
+		give(a, a->running);
+	} else if (need > l->slots && now_ms(l) < l->try_ms) {
 		set_starved(l);
 		try_at(l, l->try_ms);
 	} else if (need > l->slots) {
@@ -319,9 +315,9 @@ static void on_idle(void *arg)
 	uint32_t need = needed(a), keep = higher(l->peak, need);
 
 	l->peak = a->running;
-	if (!l->call && l->version && a->max_streams && l->slots > keep)
+	if (may_call(l) && l->version && a->max_streams && l->slots > keep)
 		give(a, keep);
-	else if (!l->call && l->version && l->wanted > higher(need, l->slots))
+	else if (may_call(l) && l->version && l->wanted > higher(need, l->slots))
 		call(a, need, l->slots);
 	if (l->call || l->slots > a->running || l->wanted > l->slots)
 		look_at_idle(a);
@@ -347,7 +343,9 @@ void ph_lease_ended(struct ph_account *a)
 		return;
 	if (l->excess)
 		count_excess(a);
-	if (l->over || now_ms(l) < l->asked_until_ms)
+	if (is_asked(l) && may_call(l) && l->slots > a->running && ph_accounts_waiting(l->r, a, 1))
+		yield(a);
+	else if (l->over || is_asked(l))
 		ph_lease_settle(a);
 	look_at_idle(a);
 }
@@ -419,7 +417,7 @@ void ph_lease_look(struct ph_account *a)
 	l->starved = l->over = false;
 	l->try_ms = 0;
 	count_excess(a);
-	if (l->version && a->max_streams && !l->call && l->r->member && ph_member_life(l->r->member))
+	if (l->version && a->max_streams && may_call(l))
 		call(a, needed(a), higher(l->slots, needed(a))); /* who is above a new limit learns of it */
 	else
 		ph_lease_settle(a);

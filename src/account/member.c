@@ -110,7 +110,7 @@ void ph_member_register(struct ph_member *m, void (*done)(void *arg, const struc
 
 void ph_member_forgotten(struct ph_member *m)
 {
-	if (!m->life)
+	if (!m->life || m->left)
 		return;
 	ph_log(PH_LOG_WARN, "this node was forgotten: it comes back under a new id");
 	m->life = 0;
