@@ -175,8 +175,8 @@ bool ph_choice_allows(const struct ph_choice *c, const struct ph_account *a);
 /* No slot of it is free, and none can be had by asking. */
 bool ph_account_full(const struct ph_account *a);
 /* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running
- * turns per weight, then most quota left; ties go round. A preferred account is taken before all others
- * unless it rests. */
+ * turns per weight, then a slot at hand, then most quota left; ties go round. A preferred account is taken
+ * before all others unless it rests. */
 enum ph_choice_verdict ph_account_choose(
 	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret);
 

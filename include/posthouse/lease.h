@@ -39,13 +39,13 @@ struct ph_lease {
 	bool yielded;          /* the last call gave a slot up while turns wait here */
 	bool again;            /* something changed while the call was under way */
 	bool freed;            /* ... namely that another node gave slots back */
+	bool voided;           /* ... and what it may bring: it counts for nothing */
 	struct ph_pg_call *call;
 	uint64_t sent_ms, answered_ms; /* the last call, on the same clock */
-	int64_t sent_life;
-	uint64_t tried_ms;       /* loop time of the last call */
-	uint64_t try_ms;         /* ... before which a starved node does not try again */
-	uint64_t pause_ms;       /* between tries; doubles */
-	uint64_t asked_ms;       /* loop time at which we last asked other nodes */
+	uint64_t tried_ms;             /* loop time of the last call */
+	uint64_t try_ms;               /* ... before which a starved node does not try again */
+	uint64_t pause_ms;             /* between tries; doubles */
+	uint64_t asked_ms;             /* loop time at which we last asked other nodes */
 	uint64_t asked_until_ms; /* another node is starved: a slot goes back with the next turn that ends */
 	struct ph_timer retry, idle;
 };

@@ -65,6 +65,8 @@ bool ph_ws_idle(const struct ph_ws *w); /* no byte of a frame or of a message is
 /* Writers of whole frames. A client's are masked with fresh random keys. Control payloads above
  * PH_WS_CONTROL_MAX are cut (a close frame's reason between characters). */
 void ph_ws_put_text(struct ph_buf *out, enum ph_ws_side side, struct ph_str text);
+/* A server's frame but for its n bytes of text, which the caller puts behind this. */
+void ph_ws_put_text_head(struct ph_buf *out, size_t n);
 void ph_ws_put_ping(struct ph_buf *out, enum ph_ws_side side, struct ph_str payload);
 void ph_ws_put_pong(struct ph_buf *out, enum ph_ws_side side, struct ph_str payload);
 void ph_ws_put_close(struct ph_buf *out, enum ph_ws_side side, int code, struct ph_str reason);

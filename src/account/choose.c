@@ -8,7 +8,8 @@
 struct candidate {
 	struct ph_account *a;
 	bool rests;
-	bool last; /* near its limit, and the conversation is new */
+	bool last;  /* near its limit, and the conversation is new */
+	bool ready; /* without asking for a slot */
 };
 
 static bool tried(const struct ph_choice *c, int64_t id)
@@ -92,6 +93,8 @@ static bool better(const struct candidate *x, const struct candidate *best)
 		return a->priority < b->priority;
 	if (load)
 		return load < 0;
+	if (x->ready != best->ready)
+		return x->ready;
 	return a->health.used_percent < b->health.used_percent;
 }
 
@@ -126,6 +129,7 @@ enum ph_choice_verdict ph_account_choose(
 			continue;
 		x.rests = ph_account_rests(r, a, c);
 		x.last = c->fresh && a->health.nearly_exhausted;
+		x.ready = !a->max_streams || ph_lease_room(a);
 		if (a->id == c->preferred && !x.rests) {
 			best = x;
 			break;

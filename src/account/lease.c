@@ -86,9 +86,8 @@ static void call(struct ph_account *a, uint32_t need, uint32_t want)
 		a->id, ph_member_id(m), l->version, ph_member_life(m), a->running, need, want};
 
 	l->wanted = need;
-	l->again = false;
+	l->again = l->voided = false;
 	l->sent_ms = ph_clock_boot_ms();
-	l->sent_life = c.life;
 	l->tried_ms = now_ms(l);
 	l->call = ph_lease_store_slots(l->r->pg, &c, on_answer, a);
 }
@@ -198,7 +197,7 @@ static void on_result(struct ph_account *a, const struct ph_pg_result *rows)
 	struct ph_member *m = l->r->member;
 	struct ph_str result = ph_pg_str(rows, 0, PH_SLOTS_RESULT);
 
-	if (l->sent_life == ph_member_life(m) && ph_str_eq(result, PH_STR("ok"))) {
+	if (!l->voided && ph_str_eq(result, PH_STR("ok"))) {
 		on_ok(a, rows);
 		return;
 	}
@@ -209,8 +208,8 @@ static void on_result(struct ph_account *a, const struct ph_pg_result *rows)
 		return;
 	}
 	l->again = true;
-	if (l->sent_life != ph_member_life(m))
-		return; /* what it says was voided meanwhile */
+	if (l->voided)
+		return;
 	if (ph_str_eq(result, PH_STR("stale")))
 		on_stale(a, rows);
 	else if (ph_str_eq(result, PH_STR("unknown")))
@@ -260,19 +259,23 @@ static void lapse(struct ph_account *a)
 		ph_lease_void(a, PH_LOST_LAPSED);
 }
 
-/* Another node is starved: what is idle goes at once, and of what is not, one slot with each turn that ends.
- */
-static bool yields(struct ph_account *a)
+static bool is_asked(const struct ph_lease *l)
 {
-	struct ph_lease *l = &a->lease;
-	bool waiting = ph_accounts_waiting(l->r, a, 1);
+	return now_ms(l) < l->asked_until_ms;
+}
 
-	if (l->slots <= a->running || now_ms(l) >= l->asked_until_ms)
-		return false;
-	l->asked_until_ms = 0;
-	l->yielded = waiting;
-	give(a, waiting ? l->slots - 1 : a->running);
-	return true;
+/* A slot for another node, though turns wait here: they get the next one. */
+static void yield(struct ph_account *a)
+{
+	a->lease.asked_until_ms = 0;
+	a->lease.yielded = true;
+	give(a, a->lease.slots - 1);
+}
+
+/* The server and this node know of each other, and no call is under way. */
+static bool may_call(const struct ph_lease *l)
+{
+	return l->r && l->r->member && ph_member_life(l->r->member) && !l->call;
 }
 
 void ph_lease_settle(struct ph_account *a)
@@ -280,27 +283,19 @@ void ph_lease_settle(struct ph_account *a)
 	struct ph_lease *l = &a->lease;
 	uint32_t need;
 
-	if (!l->r || !l->r->member || !ph_member_life(l->r->member))
+	l->again = l->call;
+	if (!may_call(l))
 		return;
-	if (l->call) {
-		l->again = true;
-		return;
-	}
-	l->again = false;
 	if (!a->max_streams) {
 		if (l->version)
 			call(a, 0, 0);
 		return;
 	}
 	lapse(a);
-	if (l->over && l->slots > a->running) {
-		give(a, a->running);
-		return;
-	}
-	if (yields(a))
-		return;
 	need = needed(a);
-	if (need > l->slots && now_ms(l) < l->try_ms) {
+	if (l->slots > a->running && (l->over || (is_asked(l) && need == a->running))) {
+		give(a, a->running);
+	} else if (need > l->slots && now_ms(l) < l->try_ms) {
 		set_starved(l);
 		try_at(l, l->try_ms);
 	} else if (need > l->slots) {
@@ -320,9 +315,9 @@ static void on_idle(void *arg)
 	uint32_t need = needed(a), keep = higher(l->peak, need);
 
 	l->peak = a->running;
-	if (!l->call && l->version && a->max_streams && l->slots > keep)
+	if (may_call(l) && l->version && a->max_streams && l->slots > keep)
 		give(a, keep);
-	else if (!l->call && l->version && l->wanted > higher(need, l->slots))
+	else if (may_call(l) && l->version && l->wanted > higher(need, l->slots))
 		call(a, need, l->slots);
 	if (l->call || l->slots > a->running || l->wanted > l->slots)
 		look_at_idle(a);
@@ -348,7 +343,9 @@ void ph_lease_ended(struct ph_account *a)
 		return;
 	if (l->excess)
 		count_excess(a);
-	if (l->over || now_ms(l) < l->asked_until_ms)
+	if (is_asked(l) && may_call(l) && l->slots > a->running && ph_accounts_waiting(l->r, a, 1))
+		yield(a);
+	else if (l->over || is_asked(l))
 		ph_lease_settle(a);
 	look_at_idle(a);
 }
@@ -402,8 +399,11 @@ void ph_lease_void(struct ph_account *a, enum ph_lease_loss why)
 	set_slots(l, 0);
 	l->valid_ms = 0;
 	l->try_ms = 0;
-	if (why != PH_LOST_LAPSED) /* else the row may still be there */
+	if (why != PH_LOST_LAPSED) { /* else the row may still be there, and a call speaks of it */
+		l->untold = why == PH_LOST_SERVER && l->version; /* it counts for others until it is told */
 		l->version = 0;
+		l->voided = true;
+	}
 	count_excess(a);
 }
 
@@ -417,7 +417,7 @@ void ph_lease_look(struct ph_account *a)
 	l->starved = l->over = false;
 	l->try_ms = 0;
 	count_excess(a);
-	if (l->version && a->max_streams && !l->call && l->r->member && ph_member_life(l->r->member))
+	if (l->version && a->max_streams && may_call(l))
 		call(a, needed(a), higher(l->slots, needed(a))); /* who is above a new limit learns of it */
 	else
 		ph_lease_settle(a);

@@ -110,16 +110,14 @@ void ph_member_register(struct ph_member *m, void (*done)(void *arg, const struc
 
 void ph_member_forgotten(struct ph_member *m)
 {
-	if (!m->life)
+	if (!m->life || m->left)
 		return;
 	ph_log(PH_LOG_WARN, "this node was forgotten: it comes back under a new id");
 	m->life = 0;
 	draw_id(m);
 	if (m->accounts)
 		ph_leases_void(m->accounts, PH_LOST_FORGOTTEN);
-	if (m->call)
-		m->again = true;
-	else
+	if (!m->call)
 		send_registration(m);
 }
 
@@ -130,7 +128,6 @@ static void next_beat(struct ph_member *m)
 	uint64_t interval = m->ttl_ms / BEATS_PER_TTL;
 
 	ph_timer_start(&m->timer, m->again ? 0 : interval - ph_rand_u64() % (interval / 10 + 1));
-	m->again = false;
 }
 
 static void on_beaten(void *arg, struct ph_pg_result *rows, const struct ph_err *err)
@@ -141,7 +138,6 @@ static void on_beaten(void *arg, struct ph_pg_result *rows, const struct ph_err 
 
 	m->call = NULL;
 	if (!m->life) { /* forgotten meanwhile */
-		m->again = false;
 		send_registration(m);
 		return;
 	}
@@ -183,6 +179,7 @@ static void beat(struct ph_member *m)
 	}
 	b.accounts = ph_buf_str(&accounts);
 	b.running = ph_buf_str(&running);
+	m->again = false;
 	m->sent_ms = ph_clock_boot_ms();
 	m->call = ph_member_store_beat(m->pg, &b, timeout_ms(m), on_beaten, m);
 	ph_buf_deinit(&accounts);
@@ -203,9 +200,8 @@ static void on_timer(void *arg)
 
 void ph_member_beat(struct ph_member *m)
 {
-	if (m->call)
-		m->again = true;
-	else if (m->life && !m->failing_ms && !m->left)
+	m->again = true;
+	if (!m->call && m->life && !m->failing_ms && !m->left)
 		ph_timer_start(&m->timer, 0);
 }
 

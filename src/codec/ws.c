@@ -7,7 +7,8 @@
  *
  * wslay reads ahead, up to 4 KiB. So a pause may leave whole frames inside of it, and a connection is idle
  * only when it holds nothing either: `ahead` counts what it was given and has not handed out. An idle
- * connection has no frame context at all.
+ * connection has no frame context at all. A context has a buffer of those 4 KiB, which are cleared as it is
+ * made; so one that becomes idle is kept for whoever reads next, and most readings make none.
  *
  * What wslay hands out lies in its buffer until it is called again. A message or control frame that comes in
  * one piece is passed on from there; any other is gathered first.
@@ -17,13 +18,21 @@
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
+/* wslay's context. Between frames it knows nothing of whose it is. */
+struct frames {
+	wslay_frame_context_ptr context;
+	struct ph_ws *reader;
+};
+
+static struct frames *spare; /* idle, or NULL */
+
 struct ph_ws {
 	enum ph_ws_side side;
 	size_t max;
 	const struct ph_ws_events *events;
 	void *owner;
-	wslay_frame_context_ptr frames; /* NULL while idle */
-	struct ph_str input;            /* of this feed, not yet taken by wslay */
+	struct frames *frames; /* NULL while idle */
+	struct ph_str input;   /* of this feed, not yet taken by wslay */
 	size_t ahead;
 	uint64_t left;         /* payload of the open frame that is still to come */
 	uint64_t size;         /* of the open message, its frames' heads believed */
@@ -40,7 +49,7 @@ struct ph_ws {
 
 static ssize_t give(uint8_t *buf, size_t n, int flags, void *arg)
 {
-	struct ph_ws *w = arg;
+	struct ph_ws *w = ((const struct frames *)arg)->reader;
 
 	(void)flags;
 	if (w->input.n == 0)
@@ -53,17 +62,37 @@ static ssize_t give(uint8_t *buf, size_t n, int flags, void *arg)
 	return (ssize_t)n;
 }
 
-static void open_frames(struct ph_ws *w)
+static struct frames *frames_new(void)
 {
 	static const struct wslay_frame_callbacks callbacks = {.recv_callback = give};
+	struct frames *f = ph_alloc(sizeof(*f));
 
-	if (wslay_frame_context_init(&w->frames, &callbacks, w))
+	if (wslay_frame_context_init(&f->context, &callbacks, f))
 		ph_die("out of memory for a WebSocket's frames");
+	return f;
 }
 
-static void close_frames(struct ph_ws *w)
+static void frames_free(struct frames *f)
 {
-	wslay_frame_context_free(w->frames), w->frames = NULL;
+	wslay_frame_context_free(f->context);
+	free(f);
+}
+
+static void open_frames(struct ph_ws *w)
+{
+	w->frames = spare ? spare : frames_new();
+	w->frames->reader = w;
+	spare = NULL;
+}
+
+/* clean: between two frames. */
+static void close_frames(struct ph_ws *w, bool clean)
+{
+	if (clean && !spare)
+		spare = w->frames;
+	else if (w->frames)
+		frames_free(w->frames);
+	w->frames = NULL;
 	w->ahead = 0;
 }
 
@@ -196,6 +225,8 @@ static int take_payload(struct ph_ws *w, const struct wslay_frame_iocb *f)
 	if (!control && w->too_large) {
 		payload = PH_STR_NONE;
 	} else if (gathered->n > 0 || !whole) {
+		if (!control) /* once for each feed: wslay gives pieces of its own size */
+			ph_buf_room(gathered, payload.n + (w->left < w->input.n ? w->left : w->input.n));
 		ph_buf_puts(gathered, payload); /* fits: wslay or begin_frame() has seen to it */
 		payload = ph_buf_str(gathered);
 	}
@@ -212,7 +243,7 @@ static int read_frames(struct ph_ws *w)
 	int fault = 0;
 
 	while (fault == 0 && !w->paused && !w->closed) {
-		ssize_t n = wslay_frame_recv(w->frames, &f);
+		ssize_t n = wslay_frame_recv(w->frames->context, &f);
 
 		if (n == WSLAY_ERR_WANT_READ)
 			break;
@@ -247,8 +278,10 @@ long ph_ws_feed(struct ph_ws *w, struct ph_str bytes)
 		ph_buf_deinit(&w->text);
 		ph_buf_deinit(&w->control);
 	}
-	if (w->fault || w->closed || ph_ws_idle(w))
-		close_frames(w);
+	if (w->fault || w->closed)
+		close_frames(w, false);
+	else if (ph_ws_idle(w))
+		close_frames(w, true);
 	return w->fault ? -w->fault : (long)(bytes.n - rest);
 }
 
@@ -279,7 +312,7 @@ struct ph_ws *ph_ws_free(struct ph_ws *w)
 {
 	if (!w)
 		return NULL;
-	close_frames(w);
+	close_frames(w, false);
 	ph_buf_deinit(&w->text);
 	ph_buf_deinit(&w->control);
 	free(w);

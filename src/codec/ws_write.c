@@ -72,15 +72,20 @@ static void put_masked(struct ph_buf *out, struct ph_str payload)
 	ph_buf_wrote(out, payload.n);
 }
 
-static void put(struct ph_buf *out, enum ph_ws_side side, enum opcode opcode, struct ph_str payload)
+static void put_head(struct ph_buf *out, enum ph_ws_side side, enum opcode opcode, size_t length)
 {
 	uint8_t head[HEAD_MAX];
-	size_t n = put_length(head, payload.n);
+	size_t n = put_length(head, length);
 
 	head[0] = (uint8_t)(FIN | opcode);
 	if (side == PH_WS_CLIENT)
 		head[1] |= MASKED;
 	ph_buf_append(out, head, n);
+}
+
+static void put(struct ph_buf *out, enum ph_ws_side side, enum opcode opcode, struct ph_str payload)
+{
+	put_head(out, side, opcode, payload.n);
 	if (side == PH_WS_CLIENT)
 		put_masked(out, payload);
 	else
@@ -90,6 +95,11 @@ static void put(struct ph_buf *out, enum ph_ws_side side, enum opcode opcode, st
 void ph_ws_put_text(struct ph_buf *out, enum ph_ws_side side, struct ph_str text)
 {
 	put(out, side, TEXT, text);
+}
+
+void ph_ws_put_text_head(struct ph_buf *out, size_t n)
+{
+	put_head(out, PH_WS_SERVER, TEXT, n);
 }
 
 static struct ph_str cut(struct ph_str s, size_t max)

@@ -11,6 +11,7 @@
 #include "request_priv.h"
 
 #define HEADERS_MAX (128 * 1024)
+#define MESSAGE_MAX (15 * 1024 * 1024) /* upstreams take 16 MiB in a frame */
 
 enum {
 	ATTEMPT_OK,
@@ -105,15 +106,40 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 
 /* ---- what comes back ---- */
 
-/* What the client may be told of a refusal: an answer's own envelope as it came, or one around its words. */
+/* An error frame says the status that HTTP would have had, about the error object within it. 0: it is none.
+ */
+static int status_of_frame(struct ph_str frame)
+{
+	enum {
+		ERROR,
+		STATUS,
+		STATUS_CODE,
+		NR
+	};
+	static const struct ph_str names[NR] = {
+		PH_STR_INIT("error"), PH_STR_INIT("status"), PH_STR_INIT("status_code")};
+	struct ph_json_member m[NR];
+	uint64_t status;
+
+	if (!ph_json_find(frame, names, NR, m) || m[ERROR].kind != PH_JSON_OBJECT)
+		return 0;
+	if (!ph_json_u64(m[STATUS].value, &status) && !ph_json_u64(m[STATUS_CODE].value, &status))
+		return 0;
+	return status >= 400 && status < 600 ? (int)status : 0;
+}
+
+/* What the client may be told of a refusal: its own envelope as it came, or one around its words. */
 static void keep_words(struct ph_request *r, struct ph_str body, int status, const struct ph_failure *f)
 {
-	bool enveloped = status && f->error.n && body.n <= PH_REFUSE_MAX;
+	int framed = status ? 0 : status_of_frame(body);
+	bool whole = f->error.n && body.n <= PH_REFUSE_MAX;
 
 	ph_buf_reset(&r->words);
-	r->words_status = status;
-	if (enveloped)
+	r->words_status = status ? status : framed;
+	if (status && whole)
 		ph_buf_puts(&r->words, body);
+	else if (framed && whole && f->message[0])
+		ph_buf_printf(&r->words, "{\"error\":%.*s}", PH_STR_ARG(f->error));
 	else if (f->message[0])
 		ph_reply_quote(&r->words, f->message, f->param, f->word);
 }
@@ -208,6 +234,10 @@ static int start(struct ph_request *r)
 		return ph_warmup_needs_socket(r);
 	ph_buf_init(&body, r->g->config->max_body + PH_REFUSE_MAX);
 	rc = build_body(r, &body);
+	if (rc == 0 && r->attempt.socket && body.n > MESSAGE_MAX) {
+		ph_buf_deinit(&body);
+		return ph_attempt_without_socket(r);
+	}
 	if (rc == 0) {
 		ph_buf_init(&head, HEADERS_MAX);
 		r->attempt.open = true;
@@ -239,6 +269,8 @@ int ph_attempt_start(struct ph_request *r)
 int ph_attempt_without_socket(struct ph_request *r)
 {
 	r->attempt.socket = false;
+	if (r->mode == PH_MODE_LIVE)
+		return ph_fail(&r->fault, PH_E_UPSTREAM_STALE, "the socket cannot take it");
 	return start(r);
 }
 

@@ -37,6 +37,7 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	ph_list_init(&g->others);
 	ph_list_init(&g->lanes);
 	ph_list_init(&g->sessions);
+	ph_buf_init(&g->event, 2 * c->max_body);
 	g->models = ph_models_new(g);
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
@@ -99,6 +100,7 @@ static void on_upstream_closed(void *arg)
 	void (*cb)(void *) = g->on_closed;
 	void *cb_arg = g->closed_arg;
 
+	ph_buf_deinit(&g->event);
 	free(g);
 	cb(cb_arg);
 }

@@ -27,6 +27,7 @@ struct ph_gateway {
 	struct ph_upkeep *upkeep;     /* upkeep.h */
 	struct ph_models *models;     /* models.h */
 	struct ph_renewals *renewals; /* renew.h */
+	struct ph_buf event;          /* relay.c: one that is being changed; empty between them */
 	bool ready;
 	void (*on_ready)(void *arg);
 	void (*on_fatal)(void *arg);

@@ -110,12 +110,19 @@ static void lane_free(void *arg)
 	free(arg);
 }
 
+static void free_last(struct ph_lane *lane)
+{
+	free((void *)(uintptr_t)lane->last.p);
+	lane->last = PH_STR_NONE;
+}
+
 struct ph_lane *ph_lane_unref(struct ph_lane *lane)
 {
 	if (!lane || --lane->refs > 0)
 		return NULL;
 	ph_lane_drop_socket(lane);
 	lane->known = ph_chain_free(lane->known);
+	free_last(lane);
 	ph_buf_deinit(&lane->successor);
 	ph_timer_stop(&lane->idle);
 	ph_loop_bury(lane->g->loop, lane, lane_free);
@@ -126,7 +133,7 @@ struct ph_lane *ph_lane_unref(struct ph_lane *lane)
 
 static bool is_last(const struct ph_lane *lane, struct ph_str id)
 {
-	return id.n > 0 && ph_str_eq(ph_str(lane->last, lane->last_n), id);
+	return id.n > 0 && ph_str_eq(lane->last, id);
 }
 
 struct ph_chain *ph_lane_take_known(struct ph_lane *lane, struct ph_str id)
@@ -145,8 +152,8 @@ void ph_lane_set_last(struct ph_lane *lane, struct ph_str id, struct ph_chain *k
 	ph_chain_free(lane->known);
 	lane->known = known;
 	lane->remembers = false; /* until the socket turns out to have sent it */
-	lane->last_n = id.n <= sizeof lane->last ? id.n : 0;
-	memcpy(lane->last, id.p, lane->last_n);
+	free_last(lane);
+	lane->last = id.n <= PH_RESPONSE_ID_MAX ? ph_str_dup(id) : PH_STR_NONE;
 }
 
 /* ---- may a turn use it ---- */

@@ -19,8 +19,7 @@ struct ph_lane {
 	struct ph_upsocket *socket; /* NULL: none; the next turn opens one */
 	int64_t account;            /* whose socket it is */
 	bool remembers; /* upstream's end of it has `last` as its latest response, and nothing failed since */
-	char last[PH_RESPONSE_ID_MAX];
-	size_t last_n; /* 0: no response yet */
+	struct ph_str last; /* a copy; empty: no response yet */
 	/* The create of a response that upstream already sends on the socket, unasked (steer.c); else empty.
 	 * The socket is not read until its turn has begun. */
 	struct ph_buf successor;

@@ -28,6 +28,7 @@
 #define HELD_MAX    (1024 * 1024)
 #define CREATED_MAX (8 * 1024 * 1024)
 #define HEADERS_MAX (64 * 1024)
+#define EVENT_KEPT  (64 * 1024) /* of the memory that events are changed in */
 
 /* ---- towards the client ---- */
 
@@ -186,16 +187,17 @@ static void put_unit(
 
 static void pass_unit(struct ph_request *r, const struct ph_event *e)
 {
-	struct ph_buf changed;
+	struct ph_buf *changed = &r->g->event;
 
 	if (r->relay.shift == 0 && r->relay.raw) {
 		pass(r, e->unit->raw);
 		return;
 	}
-	ph_buf_init(&changed, 2 * r->g->config->max_body);
-	put_unit(r, &changed, e, PH_STR_NONE);
-	pass(r, ph_buf_str(&changed));
-	ph_buf_deinit(&changed);
+	ph_buf_reset(changed);
+	put_unit(r, changed, e, PH_STR_NONE);
+	pass(r, ph_buf_str(changed));
+	if (changed->cap > EVENT_KEPT)
+		ph_buf_deinit(changed);
 }
 
 static void note_number(struct ph_relay *y, const struct ph_json_member *number)

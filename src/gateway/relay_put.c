@@ -55,34 +55,32 @@ void ph_patch_put(struct ph_buf *out, const struct ph_sse_unit *u, const struct 
 
 /* ---- in another framing ---- */
 
-/* The object with one member more. */
-static void put_stream_id(struct ph_buf *json, struct ph_str id)
+/* As a frame, whose size is known before its bytes are written. The stream_id becomes the last member. */
+static void put_message(
+	struct ph_buf *out, const struct ph_dress *d, struct ph_str json, const struct ph_patch *p, size_t n)
 {
-	json->n = ph_str_trim(ph_buf_str(json)).n - 1; /* no event of ours or an upstream's is empty */
-	ph_buf_puts(json, PH_STR(",\"stream_id\":"));
-	ph_buf_puts(json, id);
-	ph_buf_putc(json, '}');
-}
+	static const struct ph_str name = PH_STR_INIT(",\"stream_id\":");
+	struct ph_str object = ph_str_trim(json);
+	size_t size;
 
-static void put_message(struct ph_buf *out, const struct ph_dress *d, struct ph_str json)
-{
-	struct ph_buf more;
-
-	if (d->stream_id.n == 0) {
-		ph_ws_put_text(out, PH_WS_SERVER, json);
+	if (d->stream_id.n) /* no event of ours or an upstream's is empty */
+		json.n = (size_t)(object.p - json.p) + object.n - 1;
+	size = json.n + (d->stream_id.n ? name.n + d->stream_id.n + 1 : 0);
+	for (size_t i = 0; i < n; i++)
+		size += p[i].with.n - (p[i].to - p[i].from);
+	ph_ws_put_text_head(out, size);
+	put_json(out, json, p, n);
+	if (!d->stream_id.n)
 		return;
-	}
-	ph_buf_init(&more, out->max);
-	ph_buf_puts(&more, ph_str_trim(json));
-	put_stream_id(&more, d->stream_id);
-	ph_ws_put_text(out, PH_WS_SERVER, ph_buf_str(&more));
-	ph_buf_deinit(&more);
+	ph_buf_puts(out, name);
+	ph_buf_puts(out, d->stream_id);
+	ph_buf_putc(out, '}');
 }
 
 void ph_put_event(struct ph_buf *out, const struct ph_dress *d, struct ph_str type, struct ph_str json)
 {
 	if (d->framing == PH_FRAMING_WS)
-		put_message(out, d, json);
+		put_message(out, d, json, NULL, 0);
 	else
 		ph_sse_put(out, type, json);
 }
@@ -92,15 +90,14 @@ void ph_patch_put_dressed(struct ph_buf *out, const struct ph_dress *d, const st
 {
 	struct ph_buf json;
 
-	if (n == 0 && d->framing == PH_FRAMING_WS) {
-		put_message(out, d, e->unit->data);
+	if (d->framing == PH_FRAMING_WS) {
+		put_message(out, d, e->unit->data, p, n);
 		return;
 	}
 	ph_buf_init(&json, out->max);
 	put_json(&json, e->unit->data, p, n);
-	if (d->framing == PH_FRAMING_SSE)
-		join_lines(&json, 0);
-	ph_put_event(out, d, e->name, ph_buf_str(&json));
+	join_lines(&json, 0);
+	ph_sse_put(out, e->name, ph_buf_str(&json));
 	ph_buf_deinit(&json);
 }
 

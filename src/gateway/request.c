@@ -309,8 +309,10 @@ static void reject_in_ours(struct ph_request *r)
 		ph_fail_param(&r->fault, code, "previous_response_id",
 			"Previous response with id '%.*s' not found.", PH_STR_ARG(r->body.previous));
 	}
-	if (code == PH_E_UPSTREAM_REFUSED && r->words_status == 413)
+	if (code == PH_E_UPSTREAM_REFUSED && r->words_status == 413) {
 		code = PH_E_BODY_TOO_LARGE;
+		ph_fail(&r->fault, code, "%s", ""); /* not which account said so */
+	}
 	r->http_status = ph_err_info(code)->http;
 	/* Always "none": how far an anchor came must not tell whose it is. */
 	ph_reply_error(r->g, r->x, code, &r->fault, r->after_ms, "none");

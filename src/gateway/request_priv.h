@@ -355,7 +355,7 @@ void ph_lease_failed(
 /* attempt.c */
 #define PH_REFUSE_MAX (1024 * 1024) /* of an error's body; the rest is ignored */
 int ph_attempt_start(struct ph_request *r);
-/* The account turned out to have no WebSocket: the same attempt over HTTP. */
+/* The account has no WebSocket after all, or it cannot take the request: the same attempt over HTTP. */
 int ph_attempt_without_socket(struct ph_request *r);
 void ph_attempt_pause(struct ph_request *r); /* the client is slower than upstream */
 void ph_attempt_resume(struct ph_request *r);

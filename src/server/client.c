@@ -16,6 +16,7 @@
 #define BODY_MS     30000 /* silence between pieces of a body */
 #define IDLE_MS     75000
 #define LINGER_MS   5000
+#define DISCARD_MAX 8 /* times max_body: a WebSocket's message is refused where it exceeds four times */
 #define WAITING_MAX (256 * 1024) /* bytes that came before their time; beyond, reading stops */
 
 #define B(n)        PH_SM_BIT(CLIENT_##n)
@@ -362,7 +363,7 @@ static void on_data(void *owner, struct ph_str bytes)
 
 	if (c->sm.state == CLIENT_LINGER) {
 		c->discarded += bytes.n;
-		if (c->discarded > 2 * c->keeper->max_body)
+		if (c->discarded / DISCARD_MAX > c->keeper->max_body)
 			ph_client_close(c, false);
 		return;
 	}

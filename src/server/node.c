@@ -4,6 +4,7 @@
  *
  *     STARTING -> SERVING -> DRAINING -> FINISHING -> CLIENTS -> DATABASE -> GATEWAY -> over
  *
+ * STARTING   clients are refused until it is ready, for at most a second, then told 503
  * DRAINING   unready, idle connections closed, sessions of WebSockets told, still accepting: a balancer needs
  *            a moment to see it
  * FINISHING  the listener is closed, turns run out and sockets close, at most DRAIN_TIMEOUT
@@ -19,6 +20,7 @@
 #include "server_priv.h"
 
 #define ACCEPT_ON_MS    3000
+#define LATE_MS         1000 /* a node that is not ready by then says so to clients itself */
 #define LOOK_MS         50   /* how often the drain looks whether all is over */
 #define FLUSH_MS        1000 /* for the last bytes of turns that were cut */
 #define WRITES_GRACE_MS 10000
@@ -97,6 +99,7 @@ static void on_clients_gone(void *arg)
 	if (n->sm.state != NODE_CLIENTS || n->clients.client_count || n->admins.client_count)
 		return;
 	ph_sm_move(&n->sm, NODE_DATABASE);
+	ph_gateway_leave(n->gateway);
 	ph_pg_close(n->pg, WRITES_GRACE_MS, on_pg_closed, n);
 }
 
@@ -111,6 +114,15 @@ static void close_clients(struct node *n)
 	ph_keeper_close_all(&n->clients);
 	ph_keeper_close_all(&n->admins);
 	on_clients_gone(n);
+}
+
+static void on_fatal(void *arg)
+{
+	struct node *n = arg;
+
+	n->status = 1;
+	n->view.draining = true;
+	close_clients(n);
 }
 
 /* ---- drain ---- */
@@ -138,19 +150,6 @@ static void finish_turns(struct node *n)
 		return;
 	}
 	close_clients(n);
-}
-
-static void on_timer(void *arg)
-{
-	struct node *n = arg;
-
-	if (n->sm.state == NODE_DRAINING) {
-		ph_sm_move(&n->sm, NODE_FINISHING);
-		ph_listener_close(n->listener);
-		n->listener = NULL;
-		ph_keeper_close_idle(&n->clients);
-	}
-	finish_turns(n);
 }
 
 static void on_signal(void *arg, int signum)
@@ -225,28 +224,6 @@ static void on_hup(void *arg, int signum)
 
 /* ---- serving ---- */
 
-static void on_ready(void *arg)
-{
-	struct node *n = arg;
-	char text[80];
-
-	n->view.started = true;
-	ph_metric_set(PH_M_READY, 0, 0, 1);
-	if (n->sm.state == NODE_STARTING)
-		ph_sm_move(&n->sm, NODE_SERVING);
-	ph_addr_text(&n->o->listen, text, sizeof text);
-	ph_log(PH_LOG_INFO, "ready: serving on %s", text);
-}
-
-static void on_fatal(void *arg)
-{
-	struct node *n = arg;
-
-	n->status = 1;
-	n->view.draining = true;
-	close_clients(n);
-}
-
 static void on_client(void *owner, struct ph_stream *s)
 {
 	ph_client_open(owner, s);
@@ -296,6 +273,58 @@ static void keeper_init(
 	ph_keeper_init(k);
 }
 
+/* Not before the node is ready, or is late: a balancer that did not notice a restart tries another node when
+ * it is refused, and would pass on a 503. */
+static void open_clients(struct node *n)
+{
+	struct ph_err err = {0};
+
+	if (n->listener || n->sm.state > NODE_SERVING)
+		return;
+	n->listener = ph_listener_open(n->loop, &n->o->listen, on_client, &n->clients, &err);
+	if (!n->listener) {
+		ph_log(PH_LOG_ERROR, "%s", err.detail);
+		on_fatal(n);
+		return;
+	}
+	ph_listener_tls(n->listener, n->o->tls);
+	if (n->o->tls)
+		read_certificate(n);
+}
+
+static void on_ready(void *arg)
+{
+	struct node *n = arg;
+	char text[80];
+
+	n->view.started = true;
+	ph_metric_set(PH_M_READY, 0, 0, 1);
+	if (n->sm.state == NODE_STARTING) {
+		ph_sm_move(&n->sm, NODE_SERVING);
+		ph_timer_stop(&n->timer);
+	}
+	open_clients(n);
+	ph_addr_text(&n->o->listen, text, sizeof text);
+	ph_log(PH_LOG_INFO, "ready: serving on %s", text);
+}
+
+static void on_timer(void *arg)
+{
+	struct node *n = arg;
+
+	if (n->sm.state == NODE_STARTING) {
+		open_clients(n);
+		return;
+	}
+	if (n->sm.state == NODE_DRAINING) {
+		ph_sm_move(&n->sm, NODE_FINISHING);
+		ph_listener_close(n->listener);
+		n->listener = NULL;
+		ph_keeper_close_idle(&n->clients);
+	}
+	finish_turns(n);
+}
+
 static int open_listeners(struct node *n, struct ph_err *err)
 {
 	keeper_init(n, &n->clients, handle_client);
@@ -303,10 +332,6 @@ static int open_listeners(struct node *n, struct ph_err *err)
 	n->clients.counted = true;
 	keeper_init(n, &n->admins, handle_admin);
 	n->admins.max_body = 4096;
-	n->listener = ph_listener_open(n->loop, &n->o->listen, on_client, &n->clients, err);
-	if (!n->listener)
-		return -1;
-	ph_listener_tls(n->listener, n->o->tls);
 	n->admin_listener = ph_listener_open(n->loop, &n->o->admin, on_client, &n->admins, err);
 	return n->admin_listener ? 0 : -1;
 }
@@ -333,8 +358,7 @@ static int node_open(struct node *n, struct ph_err *err)
 	n->term = ph_signal_open(n->loop, SIGTERM, on_signal, n);
 	n->interrupt = ph_signal_open(n->loop, SIGINT, on_signal, n);
 	n->hup = ph_signal_open(n->loop, SIGHUP, on_hup, n);
-	if (o->tls)
-		read_certificate(n); /* behind the watch, so that no SIGHUP falls between */
+	ph_timer_start(&n->timer, LATE_MS);
 	return 0;
 }
 

@@ -54,9 +54,9 @@ struct ph_upsocket {
 	const struct ph_upsocket_events *events; /* NULL: nobody has it */
 	void *owner;
 	struct ph_sm sm;
-	struct ph_dial *dial;      /* DIAL */
-	struct ph_upgrade upgrade; /* until on_open */
-	struct ph_stream *stream;  /* from UPGRADE until it is closed */
+	struct ph_dial *dial;       /* DIAL */
+	struct ph_upgrade *upgrade; /* until it is over, then NULL */
+	struct ph_stream *stream;   /* from UPGRADE until it is closed */
 	size_t max_message;
 	struct ph_ws *ws;       /* from OPEN */
 	struct ph_timer timer;  /* UPGRADE: the deadline. OPEN: silence. LEFT: the goodbye */
@@ -64,7 +64,7 @@ struct ph_upsocket {
 	struct ph_list waiting; /* of struct frame, before OPEN */
 	struct frame *last;     /* sent last by this owner, until it was written */
 	struct ph_buf rest;     /* paused: of one read, what the codec did not take */
-	struct ph_err why;      /* ended, or LEFT with nobody who was told */
+	struct ph_err *why;     /* it has ended: so, as its owner will be told; or NULL */
 	uint64_t deadline_ms, progress_ms, opened_ms;
 	size_t pong_bytes; /* since the queue was last empty */
 	bool reading;      /* the owner wants messages */
@@ -95,12 +95,20 @@ static void count(const struct ph_upsocket *s, int n)
 	ph_metric_add(PH_M_UPSTREAM_CONNECTIONS, s->events ? PH_GAUGE_BUSY : PH_GAUGE_IDLE, 0, n);
 }
 
+static void upgrade_free(struct ph_upsocket *s)
+{
+	if (s->upgrade)
+		ph_upgrade_deinit(s->upgrade);
+	free(s->upgrade), s->upgrade = NULL;
+}
+
 static void socket_free(void *arg)
 {
 	struct ph_upsocket *s = arg;
 
 	s->ws = ph_ws_free(s->ws);
-	ph_upgrade_deinit(&s->upgrade);
+	upgrade_free(s);
+	free(s->why);
 	ph_buf_deinit(&s->rest);
 	free(s);
 }
@@ -167,12 +175,19 @@ static void tell_end(struct ph_upsocket *s)
 	if (!s->events)
 		return;
 	release(s);
-	s->events->on_end(s->owner, -s->why.code, &s->why);
+	s->events->on_end(s->owner, -s->why->code, s->why);
+}
+
+static void keep_why(struct ph_upsocket *s, const struct ph_err *why)
+{
+	if (!s->why)
+		s->why = ph_alloc(sizeof *s->why);
+	*s->why = *why;
 }
 
 static void end(struct ph_upsocket *s, int code, const struct ph_err *why)
 {
-	s->why = *why;
+	keep_why(s, why);
 	leave(s, code);
 	tell_end(s);
 }
@@ -294,7 +309,7 @@ static void take_rest(struct ph_upsocket *s)
 	if (s->rest.n == 0)
 		ph_buf_deinit(&s->rest);
 	if (s->ended && !s->paused)
-		end(s, 0, &s->why);
+		end(s, 0, s->why);
 	else
 		update_reading(s);
 }
@@ -405,21 +420,24 @@ static void opened(struct ph_upsocket *s, struct ph_str behind)
 	for (struct ph_list *n; (n = ph_list_pop(&s->waiting));)
 		push(s, PH_CONTAINER(n, struct frame, node));
 	if (s->events)
-		s->events->on_open(s->owner, s->upgrade.head);
+		s->events->on_open(s->owner, s->upgrade->head);
 	if (s->sm.state != SOCKET_OPEN)
 		return;
-	ph_upgrade_deinit(&s->upgrade);
+	upgrade_free(s);
 	take(s, behind);
 }
 
 static void refused(struct ph_upsocket *s)
 {
-	ph_fail(&s->why, PH_E_UPSTREAM_DROPPED, "the upgrade was refused with %d", s->upgrade.head->status);
+	struct ph_err why = {0};
+
+	ph_fail(&why, PH_E_UPSTREAM_DROPPED, "the upgrade was refused with %d", s->upgrade->head->status);
+	keep_why(s, &why);
 	leave(s, 0);
 	if (!s->events)
 		return;
 	release(s);
-	s->events->on_refused(s->owner, s->upgrade.head, ph_buf_str(&s->upgrade.body));
+	s->events->on_refused(s->owner, s->upgrade->head, ph_buf_str(&s->upgrade->body));
 }
 
 static void on_verdict(
@@ -449,7 +467,7 @@ static void on_data(void *owner, struct ph_str bytes)
 
 	if (s->sm.state == SOCKET_UPGRADE) {
 		s->progress_ms = ph_loop_now_ms(s->up->loop);
-		v = ph_upgrade_feed(&s->upgrade, bytes, &used, &err);
+		v = ph_upgrade_feed(s->upgrade, bytes, &used, &err);
 		on_verdict(s, v, ph_str_from(bytes, used), &err);
 	} else if (s->sm.state == SOCKET_OPEN) {
 		s->pinged = false;
@@ -468,12 +486,12 @@ static void on_end(void *owner, int status)
 		return;
 	}
 	if (s->sm.state == SOCKET_UPGRADE && status == 0) {
-		on_verdict(s, ph_upgrade_finish(&s->upgrade, &err), PH_STR_NONE, &err);
+		on_verdict(s, ph_upgrade_finish(s->upgrade, &err), PH_STR_NONE, &err);
 		if (s->sm.state == SOCKET_LEFT)
 			return;
 	}
 	ph_fail(&err, PH_E_UPSTREAM_DROPPED, "the upstream %s the connection", status ? "reset" : "closed");
-	s->why = err;
+	keep_why(s, &err);
 	s->ended = true;
 	if (!s->paused)
 		end(s, 0, &err);
@@ -497,8 +515,8 @@ static void on_dialled(void *owner, struct ph_stream *stream, const struct ph_er
 	ph_sm_move(&s->sm, SOCKET_UPGRADE);
 	s->stream = stream;
 	ph_stream_set_owner(stream, &stream_events, s);
-	ph_stream_push(stream, ph_buf_str(&s->upgrade.request));
-	ph_buf_deinit(&s->upgrade.request);
+	ph_stream_push(stream, ph_buf_str(&s->upgrade->request));
+	ph_buf_deinit(&s->upgrade->request);
 	ph_stream_read(stream, true);
 	ph_timer_start(&s->timer, s->deadline_ms > now ? s->deadline_ms - now : 0);
 }
@@ -554,7 +572,8 @@ struct ph_upsocket *ph_upsocket_open(struct ph_upstream *u, const struct ph_upso
 	ph_defer_init(&s->later, on_later, s);
 	ph_list_init(&s->waiting);
 	ph_buf_init(&s->rest, REST_MAX);
-	ph_upgrade_init(&s->upgrade, r);
+	s->upgrade = ph_alloc(sizeof *s->upgrade);
+	ph_upgrade_init(s->upgrade, r);
 	ph_list_push_back(&u->sockets, &s->node);
 	ph_upstream_hold(u);
 	count(s, 1);

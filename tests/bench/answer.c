@@ -79,6 +79,21 @@ static void read_size(struct answer *a)
 	a->state = a->left ? ANSWER_DATA : ANSWER_TRAILER;
 }
 
+ssize_t answer_head(struct answer *a, const char *p, size_t n)
+{
+	bool whole = false;
+	ssize_t used = collect(a, p, n, "\r\n\r\n", &whole);
+
+	if (!whole)
+		return used;
+	a->head[a->head_n] = '\0';
+	if (strncmp(a->head, "HTTP/1.1 ", 9) != 0)
+		return -1;
+	a->status = (int)strtol(a->head + 9, NULL, 10);
+	a->state = ANSWER_DONE;
+	return used;
+}
+
 /* One step: how many bytes it took, or -1. */
 static ssize_t step(struct answer *a, const char *p, size_t n, answer_body body, void *arg)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The load clients of the benchmark: one program, one mode for each thing that wrk cannot do. It shares no
- * code with the gateway, so that neither can hide the other's fault, and it checks what it reads: a figure of
- * answers that were wrong is worth nothing.
+ * The load clients of the benchmark: one program, one mode for each thing that wrk cannot do. But for the
+ * frames of WebSockets it shares no code with the gateway, so that neither can hide the other's fault, and it
+ * checks what it reads: a figure of answers that were wrong is worth nothing.
  *
  * One thread, one epoll, plain sockets. A mode is a table of functions; net.c calls them.
  */
@@ -61,6 +61,8 @@ void answer_reset(struct answer *a);
 /* Takes bytes; 0: more are needed, 1: the answer is whole, -1: this is no answer (or something follows it).
  */
 int answer_feed(struct answer *a, const char *p, size_t n, answer_body body, void *arg);
+/* A head alone, of an answer to an upgrade: how many bytes it took, or -1. ANSWER_DONE: it is whole. */
+ssize_t answer_head(struct answer *a, const char *p, size_t n);
 
 /* ---- events.c: a stream of events, believed only when every number follows ---- */
 
@@ -70,7 +72,9 @@ struct events {
 	uint64_t next;   /* the sequence number that must come */
 	uint64_t broken; /* numbers that did not follow, events without one, data behind the end */
 	bool terminal, done;
-	char *part; /* of an event whose blank line has not come */
+	bool failed;   /* an event said so, and is the last one */
+	bool messages; /* each piece that comes is one event's JSON; there is no [DONE] */
+	char *part;    /* of an event whose blank line has not come */
 	size_t part_n, part_max;
 };
 
@@ -93,6 +97,7 @@ struct conn {
 	uint64_t from_ns; /* when the request was due; before that: when the connection was begun */
 	uint64_t first_ns;
 	struct ssl_st *tls; /* NULL: cleartext */
+	struct ph_ws *ws;   /* NULL: HTTP, or not upgraded yet */
 	struct answer answer;
 	struct events events;
 	void *own; /* the mode's */
@@ -101,7 +106,7 @@ struct conn {
 struct mode {
 	const char *name;
 	void (*start)(struct bench *b);
-	void (*on_open)(struct conn *c);
+	void (*on_open)(struct conn *c); /* also: it is a WebSocket now */
 	void (*on_body)(void *conn, const char *p, size_t n);
 	void (*on_answer)(struct conn *c); /* whole, and the connection is free */
 	void (*on_end)(struct conn *c);    /* the server closed it where no answer was due; may be NULL */
@@ -117,8 +122,10 @@ extern const struct mode mode_turns, mode_streams, mode_hold, mode_slow, mode_ch
 struct options {
 	const char *host, *path, *key, *extra, *ca;
 	uint16_t port;
-	char *request; /* head and body, ready to be sent */
+	char *request; /* head and body, or a frame, ready to be sent; NULL: none */
 	size_t request_n;
+	char *upgrade; /* the head that makes a connection a WebSocket, or NULL */
+	size_t upgrade_n;
 	uint64_t connections, repeat, depth, step, bytes, rate, events, resume;
 	double seconds;
 	int status;
@@ -152,12 +159,22 @@ ssize_t tls_recv(struct conn *c, char *p, size_t n); /* as of a socket; errno is
 ssize_t tls_send(struct conn *c, const char *p, size_t n);
 void tls_close(struct conn *c);
 
+/* ---- socket.c: the same on WebSockets, where --upgrade is given. An answer ends with its last event. ----
+ */
+
+void socket_start(struct options *o);                      /* makes a frame of the request */
+void socket_open(struct conn *c);                          /* behind connect() */
+bool socket_feed(struct conn *c, const char *p, size_t n); /* false: it has ended, or what came is wrong */
+void socket_free(struct conn *c);
+
 /* ---- the frame of all modes ---- */
 
 uint64_t bench_clock(void);
 void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bench_run(struct bench *b);
 void conn_send(struct conn *c, const char *p, size_t n, uint64_t due_ns);
+void conn_write(struct conn *c, const char *p, size_t n); /* no request: nothing is counted or awaited */
+void conn_fail(struct conn *c);                           /* closes it; what it owed is lost */
 /* Reads at most max bytes, 0: all there is. */
 void conn_read(struct conn *c, size_t max);
 void conn_close(struct conn *c);

@@ -14,7 +14,7 @@ static const struct mode *const modes[] = {
 
 static const char usage[] =
 	"usage: bench-client turns|streams|hold|slow|chains|shakes --to HOST:PORT --connections N\n"
-	"  [--ca FILE [--resume 1]]\n"
+	"  [--ca FILE [--resume 1]] [--upgrade FILE]\n"
 	"  [--request FILE] [--seconds S] [--rate N] [--status N] [--repeat N] [--events N]\n"
 	"  [--path PATH --key KEY --extra MEMBERS --depth N --step N --bytes N]";
 
@@ -57,6 +57,8 @@ static void take(struct options *o, const char *name, char *value)
 		take_address(o, value);
 	else if (strcmp(name, "request") == 0)
 		o->request = read_file(value, &o->request_n);
+	else if (strcmp(name, "upgrade") == 0)
+		o->upgrade = read_file(value, &o->upgrade_n);
 	else if (strcmp(name, "seconds") == 0)
 		o->seconds = strtod(value, NULL);
 	else if (strcmp(name, "status") == 0)
@@ -74,7 +76,8 @@ static void take(struct options *o, const char *name, char *value)
 static void read_options(struct options *o, int argc, char **argv)
 {
 	static const char *const names[] = {"to", "connections", "request", "seconds", "rate", "status",
-		"repeat", "events", "path", "key", "extra", "depth", "step", "bytes", "ca", "resume"};
+		"repeat", "events", "path", "key", "extra", "depth", "step", "bytes", "ca", "resume",
+		"upgrade"};
 	struct option options[sizeof(names) / sizeof(*names) + 1] = {{NULL, 0, NULL, 0}};
 	int at, c;
 
@@ -102,8 +105,11 @@ int main(int argc, char **argv)
 		tls_start(b.o.ca);
 	else if (b.mode == &mode_shakes)
 		bench_die("%s", usage);
+	if (b.o.upgrade)
+		socket_start(&b.o);
 	bench_run(&b);
 	tls_end();
+	free(b.o.upgrade);
 	free(b.o.request);
 	return 0;
 }

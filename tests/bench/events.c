@@ -15,7 +15,7 @@ static const char number_mark[] = "\"sequence_number\":", stamp_mark[] = "\"fake
 void events_reset(struct events *e)
 {
 	e->count = e->deltas = e->next = e->broken = 0;
-	e->terminal = e->done = false;
+	e->terminal = e->done = e->failed = false;
 	e->part_n = 0;
 }
 
@@ -40,30 +40,31 @@ static bool begins(const char *p, size_t n, const char *word)
 	return n >= word_n && memcmp(p, word, word_n) == 0;
 }
 
-static uint64_t number(const char *p)
+static uint64_t number(const char *p, const char *end)
 {
 	uint64_t v = 0;
 
-	while (*p >= '0' && *p <= '9')
+	while (p < end && *p >= '0' && *p <= '9')
 		v = v * 10 + (uint64_t)(*p++ - '0');
 	return v;
 }
 
-/* The JSON of one event; whatever follows it is a line end, so that numbers end. */
+/* The JSON of one event. */
 static void take_data(struct events *e, const char *p, size_t n, uint64_t now, struct hist *h)
 {
-	static const char type[] = "{\"type\":\"response.";
-	const char *at;
+	static const char type[] = "{\"type\":\"response.", error[] = "{\"type\":\"error\"";
+	const char *at, *end = p + n;
 
 	if (begins(p, n, "[DONE]")) {
 		e->done = true;
 		return;
 	}
 	at = behind(p, n < 256 ? n : 256, number_mark, sizeof(number_mark) - 1);
-	if (e->terminal || e->done || !at || number(at) != e->next)
+	if (e->terminal || e->done || !at || number(at, end) != e->next)
 		e->broken++;
-	e->next = at ? number(at) + 1 : e->next + 1;
+	e->next = at ? number(at, end) + 1 : e->next + 1;
 	e->count++;
+	e->failed = begins(p, n, error);
 	if (!begins(p, n, type))
 		return;
 	p += sizeof(type) - 1;
@@ -71,10 +72,12 @@ static void take_data(struct events *e, const char *p, size_t n, uint64_t now, s
 	if (begins(p, n, "output_text.delta\"")) {
 		e->deltas++;
 		at = behind(p, n, stamp_mark, sizeof(stamp_mark) - 1);
-		if (at && now > number(at))
-			hist_add(h, now - number(at));
+		if (at && now > number(at, end))
+			hist_add(h, now - number(at, end));
 	} else if (begins(p, n, "completed\"")) {
 		e->terminal = true;
+	} else {
+		e->failed = begins(p, n, "failed\"") || begins(p, n, "incomplete\"");
 	}
 }
 
@@ -112,6 +115,10 @@ void events_feed(struct events *e, const char *p, size_t n, uint64_t now, struct
 {
 	const char *end;
 
+	if (e->messages) {
+		take_data(e, p, n, now, h);
+		return;
+	}
 	/* What is kept may end in the first of the two line ends. */
 	if (e->part_n && n && e->part[e->part_n - 1] == '\n' && p[0] == '\n') {
 		take_event(e, e->part, e->part_n, now, h);

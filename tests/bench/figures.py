@@ -13,12 +13,13 @@ class Figure:
     """One line of the table.
 
     key, value: which samples, and what of them. ours: whose sample is ours. minus: this competitor's value in the same
-    round is taken off first. peers: whether nginx and HAProxy did the same. target: ('ratio', x): at most x times nginx's; ('most', x): at most x; None: no target.
+    round is taken off first. peers: whether nginx and HAProxy did the same. over: whose value ours is divided by for the
+    ratio. target: ('ratio', x): at most x times that; ('most', x): at most x; None: no target.
     """
 
-    def __init__(self, part, title, key, value, unit, target=None, ours='posthouse', minus=None, peers=True):
+    def __init__(self, part, title, key, value, unit, target=None, ours='posthouse', minus=None, peers=True, over='nginx'):
         self.part, self.title, self.key, self.value, self.unit = part, title, key, value, unit
-        self.target, self.ours, self.minus, self.peers = target, ours, minus, peers
+        self.target, self.ours, self.minus, self.peers, self.over = target, ours, minus, peers, over
 
     def id(self):
         return '%s %s %s' % (self.key, self.ours, self.value)
@@ -72,11 +73,12 @@ def line(samples, figure):
     voids = sorted({fault for s in samples if s['key'] == figure.key and s['who'] in (figure.ours, figure.minus)
                     for fault in s['void']})
     value = statistics.median(ours.values()) if ours else None
-    ratio = median_ratio(ours, peers['nginx']) if figure.minus is None else None
+    base = series(samples, figure, figure.over)[0] if figure.peers else {}
+    ratio = median_ratio(ours, base) if figure.minus is None else None
     return {'id': figure.id(), 'part': figure.part, 'title': figure.title, 'unit': figure.unit, 'value': value,
             'range': [min(ours.values()), max(ours.values())] if ours else None, 'rounds': len(ours), 'noisy': noisy,
             **{peer: statistics.median(found.values()) if found else None for peer, found in peers.items()},
-            'ratio': ratio, 'target': figure.target, 'verdict': verdict(figure, value, ratio, voids), 'voids': voids}
+            'ratio': ratio, 'over': figure.over, 'target': figure.target, 'verdict': verdict(figure, value, ratio, voids), 'voids': voids}
 
 
 def lines(samples, figures):
@@ -104,11 +106,11 @@ def spread(one):
     return ' (%s to %s)' % tuple(number(v) for v in one['range'])
 
 
-def target_words(target):
-    if target is None:
+def target_words(one):
+    if one['target'] is None:
         return ''
-    kind, limit = target
-    return '%.2f x nginx' % limit if kind == 'ratio' else number(limit)
+    kind, limit = one['target']
+    return '%.2f x %s' % (limit, one['over']) if kind == 'ratio' else number(limit)
 
 
 def table(found, ranges=True):
@@ -117,7 +119,7 @@ def table(found, ranges=True):
     for one in found:
         mark = '~' if one['noisy'] else ''
         rows.append([one['title'], one['unit'], mark + number(one['value']) + (spread(one) if ranges else ''),
-                     number(one['nginx']), number(one['haproxy']), number(one['ratio']), target_words(one['target']),
+                     number(one['nginx']), number(one['haproxy']), number(one['ratio']), target_words(one),
                      one['verdict']])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows.insert(1, ['-' * (w - 1) + ':' if 2 <= i <= 6 else '-' * w for i, w in enumerate(widths)])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Streams that are opened and then say nothing. A line "N" on standard input wants N of them; when each has
- * shown a delta, a line is printed. The end of standard input ends it.
+ * shown a delta, a line is printed. The end of standard input ends it. WebSockets are ready when they are
+ * open, or with a request when that was answered.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,10 @@ static void on_line(struct bench *b, const char *line)
 
 static void on_open(struct conn *c)
 {
+	if (!c->bench->o.request) {
+		ready++;
+		return;
+	}
 	conn_send(c, c->bench->o.request, c->bench->o.request_n, c->bench->now);
 }
 
@@ -41,15 +46,18 @@ static void on_body(void *arg, const char *p, size_t n)
 	uint64_t was = c->events.deltas;
 
 	events_feed(&c->events, p, n, c->bench->now, &c->bench->latency);
-	ready += was == 0 && c->events.deltas > 0;
+	ready += was == 0 && c->events.deltas > 0 && !c->ws;
 	broken += c->events.broken;
 	c->events.broken = 0;
 }
 
-/* These streams never end. */
+/* These streams never end; a turn on a WebSocket does, and leaves it open. */
 static void on_answer(struct conn *c)
 {
-	c->bench->wrong++;
+	if (c->ws && c->events.terminal)
+		ready++;
+	else
+		c->bench->wrong++;
 }
 
 static void print(const struct bench *b)

@@ -58,6 +58,12 @@ class Load:
                'Content-Length: %d\r\n\r\n' % (path, key, len(body))
         return self.file(head.encode() + body)
 
+    def upgrade(self, key, path='/v1/responses'):
+        """The head that makes a connection a WebSocket, in a file."""
+        return self.file(('GET %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n'
+                          'Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+                          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n' % (path, key)).encode())
+
     def wrk(self, url, key, body, connections, seconds, script='turn.lua'):
         command = ['wrk', '-t1', '-c%d' % connections, '-d%.1fs' % seconds, '--timeout', '10s', '--latency', '-s',
                    str(HERE / script), url + '/v1/responses', '--', str(self.file(body)), str(key)]

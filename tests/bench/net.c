@@ -104,9 +104,10 @@ void conn_renew(struct conn *c)
 	dial(c);
 }
 
-static void conn_fail(struct conn *c)
+/* Nobody but us ends a socket. */
+void conn_fail(struct conn *c)
 {
-	if (c->busy || !c->open)
+	if (c->fd >= 0 && (c->busy || !c->open || c->ws))
 		c->bench->lost++;
 	conn_close(c);
 }
@@ -137,24 +138,35 @@ static void flush_out(struct conn *c)
 	watch_again(c);
 }
 
+void conn_write(struct conn *c, const char *p, size_t n)
+{
+	c->out = p;
+	c->out_n = n;
+	flush_out(c);
+}
+
 void conn_send(struct conn *c, const char *p, size_t n, uint64_t due_ns)
 {
 	c->busy = true;
 	c->from_ns = due_ns;
 	c->first_ns = 0;
-	c->out = p;
-	c->out_n = n;
 	answer_reset(&c->answer);
 	events_reset(&c->events);
 	c->bench->sent++;
-	flush_out(c);
+	conn_write(c, p, n);
 }
 
 static void conn_feed(struct conn *c, const char *p, size_t n)
 {
 	struct bench *b = c->bench;
-	int result = c->busy ? answer_feed(&c->answer, p, n, b->mode->on_body, c) : -1;
+	int result;
 
+	if (b->o.upgrade) {
+		if (!socket_feed(c, p, n))
+			conn_fail(c);
+		return;
+	}
+	result = c->busy ? answer_feed(&c->answer, p, n, b->mode->on_body, c) : -1;
 	if (result < 0) {
 		b->lost += !c->busy; /* bytes that nobody asked for */
 		conn_fail(c);
@@ -213,7 +225,9 @@ static void on_opening(struct conn *c)
 	}
 	c->open = ready;
 	watch_again(c);
-	if (c->open)
+	if (c->open && c->bench->o.upgrade)
+		socket_open(c);
+	else if (c->open)
 		c->bench->mode->on_open(c);
 }
 
@@ -305,8 +319,10 @@ void bench_run(struct bench *b)
 			wait_events(b, wake);
 	}
 	b->mode->report(b);
-	for (size_t i = 0; i < b->conn_count; i++)
+	for (size_t i = 0; i < b->conn_count; i++) {
 		conn_close(&b->conns[i]);
+		socket_free(&b->conns[i]);
+	}
 	free(b->conns);
 	close(b->epoll);
 }

@@ -14,6 +14,7 @@ RATE = 'Rates, one gateway core, closed loop'
 def all_figures():
     """0.95 of nginx's requests per CPU second is 1 / 0.95 of its CPU."""
     small, durable = ('ratio', 1 / 0.95), ('ratio', 1 / 0.80)
+    beside = ('ratio', 1.10)  # of SSE's cost
     return [
         Figure(CPU, 'W1 small turn, authenticated, metered, 32 connections', 'w1.c32', 'us', 'us/turn', small),
         Figure(CPU, 'W1 the same, 128 connections', 'w1.c128', 'us', 'us/turn', small),
@@ -30,6 +31,15 @@ def all_figures():
         *[Figure(CPU, 'W3 paced events, %d streams' % n, 'w3.paced%d' % n, 'us', 'us/event', ('ratio', 1.0))
           for n in (100, 400, 1000)],
         Figure(CPU, 'W3 200 events at once', 'w3.burst', 'us', 'us/answer', ('most', 45)),
+        Figure(CPU, 'W4 200 events at once on a WebSocket, durable', 'w4.burst', 'us', 'us/answer', beside, over='sse'),
+        Figure(CPU, 'W4 the same turn over SSE', 'w4.burst', 'us', 'us/answer', None, 'sse', peers=False),
+        Figure(CPU, 'W4 paced events, 400 WebSockets, durable', 'w4.paced', 'us', 'us/event', beside, over='sse'),
+        Figure(CPU, 'W4 the same over SSE', 'w4.paced', 'us', 'us/event', None, 'sse', peers=False),
+        Figure(CPU, 'W4 small turn, one delta, on a WebSocket', 'w4.small', 'us', 'us/turn', None, over='sse'),
+        Figure(CPU, 'W4 frame of 64 KB, beyond that', 'w4.frame', 'us', 'us', ('most', 50), over='sse'),
+        Figure(CPU, 'W4 the same as a body of 64 KB', 'w4.frame', 'us', 'us', None, 'sse', peers=False),
+        Figure(CPU, 'W4 pings of a client socket', 'w4.idle', 'ping_us', 'us/min', peers=False),
+        Figure(CPU, 'W4 pings of one with an upstream socket', 'w4.pair', 'ping_us', 'us/min', peers=False),
         Figure(CPU, 'W5 anchored turn of 4 KB, forwarded', 'w5.chain', 'us', 'us/turn'),
         Figure(CPU, 'W5 the same, replayed, depth 1 to 200', 'w5.chain', 'us', 'us/turn', None, 'replay'),
         Figure(CPU, 'W9 refused key, wrong checksum', 'w9.checksum', 'us', 'us', ('most', 8)),
@@ -51,6 +61,8 @@ def all_figures():
         Figure(LATENCY, 'W9 turns beside 10,000 refusals/s, p99', 'w9.storm', 'p99', 'us'),
         Figure(LATENCY, 'W10 turns beside nothing, p99', 'w10.alone', 'p99', 'us'),
         Figure(LATENCY, 'W10 turns beside slow readers, p99', 'w10.slow', 'p99', 'us'),
+        Figure(MEMORY, 'W4 idle client socket, 2,000 of them', 'w4.idle', 'kib', 'KiB', ('most', 4), peers=False),
+        Figure(MEMORY, 'W4 idle, each with an upstream socket', 'w4.pair', 'kib', 'KiB', ('most', 4)),
         Figure(MEMORY, 'W7 idle stream, 1,000 of them', 'w7.1000', 'kib', 'KiB', ('most', 4)),
         Figure(MEMORY, 'W7 idle stream, 9,000 of them', 'w7.9000', 'kib', 'KiB', ('most', 4)),
         Figure(MEMORY, 'W7 CPU at rest with 1,000', 'w7.1000', 'rest_us', 'us/s'),
@@ -73,5 +85,6 @@ def all_figures():
         Figure(RATE, 'W1 durable, 128 connections', 'w1.c128', 'rate', '1/s', None, 'durable'),
         Figure(RATE, 'W2 body of 50 KB', 'w2.50k', 'rate', '1/s'),
         Figure(RATE, 'W3 200 events at once', 'w3.burst', 'rate', '1/s'),
+        Figure(RATE, 'W4 200 events at once on a WebSocket, durable', 'w4.burst', 'rate', '1/s', None, over='sse'),
         Figure(RATE, 'W9 refused key, wrong checksum', 'w9.checksum', 'rate', '1/s'),
     ]

@@ -44,6 +44,13 @@ def test_ratio_is_taken_within_a_round():
     assert figures.line(samples, figure(target=('most', 24)))['verdict'] == 'falls short'
 
 
+def test_a_ratio_may_be_to_another_of_ours():
+    samples = [sample('posthouse', 0, 12), sample('nginx', 0, 6), sample('sse', 0, 10), sample('posthouse', 1, 13)]
+    found = figures.line(samples, figure(target=('ratio', 1.1), over='sse'))
+    assert (found['ratio'], found['nginx'], found['verdict']) == (1.2, 6, 'falls short')
+    assert '1.10 x sse' in figures.tables([found])
+
+
 def test_what_went_wrong_voids_the_line():
     samples = [sample('posthouse', 0, 1), sample('posthouse', 1, 1, void=['3 answers lost']), sample('nginx', 0, 1)]
     found = figures.line(samples, figure(target=('most', 2)))
@@ -208,6 +215,86 @@ def test_client_measures_from_when_a_turn_was_due(tmp_path):
     found = run_client(tmp_path, 'turns', [good, good, other] + [good] * 50, rate=100, seconds=0.3)
     assert (found['sent'], found['answered'], found['wrong'], found['lost']) == (30, 30, 1, 0)
     assert found['latency']['count'] == 30
+
+
+def frame(text, opcode=1):
+    data = text if isinstance(text, bytes) else json.dumps(text, separators=(',', ':')).encode()
+    return bytes([0x80 | opcode]) + (bytes([len(data)]) if len(data) < 126 else b'\x7e' + len(data).to_bytes(2, 'big')) + data
+
+
+def socket_answer(numbers, last='response.completed', end=b''):
+    types = ['response.created'] + ['response.output_text.delta'] * (len(numbers) - 2) + [last]
+    return b''.join(frame({'type': kind, 'sequence_number': number, 'pad': 'x' * 100})
+                    for kind, number in zip(types, numbers)) + end
+
+
+class SocketServer(Server):
+    """The same behind an upgrade: an answer to each frame of text. seen: what clients said."""
+
+    def __init__(self, answers, piece=1 << 20):
+        self.seen = []
+        super().__init__(answers, piece, 1 << 20)
+
+    def serve(self, answers, piece):
+        sock, _ = self.listener.accept()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError), sock, sock.makefile('rb') as reader:
+            while reader.readline() not in (b'\r\n', b''):
+                pass
+            sock.sendall(b'HTTP/1.1 101 Switching Protocols\r\n\r\n')
+            for answer in answers:
+                if not self.read_frame(reader):
+                    return
+                for at in range(0, len(answer), piece):
+                    sock.sendall(answer[at:at + piece])
+            sock.shutdown(socket.SHUT_WR)
+            reader.read()
+
+    def read_frame(self, reader):
+        head = reader.read(2)
+        if len(head) < 2:
+            return False
+        size = head[1] & 127
+        if size == 126:
+            size = int.from_bytes(reader.read(2), 'big')
+        key = reader.read(4)
+        self.seen.append((head[0] & 15, bytes(byte ^ key[i % 4] for i, byte in enumerate(reader.read(size)))))
+        return True
+
+
+def run_socket_client(tmp_path, server, mode='streams', **options):
+    upgrade = tmp_path / 'upgrade'
+    upgrade.write_bytes(b'GET / HTTP/1.1\r\n\r\n')
+    return run_client_to(server.address, tmp_path, mode, upgrade=upgrade, **options)
+
+
+@pytest.mark.parametrize('piece', [7, 1 << 20])
+def test_client_takes_turns_on_a_socket(tmp_path, piece):
+    server = SocketServer([socket_answer(range(6))] * 2, piece)
+    found = run_socket_client(tmp_path, server, repeat=2, events=4)
+    assert (found['answered'], found['events'], found['deltas'], load.faults_of_client(found)) == (2, 12, 8, [])
+    assert [opcode for opcode, _ in server.seen] == [1, 1] and server.seen[0][1] == (tmp_path / 'request').read_bytes()
+
+
+@pytest.mark.parametrize('answer, faults', [
+    pytest.param(socket_answer([0, 1, 3, 4]), ['1 events lost or out of order'], id='an event is missing'),
+    pytest.param(socket_answer([0, 2, 1, 3]), ['3 events lost or out of order'], id='two changed places'),
+    pytest.param(socket_answer([0, 1, 2], last='response.failed'), ['1 wrong answers'], id='failed'),
+    pytest.param(frame({'type': 'error', 'status': 429}), ['1 wrong answers', '1 events lost or out of order'], id='an error'),
+    pytest.param(socket_answer([0, 1]) + frame({'type': 'response.created'}), ['1 answers lost'], id='more than was asked'),
+    pytest.param(socket_answer([0, 1, 2])[:-20], ['1 answers lost', 'nothing was answered'], id='cut'),
+    pytest.param(frame(b'\x03\xe8', 8), ['1 answers lost', 'nothing was answered'], id='closed'),
+    pytest.param(b'\xc1\x00', ['1 answers lost', 'nothing was answered'], id='no frame'),
+])
+def test_client_sees_what_is_wrong_on_a_socket(tmp_path, answer, faults):
+    found = run_socket_client(tmp_path, SocketServer([answer]), repeat=1, seconds=0.1)
+    assert load.faults_of_client(found) == faults
+
+
+def test_client_answers_pings(tmp_path):
+    server = SocketServer([frame(b'', 9) + frame(b'abc', 9), socket_answer(range(3))])
+    found = run_socket_client(tmp_path, server, repeat=1, seconds=5)
+    assert [opcode for opcode, _ in server.seen][:2] == [1, 10] and found['sent'] == 1
 
 
 class SecureServer(Server):

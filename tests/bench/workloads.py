@@ -17,6 +17,9 @@ from stack import PLAIN, TLS_IN, TLS_OUT
 SMALL_TEXT = 500   # bytes of answer text: about 1.5 KB of JSON
 LARGE_TEXT = 3000  # about 4 KB
 SMALL_BODY = 463
+SOCKET_BODY = 2048  # of a turn on a WebSocket, and of the same turn over SSE
+LARGE_FRAME = 64 * 1024
+PING_S = 20  # a node's: of silence
 EVENTS = 200
 SHAKERS = 16  # connections that are made at a time
 EVENT_TEXT = 16    # bytes of a delta: about 200 B on the wire
@@ -45,13 +48,16 @@ class Size:
         self.replays = 4 if quick else 3  # visits of each chain
         self.deep = not quick
         self.idle = [(100, 1000)] if quick else [(100, 1000), (1000, 9000)]
+        self.sockets = (200, 2000)
         self.pause = 0.5 if quick else 1
         self.readers = 100 if quick else 500
         self.rates = [] if quick else [1000, 2000, 4000, 6000, 8000, 12000, 16000, 20000]
 
 
-def body(size, store=False, stream=False):
-    head = b'{"model":"bench",%s%s"input":"' % (b'"stream":true,' if stream else b'', b'' if store else b'"store":false,')
+def body(size, store=False, stream=False, create=False):
+    """create: as a message on a WebSocket."""
+    head = b'{%s"model":"bench",%s%s"input":"' % (b'"type":"response.create",' if create else b'',
+                                               b'"stream":true,' if stream else b'', b'' if store else b'"store":false,')
     return head + b'x' * (size - len(head) - 2) + b'"}'
 
 
@@ -138,6 +144,16 @@ def closed_loop(bench, key, relay, data, connections=32):
     bench.check_rows(relay, before, bench.samples[-1]['values'].get('units', 0), bench.samples[-1]['void'])
 
 
+def beyond(bench, key, who, small, large, units=1):
+    """What the large one costs more than the small one in this round, for each unit."""
+    found = {s['key']: s for s in bench.samples if s['who'] == who and s['round'] == bench.round and s['key'] in (small, large)}
+    if len(found) == 2 and all('us' in s['values'] for s in found.values()):
+        costs = [found[name]['values']['us'] for name in (small, large)]
+        bench.samples.append(dict(found[large], key=key, void=found[small]['void'] + found[large]['void'],
+                                  quiet=found[small]['quiet'] and found[large]['quiet'],
+                                  values={'us': (costs[1] - costs[0]) / units}))
+
+
 def warm_up(bench, relays):
     """Connections, caches and pages are there."""
     for relay in relays:
@@ -201,13 +217,8 @@ def w2(bench):
             closed_loop(bench, 'w2.%dk' % size, relay, items_body(size * 1000))
     for relay in bench.rotated([bench.posthouse, stack.nginx, stack.haproxy]):
         closed_loop(bench, 'w2.text', relay, body(50000))
-    for relay in (bench.posthouse, stack.nginx, stack.haproxy):
-        found = {s['key']: s for s in bench.samples if s['who'] == relay.name and s['round'] == bench.round
-                 and s['key'] in ('w2.50k', 'w2.500k')}
-        small, large = found['w2.50k'], found['w2.500k']
-        if 'us' in small['values'] and 'us' in large['values']:
-            bench.samples.append(dict(large, key='w2.slope', void=small['void'] + large['void'], values={
-                'us': (large['values']['us'] - small['values']['us']) / 450}))
+    for who in ('posthouse', 'nginx', 'haproxy'):
+        beyond(bench, 'w2.slope', who, 'w2.50k', 'w2.500k', 450)
 
 
 # ---- TLS on the listener ----
@@ -232,9 +243,9 @@ def tls(bench):
 
 # ---- W3: streams ----
 
-def stream_loop(bench, key, relay, per, events=EVENTS, **options):
+def stream_loop(bench, key, relay, per, events=EVENTS, request=None, **options):
     before = bench.logged(relay)
-    request = bench.load.request(bench.key(relay), body(SMALL_BODY, stream=True))
+    request = request or bench.load.request(bench.key(relay), body(SMALL_BODY, stream=True))
     with bench.sample(key, relay) as (values, void):
         found = bench.load.client('streams', relay.address, request=request, events=events, **options)
         values.update(units=found[per], rate=found['answered'] / found['seconds'], p50=found['latency']['p50'],
@@ -254,6 +265,58 @@ def w3(bench):
         for relay in bench.rotated(relays):
             stream_loop(bench, 'w3.paced%d' % streams, relay, 'events', bench.size.paced, connections=streams, repeat=1,
                         seconds=20)
+
+
+# ---- W4: turns on WebSockets ----
+
+def socket_options(bench, relay, size=None):
+    """Of bench-client: a turn of so many bytes on sockets that stay, none: nothing is asked."""
+    found = {'upgrade': bench.load.upgrade(bench.key(relay))}
+    if size:
+        found['request'] = bench.load.file(body(size, relay.key == 'all', create=True))
+    return found
+
+
+def by_both(bench, key, relay, per, size=SOCKET_BODY, peers=(), **options):
+    """The same turn on a WebSocket and over SSE, through the same node, and on a WebSocket through others."""
+    over_sse = bench.stack.relay(relay.node, 'sse', key=relay.key)
+    request = bench.load.request(bench.key(over_sse), body(size, relay.key == 'all', stream=True))
+    for one in bench.rotated([relay, over_sse, *peers]):
+        way = {'request': request} if one is over_sse else socket_options(bench, one, size)
+        stream_loop(bench, key, one, per, **way, **options)
+
+
+def w4(bench):
+    stack, size = bench.stack, bench.size
+    durable = stack.relay(bench.node, key='all')
+    stack.can(deltas=EVENTS, delta_bytes=EVENT_TEXT)
+    by_both(bench, 'w4.burst', durable, 'answered', peers=[stack.haproxy], connections=16, seconds=size.seconds)
+    stack.can(deltas=size.paced, delta_bytes=EVENT_TEXT, delay_ms=PACE_MS, stamp=True)
+    by_both(bench, 'w4.paced', durable, 'events', peers=[stack.haproxy], events=size.paced, connections=400,
+            repeat=1, seconds=20)
+    stack.can(text='hello', deltas=1)
+    for key, large in (('w4.small', SMALL_BODY), ('w4.64k', LARGE_FRAME)):
+        by_both(bench, key, bench.posthouse, 'answered', large, peers=[stack.haproxy], events=1, connections=16,
+                seconds=size.seconds)
+    for who in ('posthouse', 'sse', 'haproxy'):
+        beyond(bench, 'w4.frame', who, 'w4.small', 'w4.64k')
+    idle_sockets(bench, 'w4.idle', stack.make_posthouse(), None)
+    for make in bench.rotated([stack.make_posthouse, stack.make_haproxy]):
+        idle_sockets(bench, 'w4.pair', make(), SMALL_BODY)
+
+
+def idle_sockets(bench, key, relay, size):
+    """Memory, and a minute's pings: sockets that are open, or that keep one to the upstream from their turn."""
+    few, many = bench.size.sockets
+    with bench.sample(key, relay, settle=False) as (values, void):
+        with bench.load.start('hold', relay.address, connections=many, **socket_options(bench, relay, size)) as client:
+            values['kib'], values['rest_us'] = growth(bench, relay, client, (few, many), PING_S + 1)
+            found = client.result()
+        values['ping_us'] = values.pop('rest_us') * 60 / many
+        void += load.faults_of_client(dict(found, answered=1))
+        if found['ready'] != many:
+            void.append('%d of %d sockets were open' % (found['ready'], many))
+    bench.stack.retire(relay)
 
 
 # ---- W5, W6: conversations ----
@@ -399,21 +462,26 @@ def idle_streams(bench, key, relay, few, many):
     request = bench.load.request(bench.key(relay), body(SMALL_BODY, stream=True))
     with bench.sample(key, relay, settle=False) as (values, void):
         with bench.load.start('hold', relay.address, request=request, connections=many, **relay.tls) as client:
-            rss = []
-            for count in (few, many):
-                client.tell(count)
-                found = client.line()
-                time.sleep(bench.size.pause)
-                rss.append(machine.rss_kib(relay.roots))
-            before, start = machine.cpu_ns(relay.roots), time.monotonic()
-            time.sleep(2 * bench.size.pause)
-            values['rest_us'] = (machine.cpu_ns(relay.roots) - before) / 1e3 / (time.monotonic() - start)
-            client.end()
+            values['kib'], values['rest_us'] = growth(bench, relay, client, (few, many), 2 * bench.size.pause)
             found = client.result()
-        values['kib'] = (rss[1] - rss[0]) / (many - few)
         void += load.faults_of_client(found)
         if found['ready'] != many:
             void.append('%d of %d streams were open' % (found['ready'], many))
+
+
+def growth(bench, relay, client, counts, rest):
+    """Memory of one more of what the client holds, in KiB; CPU while they rest for so long, in microseconds per second."""
+    rss = []
+    for count in counts:
+        client.tell(count)
+        client.line()
+        time.sleep(bench.size.pause)
+        rss.append(machine.rss_kib(relay.roots))
+    before, start = machine.cpu_ns(relay.roots), time.monotonic()
+    time.sleep(rest)
+    busy = (machine.cpu_ns(relay.roots) - before) / 1e3 / (time.monotonic() - start)
+    client.end()
+    return (rss[1] - rss[0]) / (counts[1] - counts[0]), busy
 
 
 # ---- W9, W10: bad neighbours ----
@@ -493,4 +561,4 @@ def slow_readers(bench, relay, seconds):
         void += load.faults_of_client(dict(found, answered=1))
 
 
-WORKLOADS = {'W1': w1, 'TLS': tls, 'W2': w2, 'W3': w3, 'W5': w5, 'W6': w6, 'W7': w7, 'W9': w9, 'W10': w10}
+WORKLOADS = {'W1': w1, 'TLS': tls, 'W2': w2, 'W3': w3, 'W4': w4, 'W5': w5, 'W6': w6, 'W7': w7, 'W9': w9, 'W10': w10}

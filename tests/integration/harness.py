@@ -157,6 +157,9 @@ class Postgres:
 
     def create(self, template=None):
         name = 'test_%d' % next(self.names)
+        if template:  # the server may need a moment to notice that who prepared it has ended
+            http.eventually(lambda: not self.sql('postgres', 'SELECT 1 FROM pg_stat_activity WHERE datname = %s', template),
+                            within=60, what='nobody connected to the template')
         self.sql('postgres', 'CREATE DATABASE %s%s' % (name, ' TEMPLATE ' + template if template else ''))
         return name
 

@@ -153,7 +153,8 @@ def test_bad_paging(world, query, param):
         refused(api.get('/v1/responses/%s/input_items?%s' % (turn.id, query)), 400, param=param)
 
 
-def test_upgrades_elsewhere_get_426(world, api):
+def test_upgrades_of_other_paths_get_426(world, api):
+    """At once and in plain HTTP."""
     answer = api.get('/v1/realtime', headers={
         'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
         'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'OpenAI-Beta': 'responses_websockets=2026-02-06'})

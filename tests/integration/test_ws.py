@@ -29,6 +29,11 @@ def shared(make_cluster):
     return World(make_cluster())
 
 
+@pytest.fixture(scope='module')
+def small(shared):
+    return shared.cluster.node(env={'POSTHOUSE_MAX_BODY': '64KiB'})
+
+
 @pytest.fixture
 def world(shared):
     shared.reset()
@@ -259,6 +264,16 @@ def test_members_of_http_are_ignored(world, name):
         assert ('stream' in body) == (request['transport'] == 'http') and body.get('stream', True) is True
 
 
+def test_sending_ahead(world, small):
+    """More than may wait: reading stops and goes on, pings are answered all the same, and every turn comes."""
+    with Socket(small.url, world.key('s1')) as ws:
+        texts = ['%d %s ' % (n, 'x' * 20000) + marker(first_delay_ms=50) for n in range(12)]
+        for text in texts:
+            create(ws, text)
+        for text in texts:
+            assert ws.hear().text.startswith(Context().add('user:' + text).words)
+
+
 # ---- warm-ups ----
 
 WAYS = {'the same socket': lambda world, name, ws: ws,
@@ -387,18 +402,19 @@ def test_how_frames_end_a_socket(world, how):
     peer.close()
 
 
-def test_oversized_messages(world):
+def test_oversized_messages(world, small):
     """Above the maximum: an error, and the socket stays. Four times: it does not."""
-    node = world.cluster.node(env={'POSTHOUSE_MAX_BODY': '64KiB'})
-    with Socket(node.url, world.key('p1')) as ws:
+    with Socket(small.url, world.key('p1')) as ws:
         for size in (65536, 100000, 4 * 65536 - 200):
             create(ws, 'x' * size)
             assert error_of(ws.receive(), 400, 'payload_too_large')['error']['param'] == 'input'
         Conversation().say(ws, 'y' * 60000)
-    peer = wire(world, 'p1', node=node)
-    peer.send(masked(b'x' * (4 * 65536 + 1))[:1000])  # its head says it all
-    assert peer.closed() == 1009
-    peer.close()
+    data = masked(b'x' * (4 * 65536 + 1))
+    for _ in range(20):  # the code arrives also where all of it was under way already
+        peer = wire(world, 'p1', node=small)
+        peer.send(data)
+        assert peer.closed() == 1009
+        peer.close()
 
 
 def hears(peer, text):
@@ -533,6 +549,25 @@ def test_drain(world):
     node.stop(asked=True)
 
 
+def test_the_end_of_a_drain(world):
+    """A turn that still runs when time is up gets an end of its own, and then 1012."""
+    node = world.cluster.node(env={'POSTHOUSE_DRAIN_TIMEOUT': '4s'})
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(Socket(node.url, world.key(name))) for name in KINDS]
+        for ws in busy:
+            create(ws, 'long ' + marker(fault='silence', at='item'))
+            ws.heard = [ws.receive()]
+        node.signal(signal.SIGTERM)
+        for ws in busy:
+            while ws.heard[-1].type not in http.TERMINAL:
+                ws.heard.append(ws.receive())
+            assert Turn(ws.heard).response['error']['code'] == 'server_error'
+            with pytest.raises(Closed) as closed:
+                ws.receive()
+            assert closed.value.code == 1012
+    node.stop(asked=True, expect=1)
+
+
 @pytest.mark.parametrize('how', ['cut', 'close'])
 @pytest.mark.parametrize('at', ['head', 'created', 'item'])
 @pytest.mark.parametrize('name', KINDS)
@@ -615,15 +650,31 @@ def test_failures_are_the_pools(world, names):
         still_serves(ws)
 
 
+@pytest.mark.parametrize('status, code', [(400, 'context_length_exceeded'), (422, 'unprocessable'), (403, 'cyber_policy'),
+                                          (404, 'model_not_found')])
 @pytest.mark.parametrize('name', KINDS)
-def test_what_the_request_did_wrong_is_told_as_it_is(world, name):
-    with world.socket(name) as ws:
-        text = 'x' + marker(status=400, code='context_length_exceeded', message='Too long.', param='input')
-        found = error_of(ws.ask({'model': 'demo', 'input': text, 'store': False}, stream_id='a').error, 400,
-                         'context_length_exceeded')
-        assert found['error']['message'] == 'Too long.' and found['error']['param'] == 'input' and found['stream_id'] == 'a'
+def test_what_the_request_did_wrong_is_told_as_it_is(world, name, status, code):
+    """In upstream's words and with its status, as over HTTP."""
+    text = 'x' + marker(status=status, code=code, message='Not so.', param='input', type='some_error')
+    with world.socket(name) as ws, world.http(name) as api:
+        found = error_of(ws.ask({'model': 'demo', 'input': text, 'store': False}, 'a').error, status, code)
+        assert found['stream_id'] == 'a'
+        answer = api.post({'model': 'demo', 'input': text, 'store': False})
+        assert answer.status == status and answer.error == found['error'], (found, answer)
+        assert found['error'] == {'message': 'Not so.', 'type': 'some_error', 'param': 'input', 'code': code}
         still_serves(ws)
-    assert world.upstream.stats(name)['turns'] == 2
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_too_large_for_upstream(world, name):
+    """413 is repeated by clients; and who said so is nobody's business."""
+    text = 'x' + marker(status=413, code='too_large', message='Too large.')
+    with world.socket(name) as ws, world.http(name) as api:
+        found = error_of(ws.ask({'model': 'demo', 'input': text, 'store': False}).error, 400, 'payload_too_large')
+        answer = api.post({'model': 'demo', 'input': text, 'store': False})
+        assert answer.status == 400 and answer.error['code'] == 'payload_too_large'
+        for error in (found['error'], answer.error):
+            assert name not in error['message'].partition('(request')[0], error
 
 
 def test_a_key_is_looked_at_each_turn(world):
@@ -657,7 +708,7 @@ def test_conversations_change_between_transports_and_nodes(world, name):
 def test_a_slow_reader_gets_it_all(world):
     """More than the buffers between take: the upstream is held back, and nothing is lost."""
     peer = wire(world, 'p1')
-    peer.create('x' + marker(text_bytes=8 << 20, delta_bytes=65536))
+    peer.create('x' + marker(text_bytes=4 << 20, delta_bytes=65536))
     time.sleep(1)
     size = 0
     while True:
@@ -665,7 +716,7 @@ def test_a_slow_reader_gets_it_all(world):
         size += len(event.get('delta', ''))
         if event['type'] in http.TERMINAL:
             break
-    assert event['type'] == 'response.completed' and size == 8 << 20
+    assert event['type'] == 'response.completed' and size == 4 << 20
     peer.close()
 
 

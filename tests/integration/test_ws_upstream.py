@@ -236,6 +236,46 @@ def test_a_denied_live_id_is_replayed(world, name, shape):
     assert name not in world.blocked()
 
 
+@pytest.mark.parametrize('name', SOCKETS)
+def test_open_calls_are_the_clients(world, name):
+    """A live turn that forgets a call's output gets upstream's own words, once; with the output it goes on."""
+    with world.socket(name) as ws:
+        dialogue = Dialogue()
+        dialogue.say(ws, asking_for({'name': 'look', 'arguments': {}}), store=False)
+        error = ws.ask(dialogue.body('never mind', store=False)).error
+        assert error['status'] == 400 and 'No tool output found' in error['error']['message'], error
+        assert len(world.asked(name)) == 2 and name not in world.blocked()
+        dialogue.say(ws, dialogue.outputs(), store=False)
+        dialogue.say(ws, 'and on', store=False)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_refused_ciphertext_is_left_out(world, shape):
+    """Once, on the same account, and in a live turn as in any."""
+    with world.socket('x1') as ws:
+        dialogue = Dialogue()
+        for number in range(2):
+            dialogue.say(ws, 'think %d' % number, store=False, **REASONING)
+        for how in ('anchored', 'whole'):
+            world.upstream.script('x1', {'status': 400, 'code': 'invalid_encrypted_content', 'shape': shape,
+                                         'message': 'The encrypted content could not be verified.'})
+            dialogue.say(ws, 'refused', how=how, store=False, **REASONING)
+            assert 'encrypted_content":' not in world.asked('x1')[-1]['body'].replace(' ', '')
+        dialogue.say(ws, 'and on', store=False, **REASONING)
+
+
+def test_what_is_too_large_for_a_frame_goes_over_http(world):
+    """Upstreams take frames of 16 MiB at most. A live conversation moves over; so does a replay."""
+    with world.socket('x1') as ws:
+        conversation = talk(ws, 2)
+        conversation = conversation.say(ws, 'x' * (16 << 20), store=False)
+        conversation.say(ws, 'all of it again', store=False)
+        assert [r['transport'] for r in world.asked('x1')] == ['websocket'] * 2 + ['http'] * 2
+        talk(ws, 1)
+        assert world.asked('x1')[-1]['transport'] == 'websocket'
+    assert not world.blocked()
+
+
 # ---- sockets that are lost ----
 
 @pytest.mark.parametrize('order', [{'close': 1000}, {'close': 1001}, {'close': 1011}, {'close': 1012}, {'close': 0},
@@ -523,6 +563,18 @@ def test_a_failed_continuation_drops_what_the_lane_remembered(world, name):
         assert ws.ask(dict(asked, input=text)).error['error']['code'] == 'context_length_exceeded'
         assert ws.ask(asked).error['error']['code'] == 'previous_response_not_found'
         talk(ws, 2)
+
+
+@pytest.mark.parametrize('name', ['p1', 'x1', 's1'])
+def test_a_failed_continuation_leaves_its_parent(world, name):
+    """Whatever upstream evicts: what is kept can be continued."""
+    with world.socket(name) as ws:
+        conversation = talk(ws, 2)
+        text = 'no ' + marker(status=400, code='context_length_exceeded', message='Too long.')
+        turn = ws.ask({'model': 'demo', 'input': text, 'previous_response_id': conversation.anchor, 'store': False})
+        assert turn.error['error']['code'] == 'context_length_exceeded'
+        assert len(world.asked(name)) == 3
+        talk(ws, 2, conversation)
 
 
 def test_stored_and_unstored_turns_of_one_lane(world):

@@ -554,37 +554,47 @@ static void another_life(void **state)
 static void forgotten(void **state)
 {
 	const struct ph_str life[] = {PH_STR_INIT("9")};
-	struct turn t;
+	struct turn t, other;
 	char id[16];
 
 	(void)state;
 	start(&t);
 	granted("1", "11");
 	turns();
+	start(&other);
 	memcpy(id, ph_member_id(member), sizeof id);
 	ph_member_beat(member);
 	run_for(&w, 20);
-	assert_true(is_next("heartbeat"));
-	fake_pg_rows(NULL, 0, PH_BEAT_COLUMNS);
-	assert_true(is_next("register_node"));
+	answered("unknown", "0", "0", "0", LIFE, "");
 	assert_memory_not_equal(id, ph_member_id(member), sizeof id);
 	assert_int_equal(w.a[0]->lease.slots, 0);
+	assert_true(is_next("heartbeat")); /* of the former one */
+	fake_pg_rows(NULL, 0, PH_BEAT_COLUMNS);
+	assert_true(is_next("register_node"));
 	fake_pg_rows(life, 1, 1);
-	assert_call("1", "1", "1");
+	assert_call("1", "2", "2");
 	assert_param(S_LIFE, "9");
-	granted("1", "1"); /* of the life before: it was voided meanwhile */
+	ph_account_wait_stop(&other.wait);
+	granted("2", "12");
+	assert_int_equal(w.a[0]->lease.slots, 2);
 	while (fake_pg_waiting())
 		fake_pg_fails(PH_E_CANCELLED);
 }
 
+/* Also those that a call brings which was under way: its row is gone. */
 static void an_operator_takes_slots_back(void **state)
 {
 	struct turn t;
 
 	(void)state;
 	start(&t);
+	assert_true(ph_account_heard(w.r, PH_STR("slots_void 1")));
+	granted("1", "10");
+	assert_int_equal(w.a[0]->lease.slots, 0);
+	assert_param(S_VERSION, "0");
 	granted("1", "11");
 	turns();
+	assert_non_null(t.account);
 	assert_true(ph_account_heard(w.r, PH_STR("slots_void 1")));
 	assert_call("1", "1", "1");
 	assert_param(S_VERSION, "0");

@@ -68,6 +68,9 @@ static void lengths(void **state)
 		ph_ws_put_text(&b, PH_WS_SERVER, ph_str(text, table[i].n));
 		assert_int_equal(b.n, table[i].head.n + table[i].n);
 		assert_memory_equal(b.p, table[i].head.p, table[i].head.n);
+		ph_buf_reset(&b);
+		ph_ws_put_text_head(&b, table[i].n);
+		ph_assert_str(ph_buf_str(&b), table[i].head);
 		ph_buf_deinit(&b);
 	}
 	free(text);

@@ -138,6 +138,7 @@ static void world_open(struct world *w)
 	w->r.attempt.call = (struct ph_call *)(void *)w;
 	ph_buf_init(&w->r.attempt.headers, 1024);
 	ph_buf_init(&w->out, 64 << 20);
+	ph_buf_init(&w->g.event, 2 * w->config.max_body);
 	ph_timer_init(&w->r.hold, w->loop, ph_relay_timer, &w->r);
 	ph_collect_reset(&w->r.collect);
 	ph_relay_open(&w->r, false);
@@ -149,6 +150,7 @@ static void world_close(struct world *w)
 	ph_collect_reset(&w->r.collect);
 	ph_turn_body_free(&w->r.body);
 	ph_buf_deinit(&w->out);
+	ph_buf_deinit(&w->g.event);
 	ph_buf_deinit(&w->r.attempt.headers);
 	assert_int_equal(ph_loop_free(w->loop), 0);
 }
