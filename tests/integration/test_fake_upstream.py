@@ -656,3 +656,43 @@ def test_bad_command_lines():
     for args in ([], ["a:platform"] * 2, ["a-b:platform"], ["a:unknown"]):
         with pytest.raises(RuntimeError, match="ended with 2"):
             fake.FakeUpstream(args)
+
+
+# ---- logins ----
+
+def test_logins():
+    """Access tokens that live and end, a refresh token that works once, and what using it again costs."""
+    def turn_with(up, token):
+        answer = call(up, "c", {"model": "m", "input": [], "stream": True, "store": False},
+                      "/a/c/backend-api/codex/responses", headers={"authorization": "Bearer " + token})
+        return answer.status, answer.json()["error"]["code"] if answer.status == 401 else None
+
+    def grant(up, token, **more):
+        return call(up, "c", {"client_id": "app", "grant_type": "refresh_token", "refresh_token": token, **more},
+                    "/a/c/oauth/token")
+    with fake.FakeUpstream(["c:codex"]) as up:
+        assert turn_with(up, "anything")[0] == 200
+        first = up.login("c", lives=3600)
+        assert turn_with(up, "anything") == (401, "token_expired") and turn_with(up, first["access_token"])[0] == 200
+        assert grant(up, first["refresh_token"], grant_type="password").status == 400
+        second = grant(up, first["refresh_token"])
+        assert second.status == 200 and second.json()["expires_in"] == 3600
+        assert up.login("c")["renewed"] == 1
+        for token in (first["access_token"], second.json()["access_token"]):
+            assert turn_with(up, token)[0] == 200
+        up.login("c", expire=True)
+        assert turn_with(up, second.json()["access_token"]) == (401, "token_expired")
+        up.account("c", token={"status": 503})
+        assert grant(up, second.json()["refresh_token"]).status == 503
+        up.account("c", token=None)
+        third = grant(up, second.json()["refresh_token"])
+        assert turn_with(up, third.json()["access_token"])[0] == 200
+        again = grant(up, second.json()["refresh_token"])
+        assert (again.status, again.json()["error"]["code"]) == (401, "refresh_token_reused")
+        assert turn_with(up, third.json()["access_token"]) == (401, "token_revoked")
+        assert grant(up, third.json()["refresh_token"]).status == 401
+        state = up.login("c")
+        assert (state["renewed"], state["reused"], state["revoked"]) == (2, 2, True)
+        assert turn_with(up, up.login("c", lives=1)["access_token"])[0] == 200
+        time.sleep(1.1)
+        assert turn_with(up, up.login("c")["access_token"]) == (401, "token_expired")

@@ -79,9 +79,7 @@ static void what_is_no_login(void **state)
 		"{\"access_token\":\"a b\"}", "{\"access_token\":\"a\\nb\"}",
 		"{\"access_token\":\"a\",\"account_id\":\"x\\r\"}",
 		"{\"access_token\":\"a\",\"refresh_token\":{}}",
-		"{\"access_token\":\"a\",\"access_token\":\"b\"}",
-		"{\"access_token\":\"a\"} "
-		"x"};
+		"{\"access_token\":\"a\",\"access_token\":\"b\"}", "{\"access_token\":\"a\"} x"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
