@@ -11,6 +11,7 @@ import pytest
 
 import client as http
 from harness import FakeUpstream
+from wsclient import Socket
 
 BODY = {'model': 'demo', 'input': 'hello'}
 LONG = 86400
@@ -99,6 +100,20 @@ def test_before_it_expires(make_world):
     assert (login['reused'], login['revoked']) == (0, False)
     stats = world.upstream.stats()
     assert stats['unauthorized'] == 0, 'a turn went out with an expired token'
+
+
+def test_on_websockets(make_world):
+    """A refused upgrade is renewed and tried again; a socket that is open outlives its token."""
+    world = make_world(2)
+    world.upstream.login('c', expire=True)
+    with Socket(world.nodes[0].url, world.key) as one, Socket(world.nodes[1].url, world.key) as other:
+        first = one.turn(BODY)
+        assert first.status == 'completed' and other.turn(BODY).status == 'completed'
+        world.upstream.login('c', expire=True)
+        second = one.turn(dict(BODY, previous_response_id=first.id))
+        assert second.status == 'completed'
+    login = world.login()
+    assert (login['renewed'], login['reused']) == (1, 0)
 
 
 def test_two_expire_in_one_turn(make_world):
