@@ -165,7 +165,7 @@ static bool able(const struct ph_request *r, const struct ph_account *a)
 /* A busy owner does not make the turn wait while another account may have a slot: then it is replayed. */
 static bool forwardable(const struct ph_request *r, const struct ph_account *a)
 {
-	return able(r, a) && !(a->max_streams && a->running >= a->max_streams);
+	return able(r, a) && !ph_account_full(a);
 }
 
 static int forward_to(struct ph_request *r, int64_t account)
