@@ -32,7 +32,8 @@ BEGIN
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
-			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
+			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
+			posthouse.put_traffic, posthouse.status
 			TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;
@@ -50,7 +51,8 @@ BEGIN
 		IF to_regrole(reader) IS NOT NULL THEN
 			EXECUTE format('GRANT USAGE ON SCHEMA posthouse_admin TO %I', reader);
 			EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO %I', reader);
-			EXECUTE format('GRANT EXECUTE ON FUNCTION posthouse_admin.chain(text, text) TO %I', reader);
+			EXECUTE format('GRANT EXECUTE ON FUNCTION posthouse_admin.chain(text, text), '
+				'posthouse.share_ms(bigint[], float8) TO %I', reader);
 		END IF;
 	END LOOP;
 END $$;

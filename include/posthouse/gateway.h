@@ -54,6 +54,19 @@ struct ph_node_view {
 	bool draining;
 };
 
+/* The whole cluster as an operator wants to see it (posthouse.status()), for the status page. */
+struct ph_picture {
+	struct ph_str json; /* valid during the call; empty: the database has not answered yet */
+	uint64_t age_ms;
+	bool stale; /* the database is away: it is as old as that */
+};
+struct ph_status_wait {
+	struct ph_list node;
+	void (*cb)(struct ph_status_wait *w, const struct ph_picture *p); /* once, perhaps before the call returns */
+};
+void ph_gateway_status(struct ph_gateway *g, struct ph_status_wait *w);
+void ph_gateway_status_cancel(struct ph_status_wait *w); /* only before cb */
+
 /* ---- one request and its answer ---- */
 
 /* What a handler wants to hear. After finish, abort or on_gone the exchange is dead for the handler. */

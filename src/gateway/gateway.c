@@ -7,6 +7,8 @@
 #include "renew.h"
 #include "request_priv.h"
 #include "side.h"
+#include "status.h"
+#include "traffic.h"
 #include "upkeep.h"
 
 #define DAY_MS 86400000.0
@@ -42,6 +44,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
+	g->traffic = ph_traffic_new(g);
+	g->status = ph_status_new(g);
 	return g;
 }
 
@@ -113,6 +117,8 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
 	ph_renewals_free(g->renewals);
+	ph_traffic_free(g->traffic);
+	ph_status_free(g->status);
 	ph_models_free(g->models);
 	ph_auth_free(g->auth);
 	ph_member_free(g->member);

@@ -27,6 +27,8 @@ struct ph_gateway {
 	struct ph_upkeep *upkeep;     /* upkeep.h */
 	struct ph_models *models;     /* models.h */
 	struct ph_renewals *renewals; /* renew.h */
+	struct ph_traffic *traffic;   /* traffic.h */
+	struct ph_status *status;     /* status.h */
 	struct ph_buf event;          /* relay.c: one that is being changed; empty between them */
 	bool ready;
 	void (*on_ready)(void *arg);

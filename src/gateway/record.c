@@ -4,6 +4,7 @@
 #include "posthouse/log.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
+#include "traffic.h"
 
 #define HELD_MAX (8 * 1024 * 1024) /* of a context that a lane keeps in memory */
 
@@ -164,6 +165,9 @@ static void observe(const struct ph_request *r)
 	uint64_t now = ph_clock_ns();
 
 	ph_metric_add(PH_M_TURNS, r->mode, outcome_index(r->outcome), 1);
+	ph_traffic_turn(r->g->traffic, r->mode, r->err != 0,
+		r->first_event_ns > r->body_ns && r->body_ns ? r->first_event_ns - r->body_ns : 0,
+		now - r->started_ns);
 	if (r->first_event_ns > r->body_ns && r->body_ns)
 		ph_metric_observe(PH_M_FIRST_EVENT_SECONDS, r->first_event_ns - r->body_ns);
 	if (r->attempt.sent_ns > r->body_ns && r->terminal_ns)
