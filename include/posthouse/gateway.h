@@ -62,10 +62,14 @@ struct ph_picture {
 };
 struct ph_status_wait {
 	struct ph_list node;
-	void (*cb)(struct ph_status_wait *w, const struct ph_picture *p); /* once, perhaps before the call returns */
+	void (*cb)(struct ph_status_wait *w,
+		const struct ph_picture *p); /* once, perhaps before the call returns */
 };
 void ph_gateway_status(struct ph_gateway *g, struct ph_status_wait *w);
 void ph_gateway_status_cancel(struct ph_status_wait *w); /* only before cb */
+
+/* What metrics cannot hold in fixed families: the accounts by name, and what program this is. */
+void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out);
 
 /* ---- one request and its answer ---- */
 

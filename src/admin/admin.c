@@ -18,7 +18,8 @@ void ph_admin_reply(struct ph_exchange *x, int status, struct ph_str type, struc
 	ph_http_put_header(&headers, PH_STR("content-type"), type);
 	ph_http_put_header(&headers, PH_STR("cache-control"), PH_STR("no-store"));
 	ph_http_put_header(&headers, PH_STR("content-security-policy"),
-		PH_STR("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+		PH_STR("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "
+		       "data:; "
 		       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
 	ph_http_put_header(&headers, PH_STR("x-content-type-options"), PH_STR("nosniff"));
 	ph_http_put_header(&headers, PH_STR("referrer-policy"), PH_STR("no-referrer"));
@@ -64,12 +65,13 @@ static void reply_unless(struct ph_exchange *x, const char *why)
 	reply_text(x, why ? 503 : 200, why ? why : "ok");
 }
 
-static void metrics(struct ph_exchange *x)
+static void metrics(const struct ph_node_view *node, struct ph_exchange *x)
 {
 	struct ph_buf body;
 
 	ph_buf_init(&body, METRICS_MAX);
 	ph_metrics_print(&body);
+	ph_gateway_metrics(node->gateway, &body);
 	ph_admin_reply(x, 200, PH_STR("text/plain; version=0.0.4; charset=utf-8"), ph_buf_str(&body));
 	ph_buf_deinit(&body);
 }
@@ -88,7 +90,7 @@ void ph_admin_handle(const struct ph_node_view *node, struct ph_exchange *x)
 	else if (ph_str_eq(x->path, PH_STR("/startupz")))
 		reply_unless(x, not_started(node));
 	else if (ph_str_eq(x->path, PH_STR("/metrics")))
-		metrics(x);
+		metrics(node, x);
 	else if (!ph_page_handle(node, x))
 		reply_text(x, 404, "there are / (the status page), /livez, /readyz, /startupz and /metrics");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The status page: its files are compiled in, its figures come as /status.json. Whoever reaches the admin listener may
- * see it; it shows names of accounts, nodes and keys, never a secret and never a word of a conversation.
+ * The status page: its files are compiled in, its figures come as /status.json. Whoever reaches the admin
+ * listener may see it; it shows names of accounts, nodes and keys, never a secret and never a word of a
+ * conversation.
  */
 #include <stdlib.h>
 

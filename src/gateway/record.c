@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What remains of a turn: its row in the store, its line in the log, its share of the metrics. */
+/* What remains of a turn: its row in the store, its line in the log. Its share of the metrics: observe.c. */
 #include "posthouse/clock.h"
 #include "posthouse/log.h"
-#include "posthouse/metrics.h"
 #include "request_priv.h"
-#include "traffic.h"
 
 #define HELD_MAX (8 * 1024 * 1024) /* of a context that a lane keeps in memory */
 
@@ -148,35 +146,7 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
 }
 
-/* ---- the log line and the metrics ---- */
-
-static unsigned outcome_index(const char *outcome)
-{
-	static const char *const names[] = {"completed", "incomplete", "failed", "cancelled", "client_gone"};
-
-	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-		if (outcome && strcmp(outcome, names[i]) == 0)
-			return i;
-	return 3;
-}
-
-static void observe(const struct ph_request *r)
-{
-	uint64_t now = ph_clock_ns();
-
-	ph_metric_add(PH_M_TURNS, r->mode, outcome_index(r->outcome), 1);
-	ph_traffic_turn(r->g->traffic, r->mode, r->err != 0,
-		r->first_event_ns > r->body_ns && r->body_ns ? r->first_event_ns - r->body_ns : 0,
-		now - r->started_ns);
-	if (r->first_event_ns > r->body_ns && r->body_ns)
-		ph_metric_observe(PH_M_FIRST_EVENT_SECONDS, r->first_event_ns - r->body_ns);
-	if (r->attempt.sent_ns > r->body_ns && r->terminal_ns)
-		ph_metric_observe(
-			PH_M_ADDED_SECONDS, r->attempt.sent_ns - r->body_ns + (now - r->terminal_ns));
-	ph_metric_add(PH_M_INPUT_TOKENS, 0, 0, (int64_t)r->collect.input_tokens);
-	ph_metric_add(PH_M_CACHED_TOKENS, 0, 0, (int64_t)r->collect.cached_tokens);
-	ph_metric_add(PH_M_OUTPUT_TOKENS, 0, 0, (int64_t)r->collect.output_tokens);
-}
+/* ---- the log line ---- */
 
 void ph_record_log(struct ph_request *r)
 {
@@ -203,6 +173,6 @@ void ph_record_log(struct ph_request *r)
 		PH_F_INT("output_tokens", r->collect.output_tokens),
 	};
 
-	observe(r);
+	ph_observe_turn(r);
 	ph_log_fields(PH_LOG_INFO, "turn", fields, sizeof fields / sizeof *fields);
 }

@@ -413,4 +413,7 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 bool ph_record_keeps(const struct ph_request *r); /* policy: is a finished turn kept? */
 void ph_record_log(struct ph_request *r);
 
+/* ---- observe.c: its share of the metrics, once ---- */
+void ph_observe_turn(const struct ph_request *r);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The picture of the cluster for the status page. It is asked for while somebody looks, by all who look together, and
- * a second old at most; while the database is away the last one stays, and says how old it is.
+ * The picture of the cluster for the status page. It is asked for while somebody looks, by all who look
+ * together, and a second old at most; while the database is away the last one stays, and says how old it is.
  */
 #include "status.h"
 
@@ -86,4 +86,30 @@ struct ph_status *ph_status_free(struct ph_status *s)
 	ph_buf_deinit(&s->picture);
 	free(s);
 	return NULL;
+}
+
+/* ---- metrics ---- */
+
+void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out)
+{
+	static const char *const states[] = {
+		"active", "cooling", "exhausted", "reauth", "disabled", "paused", "draining"};
+
+	ph_buf_printf(out,
+		"# HELP posthouse_build_info What runs here.\n# TYPE posthouse_build_info gauge\n"
+		"posthouse_build_info{version=\"%s\"} 1\n"
+		"# HELP posthouse_account_state 1 for the state that an account is in, as this node knows "
+		"it.\n"
+		"# TYPE posthouse_account_state gauge\n",
+		PH_VERSION);
+	PH_LIST_EACH (it, ph_accounts_list(g->accounts)) {
+		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+			ph_buf_puts(out, PH_STR("posthouse_account_state{account=\""));
+			ph_buf_json(out, ph_str_c(a->name)); /* escapes what must be, and more */
+			ph_buf_printf(out, "\",state=\"%s\"} %d\n", states[i],
+				a->state == (enum ph_account_state)i);
+		}
+	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The present minute: turns by how they were continued, and by how long they took, in steps of half an octave. It is
- * written while it goes on, every few seconds and only where something changed, so that a look at the cluster is
- * never older than that; a write that fails is made good by the next one.
+ * The present minute: turns by how they were continued, and by how long they took, in steps of half an
+ * octave. It is written while it goes on, every few seconds and only where something changed, so that a look
+ * at the cluster is never older than that; a write that fails is made good by the next one.
  */
 #include "traffic.h"
 
@@ -80,8 +80,7 @@ static void write_minute(struct ph_traffic *t)
 	put_array(&b, t->counts, COUNTS, &m.counts);
 	put_array(&b, t->first_event, STEPS, &m.first_event);
 	put_array(&b, t->duration, STEPS, &m.duration);
-	t->call = ph_traffic_store_put(
-		t->g->pg, ph_member_id(t->g->member), t->g->node, &m, on_written, t);
+	t->call = ph_traffic_store_put(t->g->pg, ph_member_id(t->g->member), t->g->node, &m, on_written, t);
 	t->running = m.running;
 	t->changed = false;
 	ph_buf_deinit(&b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this node did in the present minute, and the picture of the whole cluster that is made from what all nodes
- * wrote of theirs.
+ * What this node did in the present minute, and the picture of the whole cluster that is made from what all
+ * nodes wrote of theirs.
  */
 #ifndef POSTHOUSE_TRAFFIC_H
 #define POSTHOUSE_TRAFFIC_H
