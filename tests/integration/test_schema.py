@@ -61,7 +61,7 @@ def say(text, **more):
 TURNS = {
     'plain': say('hello'),
     'unstored': say('hello', store=False),
-    'tool': say('look ' + marker(items=[{'type': 'function_call', 'name': 'look', 'arguments': '{}'}]), tools=[TOOL]),
+    'tool': say('look ' + marker(calls=[{'name': 'look', 'arguments': '{}'}]), tools=[TOOL]),
     'incomplete': say('much ' + marker(fault='incomplete', at='output')),
     'failed at once': say('no ' + marker(fault='failed', at='created', times=9)),
     'failed in the middle': say('half ' + marker(fault='failed', at='output')),
