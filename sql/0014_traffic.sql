@@ -5,9 +5,9 @@ CREATE TABLE posthouse.traffic (
 	node_id uuid NOT NULL,
 	node text NOT NULL,
 	running int NOT NULL, -- turns, when it was last written
-	counts int[] NOT NULL, -- turns that ended: not continued, live, forwarded, replayed, failed; the last also among the others
-	first_event int[] NOT NULL, -- turns by their time to the first event: posthouse.step_ms() says how steps are numbered
-	duration int[] NOT NULL, -- the same of whole turns
+	counts bigint[] NOT NULL, -- turns that ended: not continued, live, forwarded, replayed, failed; the last also among the others
+	first_event bigint[] NOT NULL, -- turns by their time to the first event: posthouse.step_ms() says how steps are numbered
+	duration bigint[] NOT NULL, -- the same of whole turns
 	written timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (minute, node_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

@@ -21,20 +21,20 @@ LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, posthouse,
 $$;
 
 /* Element by element. */
-CREATE OR REPLACE FUNCTION posthouse.add_steps(p_a bigint[], p_b int[]) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION posthouse.add_steps(p_a bigint[], p_b bigint[]) RETURNS bigint[]
 LANGUAGE sql IMMUTABLE AS $$
 	SELECT array_agg(coalesce(t.a, 0) + coalesce(t.b, 0) ORDER BY t.i)
 	FROM unnest(p_a, p_b) WITH ORDINALITY AS t (a, b, i)
 $$;
 
-CREATE OR REPLACE AGGREGATE posthouse.sum_steps(int[]) (SFUNC = posthouse.add_steps, STYPE = bigint[], INITCOND = '{}');
+CREATE OR REPLACE AGGREGATE posthouse.sum_steps(bigint[]) (SFUNC = posthouse.add_steps, STYPE = bigint[], INITCOND = '{}');
 
 /*
  * What a node did in the minute that began at p_minute_s (unix), up to now; called again as the minute goes on. Of two
  * calls that overtake one another the fuller one stays.
  */
 CREATE OR REPLACE FUNCTION posthouse.put_traffic(p_node_id uuid, p_node text, p_minute_s bigint, p_running int,
-	p_counts int[], p_first_event int[], p_duration int[])
+	p_counts bigint[], p_first_event bigint[], p_duration bigint[])
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 BEGIN

@@ -86,19 +86,29 @@ static void write_minute(struct ph_traffic *t)
 	ph_buf_deinit(&b);
 }
 
-/* What ended in the minute before and was not written yet counts there. */
+static void begin(struct ph_traffic *t, uint64_t minute)
+{
+	memset(t->counts, 0, sizeof t->counts);
+	memset(t->first_event, 0, sizeof t->first_event);
+	memset(t->duration, 0, sizeof t->duration);
+	t->minute = minute;
+	t->changed = t->running > 0;
+}
+
+/* What ended in the minute before and was not written yet counts there; what ended before the clock was
+ * known, in the first one. */
 static void follow_clock(struct ph_traffic *t)
 {
 	uint64_t now = ph_accounts_unix_s(t->g->accounts) / 60;
 
 	if (now == t->minute || t->call)
 		return;
+	if (!t->minute) {
+		t->minute = now;
+		return;
+	}
 	write_minute(t);
-	memset(t->counts, 0, sizeof t->counts);
-	memset(t->first_event, 0, sizeof t->first_event);
-	memset(t->duration, 0, sizeof t->duration);
-	t->minute = now;
-	t->changed = t->running > 0;
+	begin(t, now);
 }
 
 static void on_timer(void *arg)

@@ -98,10 +98,20 @@ def test_turns(world, kind, turn, how):
             check('event', event.data)
 
 
+@pytest.fixture
+def well(world):
+    """That world, with every account as if nothing had happened to it."""
+    for name in KINDS.values():
+        world.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
+    for node, key in ((node, key) for node in world.nodes for key in world.keys.values()):
+        http.eventually(lambda n=node, k=key: http.once(n.url, k, 'POST', '/v1/responses', json.dumps(say('well?')).encode()).status == 200)
+    return world
+
+
 @pytest.mark.parametrize('kind', KINDS)
-def test_what_is_stored(world, kind):
+def test_what_is_stored(well, kind):
     """Continued and read on the other node."""
-    first, second = (http.Client(node.url, world.keys[kind]) for node in world.nodes)
+    first, second = (http.Client(node.url, well.keys[kind]) for node in well.nodes)
     with first, second:
         one = first.turn(say('one'))
         two = second.turn(say('two', previous_response_id=one.id, stream=True))
@@ -115,8 +125,8 @@ def test_what_is_stored(world, kind):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_warm_up(world, kind):
-    with wsclient.Socket(world.nodes[0].url, world.keys[kind]) as socket:
+def test_a_warm_up(well, kind):
+    with wsclient.Socket(well.nodes[0].url, well.keys[kind]) as socket:
         warm = socket.ask(say('later', generate=False))
         for event in socket.heard:
             check('event', event.data)

@@ -114,7 +114,7 @@ def test_in_a_browser(world, tmp_path):
     words = re.sub(r'<[^>]*>', ' ', document)
     for word in ('It works, with remarks', '2 nodes, 1 of 2 accounts usable', 'limited', 'resting', 'paused', 'n1', 'n2', 'alive', 'anchor_unknown'):
         assert word in words, word
-    assert document.count('<svg') == 5 and '<b>odd</b>' not in document
+    assert document.count('<svg') == 6 and '<b>odd</b>' not in document
     pictures = pathlib.Path(os.environ.get('POSTHOUSE_TEST_PICTURES', tmp_path))
     for name, size, dark in (('page', '1200,1400', False), ('dark', '1200,1400', True), ('phone', '420,1800', False)):
         shot = pictures / ('status-%s.png' % name)

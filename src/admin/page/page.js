@@ -57,6 +57,8 @@ const plural = (n, one, many) => `${n} ${n === 1 ? one : many || one + 's'}`;
 
 const GRAVE = {active: 'good', cooling: 'warn', exhausted: 'warn', paused: 'warn', draining: 'warn', reauth: 'bad', disabled: 'bad'};
 
+const OPERATORS = ['paused', 'draining'];
+
 function accountNotice(a, now) {
 	switch (a.state) {
 	case 'reauth':
@@ -218,9 +220,10 @@ function drawCharts(c) {
 			{name: '99 %', values: of(m => m.first_event_p99_ms)}], milliseconds, 1),
 		chart(c, 'Time of a whole turn', [{name: 'half', values: of(m => m.p50_ms)}, {name: '99 %', values: of(m => m.p99_ms)}],
 			milliseconds, 1),
-		chart(c, 'Share of turns', [{name: 'replayed', values: share('replayed')}, {name: 'failed', values: share('failed')}],
-			n => `${Math.round(n)} %`, 10),
-		chart(c, 'Turns that run', [{values: of(m => m.running)}], n => String(Math.round(n)), 1, true));
+		chart(c, 'Turns that run', [{values: of(m => m.running)}], n => String(Math.round(n)), 1, true),
+		chart(c, 'How turns were continued', [{name: 'replayed', values: share('replayed')}, {name: 'live', values: share('live')}],
+			n => `${Math.round(n)} %`, 100),
+		chart(c, 'Turns that failed', [{values: share('failed')}], n => `${Math.round(n)} %`, 5, true));
 }
 
 /* ---- tables ---- */
@@ -252,8 +255,8 @@ function drawAccounts(c, now) {
 	table('accounts', [{name: 'Account', kind: 'name'}, {name: 'Kind'}, {name: 'State'}, {name: 'Slots'}, {name: 'Usage'}],
 		c.accounts.map(a => [a.name, a.kind + (a.plan ? ` (${a.plan})` : ''),
 			el('div', {}, el('span', {class: `state ${GRAVE[a.state] || ''}`}, a.state),
-				a.state !== 'active' && (a.reason || a.until) ? el('small', {}, [a.reason, a.until ? until(a.until, now) : null]
-					.filter(Boolean).join(', ')) : null),
+				a.state === 'active' ? null : el('small', {}, OPERATORS.includes(a.state) ? 'by an operator' :
+					[a.reason, a.until ? until(a.until, now) : null].filter(Boolean).join(', '))),
 			a.max_streams ? el('div', {}, bar('', 100 * (a.running || 0) / a.max_streams, `${a.running || 0} / ${a.max_streams}`,
 				`${a.slots || 0} held by nodes`)) : 'no limit',
 			windows(a)]));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the status page says of errors speaks of errors that exist, and of all that an operator can do
  * something about. */
+#include <stdio.h>
+
 #include "ph_test.h"
 
 #include "admin/admin_priv.h"
@@ -36,7 +38,7 @@ static int close_all(void **state)
 static void test_every_fault_of_ours_or_of_an_account_has_one(void **state)
 {
 	static const char *const inner[] = {
-		"config", "usage", "socket", "timeout", "closed", "cancelled", "tls", "name"};
+		"config", "usage", "socket", "timeout", "closed", "cancelled", "tls", "name", "owner_away"};
 
 	(void)state;
 	for (int i = 1; i < PH_E_NR; i++) {

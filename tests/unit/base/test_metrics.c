@@ -153,14 +153,12 @@ static void a_histogram_may_have_a_label(void **state)
 	(void)state;
 	ph_metric_observe_in(PH_M_PHASE_SECONDS, 4, 3000000);
 	ph_metric_observe_in(PH_M_PHASE_SECONDS, 4, 3000000000);
-	ph_metric_observe_in(PH_M_PHASE_SECONDS, 5, 3000000); /* there is none: nobody else gets it */
 	print();
 	assert_true(printed("posthouse_phase_seconds_bucket{phase=\"commit\",le=\"0.0025\"} 0"));
 	assert_true(printed("posthouse_phase_seconds_bucket{phase=\"commit\",le=\"0.005\"} 1"));
 	assert_true(printed("posthouse_phase_seconds_bucket{phase=\"commit\",le=\"+Inf\"} 2"));
 	assert_true(printed("posthouse_phase_seconds_sum{phase=\"commit\"} 3.003000000"));
 	assert_true(printed("posthouse_phase_seconds_count{phase=\"relay\"} 0"));
-	assert_true(printed("posthouse_snapshot_write_seconds_count 0"));
 }
 
 static void figures_by_model(void **state)
@@ -233,10 +231,12 @@ static void the_text_is_well_formed(void **state)
 		struct ph_str name;
 
 		line = ph_str_split(&rest, '\n');
-		if (ph_str_starts(line, PH_STR("# HELP posthouse_")) ||
-			ph_str_starts(line, PH_STR("# TYPE posthouse_")))
+		if (ph_str_starts(line, PH_STR("# HELP ")) || ph_str_starts(line, PH_STR("# TYPE ")))
+			line = ph_str_from(line, 7);
+		assert_true(
+			ph_str_starts(line, PH_STR("posthouse_")) || ph_str_starts(line, PH_STR("gen_ai_")));
+		if (line.p[-1] != '\n')
 			continue;
-		assert_true(ph_str_starts(line, PH_STR("posthouse_")));
 		bound = ph_str_find(line, PH_STR("le=\""));
 		if (bound >= 0 && ph_str_find(line, PH_STR("+Inf")) < 0) {
 			double le = strtod(line.p + bound + 4, NULL);
