@@ -62,7 +62,8 @@ const OPERATORS = ['paused', 'draining'];
 function accountNotice(a, now) {
 	switch (a.state) {
 	case 'reauth':
-		return ['bad', `Account ${a.name} must be logged in again`, `posthouse account login ${a.name}`, a.evidence];
+		return ['bad', `Account ${a.name} needs a new credential (${a.reason})`, a.kind === 'codex' ?
+			`posthouse account login ${a.name}` : `posthouse account add ${a.name}, with its new key`, a.evidence];
 	case 'disabled':
 		return ['bad', `Account ${a.name} was refused by its upstream (${a.reason})`,
 			`Replace its credential with posthouse account add ${a.name}, or remove it`, a.evidence];
@@ -149,7 +150,7 @@ function drawFigures(c, now) {
 	$('figures').replaceChildren(
 		card('Turns a second', rate(p.perSecond)),
 		card('Running now', String(running), running === 1 ? 'turn' : 'turns'),
-		card('First event, half of turns', milliseconds(p.latest.first_event_p50_ms)),
+		card('First event, half', milliseconds(p.latest.first_event_p50_ms)),
 		card('First event, 99 %', milliseconds(p.latest.first_event_p99_ms)),
 		card('Replayed, last hour', percent(hour('replayed'), hour('turns'))),
 		card('Failed, last hour', percent(hour('failed'), hour('turns'))));
@@ -202,8 +203,8 @@ function chart(c, title, series, write, least, fill) {
 			`L${WIDTH} ${HEIGHT}Z`}));
 	series.forEach((s, i) => drawing.append(shape('path', {class: i ? 'second' : 'first', d: path(s.values, top)})));
 	return el('figure', {class: 'card'},
-		el('figcaption', {}, el('b', {}, title), el('span', {}, ...series.flatMap((s, i) => s.name ?
-			[el('span', {class: `key ${i ? 'second' : 'first'}`}, s.name), ' '] : [])), el('span', {}, `top ${write(top)}`)),
+		el('figcaption', {}, el('b', {}, title), el('div', {}, el('span', {}, ...series.flatMap((s, i) => s.name ?
+			[el('span', {class: `key ${i ? 'second' : 'first'}`}, s.name), ' '] : [])), el('span', {}, write(top)))),
 		drawing,
 		el('div', {class: 'axis'}, el('span', {}, clock(c.minutes[0].minute)), el('span', {}, clock(c.minutes[30].minute)),
 			el('span', {}, 'now')));
@@ -270,7 +271,7 @@ function drawNodes(c, now) {
 	table('nodes', [{name: 'Node', kind: 'name'}, {name: 'State'}, {name: 'Running', kind: 'number'},
 		{name: 'Slots held', kind: 'number'}, {name: 'Up for', kind: 'number'}, {name: 'Version'}],
 		c.nodes.map(n => [n.name, el('span', {class: `state ${grave[n.state] || ''}`}, n.state +
-			(n.state === 'silent' ? ` for ${duration(n.silent_for_s)}` : '')), String(n.running || 0), String(n.slots),
+			(n.state === 'silent' ? ` for ${duration(n.silent_for_s)}` : '')), n.state === 'silent' ? '–' : String(n.running || 0), String(n.slots),
 			duration((now - new Date(n.started)) / 1000), n.version]));
 }
 
