@@ -31,18 +31,22 @@ BEGIN
 			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
-			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
+			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job, posthouse.roll_up,
 			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
 			TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
+		/* A node that was taken over must not be able to undo what operators did, or to speak in their name. */
+		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin FROM posthouse_node;
 	END IF;
-	/* The command line runs with the node's connection, or with an operator's. */
+	IF to_regrole('posthouse_operator') IS NOT NULL THEN
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO posthouse_operator;
+	END IF;
+	/* Accounts and keys are also added with a node's connection: from within its container. */
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator']
 	LOOP
 		IF to_regrole(reader) IS NOT NULL THEN
 			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', command_line, reader);
-			EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO %I', reader);
 		END IF;
 	END LOOP;
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator', 'posthouse_viewer', 'pg_monitor']

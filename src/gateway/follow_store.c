@@ -22,6 +22,11 @@ struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *ar
 	return ph_pg_query(pg, "SELECT posthouse.sweep_nodes()", NULL, 0, 0, cb, arg);
 }
 
+struct ph_pg_call *ph_follow_store_roll_up(struct ph_pg *pg, ph_pg_cb cb, void *arg)
+{
+	return ph_pg_query(pg, "SELECT * FROM posthouse.roll_up()", NULL, 0, UPKEEP_TIMEOUT_MS, cb, arg);
+}
+
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg)
 {
