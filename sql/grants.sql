@@ -12,7 +12,7 @@ DECLARE
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
 		'posthouse.account_for_login(text, int, text), '
 		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
-		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
+		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[]), posthouse.check_master_key(bytea[])';
 	reader text;
 BEGIN
 	IF to_regrole('posthouse_node') IS NOT NULL THEN
@@ -47,6 +47,14 @@ BEGIN
 		IF to_regrole(reader) IS NOT NULL THEN
 			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', command_line, reader);
+		END IF;
+	END LOOP;
+	/* Whether program and schema fit each other is what every command asks first. */
+	FOREACH reader IN ARRAY ARRAY['posthouse_operator', 'posthouse_viewer']
+	LOOP
+		IF to_regrole(reader) IS NOT NULL THEN
+			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
+			EXECUTE format('GRANT SELECT ON posthouse.schema_migrations, posthouse.schema_files TO %I', reader);
 		END IF;
 	END LOOP;
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator', 'posthouse_viewer', 'pg_monitor']

@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW posthouse_admin.usage_by_key WITH (security_barrier) AS
 SELECT u.hour, k.name AS key_name, sum(u.requests)::bigint AS requests, sum(u.failed)::bigint AS failed,
 	sum(u.replayed)::bigint AS replayed, sum(u.input_tokens)::bigint AS input_tokens,
 	sum(u.cached_tokens)::bigint AS cached_tokens, sum(u.output_tokens)::bigint AS output_tokens,
-	sum(u.reasoning_tokens)::bigint AS reasoning_tokens, sum(u.cost_nanos) / 1000000000.0 AS cost,
+	sum(u.reasoning_tokens)::bigint AS reasoning_tokens, trim_scale(sum(u.cost_nanos) * 0.000000001) AS cost,
 	sum(u.unpriced)::bigint AS unpriced, round(sum(u.duration_us) / sum(u.requests) / 1000, 3) AS mean_ms,
 	u.scope AS key_id
 FROM posthouse.usage_hours u LEFT JOIN posthouse.api_keys k ON k.key_id = u.scope
@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW posthouse_admin.usage_by_account WITH (security_barrier) 
 SELECT u.hour, a.name AS account, sum(u.requests)::bigint AS requests, sum(u.failed)::bigint AS failed,
 	sum(u.replayed)::bigint AS replayed, sum(u.input_tokens)::bigint AS input_tokens,
 	sum(u.cached_tokens)::bigint AS cached_tokens, sum(u.output_tokens)::bigint AS output_tokens,
-	sum(u.reasoning_tokens)::bigint AS reasoning_tokens, sum(u.cost_nanos) / 1000000000.0 AS cost,
+	sum(u.reasoning_tokens)::bigint AS reasoning_tokens, trim_scale(sum(u.cost_nanos) * 0.000000001) AS cost,
 	sum(u.unpriced)::bigint AS unpriced, round(sum(u.duration_us) / sum(u.requests) / 1000, 3) AS mean_ms,
 	nullif(u.account_id, 0) AS account_id
 FROM posthouse.usage_hours u LEFT JOIN posthouse.accounts a ON a.account_id = u.account_id
@@ -24,7 +24,7 @@ CREATE OR REPLACE VIEW posthouse_admin.usage_by_model WITH (security_barrier) AS
 SELECT u.hour, nullif(u.model, '') AS model, sum(u.requests)::bigint AS requests, sum(u.failed)::bigint AS failed,
 	sum(u.replayed)::bigint AS replayed, sum(u.input_tokens)::bigint AS input_tokens,
 	sum(u.cached_tokens)::bigint AS cached_tokens, sum(u.output_tokens)::bigint AS output_tokens,
-	sum(u.reasoning_tokens)::bigint AS reasoning_tokens, sum(u.cost_nanos) / 1000000000.0 AS cost,
+	sum(u.reasoning_tokens)::bigint AS reasoning_tokens, trim_scale(sum(u.cost_nanos) * 0.000000001) AS cost,
 	sum(u.unpriced)::bigint AS unpriced, round(sum(u.duration_us) / sum(u.requests) / 1000, 3) AS mean_ms
 FROM posthouse.usage_hours u
 GROUP BY u.hour, u.model;

@@ -141,7 +141,7 @@ SELECT r.started, r.request_id, k.name AS key_name, r.node, r.route, r.model, a.
 	r.status, r.error, r.stream, r.attempts, r.hops, r.chain_bytes, round(r.duration_us / 1000.0, 3) AS duration_ms,
 	round(r.first_event_us / 1000.0, 3) AS first_event_ms, r.bytes_in, r.bytes_out, r.input_tokens, r.cached_tokens,
 	r.output_tokens, r.response_id, r.turn, r.day, round(r.queued_us / 1000.0, 3) AS queued_ms, r.reasoning_tokens,
-	r.cost_nanos / 1000000000.0 AS cost, r.transport, r.chosen, r.parent_id AS previous_response_id,
+	trim_scale(r.cost_nanos * 0.000000001) AS cost, r.transport, r.chosen, r.parent_id AS previous_response_id,
 	r.started + r.duration_us * interval '1 microsecond' AS ended
 FROM posthouse.request_log r
 LEFT JOIN posthouse.api_keys k ON k.key_id = r.scope

@@ -51,10 +51,13 @@ FROM unnest('{posthouse_node,posthouse_viewer,posthouse_operator,pg_monitor,test
 SELECT is_empty(format($$
 	SELECT c.oid::regclass FROM pg_class c
 	WHERE c.relnamespace = 'posthouse'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+		AND c.relname NOT IN ('schema_migrations', 'schema_files') -- whether program and schema fit each other
 		AND (has_any_column_privilege(%1$L, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES')
 			OR has_table_privilege(%1$L, c.oid, 'DELETE, TRUNCATE, TRIGGER'))
 	$$, r), r || ' has no right on any table, view or sequence of the schema posthouse')
 FROM unnest('{posthouse_viewer,posthouse_operator,pg_monitor,test_stranger}'::name[]) AS r;
+SELECT ok(NOT has_table_privilege(r, 'posthouse.' || t, 'INSERT, UPDATE, DELETE, TRUNCATE'), format('%s only reads %s', r, t))
+FROM unnest('{posthouse_viewer,posthouse_operator,posthouse_node}'::name[]) AS r, unnest('{schema_migrations,schema_files}'::text[]) AS t;
 SELECT is_empty($$
 	SELECT c.oid::regclass FROM pg_class c
 	WHERE c.relnamespace = 'posthouse'::regnamespace AND c.relispartition AND c.relkind IN ('r', 'p')
