@@ -12,7 +12,7 @@ DECLARE
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
 		'posthouse.account_for_login(text, int, text), '
 		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
-		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[]), posthouse.check_master_key(bytea[])';
+		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
 	reader text;
 BEGIN
 	IF to_regrole('posthouse_node') IS NOT NULL THEN
@@ -31,15 +31,17 @@ BEGIN
 			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
-			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job, posthouse.roll_up,
+			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
 			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
 			TO posthouse_node;
+		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 		/* A node that was taken over must not be able to undo what operators did, or to speak in their name. */
 		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin FROM posthouse_node;
 	END IF;
 	IF to_regrole('posthouse_operator') IS NOT NULL THEN
 		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO posthouse_operator;
+		GRANT EXECUTE ON FUNCTION posthouse.check_master_key TO posthouse_operator; -- before a secret is sealed
 	END IF;
 	/* Accounts and keys are also added with a node's connection: from within its container. */
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator']
