@@ -131,7 +131,7 @@ WITH node AS (
 	SELECT 15, 'long transactions', CASE WHEN max(clock_timestamp() - b.xact_start) > interval '15 minutes' THEN 'fail'
 			WHEN max(clock_timestamp() - b.xact_start) > interval '1 minute' THEN 'warn' ELSE 'ok' END,
 		concat_ws('; ', coalesce('the oldest runs for ' || date_trunc('second', max(clock_timestamp() - b.xact_start)), 'none runs'),
-			'not told to you: what ' || nullif(count(*) FILTER (WHERE b.backend_type IS NULL), 0) || ' connections of other roles do'),
+			'not told to you: what ' || nullif(count(*) FILTER (WHERE b.backend_type IS NULL AND b.usesysid IS NOT NULL), 0) || ' connections of other roles do'),
 		'vacuum and the figures by hour wait for it: SELECT pid, usename, query FROM pg_stat_activity ORDER BY xact_start; to see all of them: GRANT pg_read_all_stats'
 	FROM pg_catalog.pg_stat_activity b
 	WHERE b.xact_start IS NOT NULL AND (b.backend_xid IS NOT NULL OR b.backend_xmin IS NOT NULL) AND b.pid <> pg_backend_pid()
