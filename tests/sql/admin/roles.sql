@@ -86,10 +86,7 @@ SELECT is_empty($$
 INSERT INTO posthouse.accounts (account_id, name, kind, base_url) VALUES (9, 'nine', 'platform', 'http://x');
 INSERT INTO posthouse.account_secrets (account_id, sealed, key_id) VALUES (9, 'canary-sealed-secret', '\x0102030405060708');
 INSERT INTO posthouse.api_keys (name, hash, prefix) VALUES ('k', sha256('canary'), 'ph_abcdefg');
-SELECT posthouse.commit_turn(gen_random_uuid(), 'n1', k.key_id, 'req_1', 'responses', 'gpt', 9, 'none', 'completed', 200, NULL, 1, 0,
-	0, true, 1000, 500, 1, 1, 1, 1, 1, 'resp_canary', true, true, 0, NULL, NULL, NULL, NULL, 1, 'completed', 1, 0,
-	'"canary-of-the-input"', '"canary-of-the-output"', NULL, '{"canary":"envelope"}', '{msg_1}')
-FROM posthouse.api_keys k WHERE k.name = 'k';
+SELECT test.keep(k.key_id, 'resp_canary', 0, '"canary-of-the-input"', '"canary-of-the-output"') FROM posthouse.api_keys k WHERE k.name = 'k';
 SELECT unalike((xpath('string(.)', query_to_xml(format('SELECT v::text FROM posthouse_admin.%I v', c.relname), true, false, '')))[1]::text
 	|| coalesce(query_to_xml(format('SELECT v::text FROM posthouse_admin.%I v', c.relname), true, false, '')::text, ''), s.pattern,
 	format('%s does not show %s', c.relname, s.pattern))

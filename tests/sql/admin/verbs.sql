@@ -105,9 +105,7 @@ SELECT throws_like($$ SELECT posthouse_admin.create_api_key('x', '{"snapshot": "
 	'unknown options are named');
 
 /* ---- purge ---- */
-SELECT posthouse.commit_turn(gen_random_uuid(), 'n1', k.key_id, 'req_1', 'responses', 'gpt', 10, 'none', 'completed', 200, NULL, 1, 0,
-	0, true, 1000, 500, 1, 1, 1, 1, 1, 'resp_' || k.name || lpad(n::text, 24, '0'), true, true, n % 2, NULL, NULL, NULL, NULL, 1, 'completed',
-	1, 0, 'in', 'out', NULL, '{}', ARRAY['msg_' || k.name || n])
+SELECT test.keep(k.key_id, 'resp_' || n, n % 2, 'in', 'out')
 FROM posthouse.api_keys k, generate_series(1, 30) AS n WHERE k.name IN ('all', 'form');
 SELECT results_eq($$ SELECT * FROM posthouse_admin.purge_snapshots('all', 'left') $$, $$ VALUES ('all', 30::bigint, true) $$, 'all of them');
 SELECT results_eq($$ SELECT * FROM posthouse_admin.purge_snapshots('all', 'left') $$, $$ VALUES ('all', 0::bigint, true) $$, 'and then none');
