@@ -115,5 +115,9 @@ SELECT results_eq($$ SELECT k.name, count(*) FROM posthouse.snapshot_items s JOI
 	$$ VALUES ('form', 30::bigint) $$, 'and its items');
 SELECT is((SELECT reason FROM posthouse_admin.audit WHERE object = 'all' AND verb = 'purge_snapshots' LIMIT 1 OFFSET 1), '30 turns: left',
 	'the audit says how many');
+CREATE OR REPLACE FUNCTION posthouse.patience() RETURNS interval LANGUAGE sql AS $$ SELECT interval '0' $$;
+SELECT results_eq($$ SELECT * FROM posthouse_admin.purge_snapshots('form') $$, format('VALUES (%L, %s::bigint, %L::bool)', 'form', x.purged, x.complete),
+	'whose time is over says how far it came: ' || x.n)
+FROM (VALUES (1, 15, false), (2, 15, false), (3, 0, true)) AS x (n, purged, complete);
 SELECT * FROM finish();
 ROLLBACK;
