@@ -115,7 +115,8 @@ static void put_message(struct ph_buf *b, struct ph_str message)
 		ph_buf_puts(b, PH_STR("},"));
 		return;
 	}
-	if (m[G_CONTENT].kind > PH_JSON_NULL) {
+	if (m[G_CONTENT].kind > PH_JSON_NULL &&
+		!(m[G_CALLS].kind == PH_JSON_ARRAY && ph_str_eq(m[G_CONTENT].value, PH_STR("\"\"")))) {
 		put_value(b, "{\"type\":\"message\",\"role\":", &m[G_ROLE]);
 		ph_buf_puts(b, PH_STR(",\"content\":"));
 		put_content(b, &m[G_CONTENT]);
@@ -377,7 +378,8 @@ static void tell_choice(struct talk *k, uint64_t choice)
 {
 	if (!k->stopped) {
 		begin_chunk(k, choice);
-		ph_buf_puts(k->b, PH_STR("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"));
+		ph_buf_printf(k->b, "\"role\":\"assistant\",\"content\":%s,\"refusal\":null",
+			says(k) ? "\"\"" : "null");
 		end_chunk(k, NULL, 0);
 		reach(k, FAKE_AT_CREATED);
 	}

@@ -325,18 +325,18 @@ static void whole_answers(void **state)
 	whole("{" SAYS ",\"status\":\"completed\",\"output\":[" CALL("c1", "{}") "," CALL("c2", "1") "]}",
 		200,
 		"{" HEAD ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"
-			 "\"refusal\":null,"
+		"\"refusal\":null,"
 		"\"annotations\":[],\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"function\":{"
 		"\"name\":\"f\","
 		"\"arguments\":\"{}\"}},{\"id\":\"c2\",\"type\":\"function\",\"function\":{\"name\":\"f\","
 		"\"arguments\":"
 		"\"1\"}}]},\"logprobs\":null,\"finish_reason\":\"tool_calls\"}]}");
 	whole("{" SAYS ",\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"content_filter\"},"
-		       "\"output\":[{"
+	      "\"output\":[{"
 	      "\"type\":\"message\",\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]}]}",
 		200,
 		"{" HEAD ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"
-			 "\"refusal\":\"no\","
+		"\"refusal\":\"no\","
 		"\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"content_filter\"}]}");
 	whole("{\"status\":\"completed\",\"output\":null}", 200,
 		"{\"id\":\"chatcmpl-req_1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":"

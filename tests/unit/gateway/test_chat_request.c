@@ -216,7 +216,7 @@ static void what_is_no_request(void **state)
 
 #define CALL(id, name)                                                                                       \
 	"{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":\"{}\"}" \
-										  "}"
+	"}"
 #define ITEM(id, name)                                                                                       \
 	"{\"type\":\"function_call\",\"call_id\":\"" id "\",\"name\":\"" name "\",\"arguments\":\"{}\"}"
 
@@ -346,7 +346,7 @@ static void bytes_stay(void **state)
 
 		snprintf(text, sizeof text,
 			"{" HI ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
-			       "\"parameters\":{\"x\":%s}}}]}",
+			"\"parameters\":{\"x\":%s}}}]}",
 			parts[i]);
 		assert_int_equal(write(text, &out, &asked, &err), 0);
 		assert_true(ph_str_find(ph_buf_str(&out), ph_str_c(parts[i])) > 0);
