@@ -7,10 +7,9 @@
  */
 #include <stdlib.h>
 
-#include "chat.h"
+#include "chat_priv.h"
 
 #define HEAD_MAX  (16 * 1024)
-#define TEXT_MAX  (256u * 1024 * 1024)
 #define ITEMS_MAX 65536
 
 struct ph_chat_item {
@@ -18,208 +17,6 @@ struct ph_chat_item {
 	bool called; /* its call was begun, as number `call` */
 	unsigned call;
 };
-
-/* ---- small things ---- */
-
-static void look(struct ph_str object, const struct ph_str *wanted, size_t n, struct ph_json_member *ret)
-{
-	if (ph_json_kind(object) != PH_JSON_OBJECT || !ph_json_find(object, wanted, n, ret))
-		memset(ret, 0, n * sizeof *ret);
-}
-
-/* A string's bytes between its quotes. */
-static struct ph_str inside(const struct ph_json_member *m)
-{
-	return m->kind == PH_JSON_STRING ? ph_str(m->value.p + 1, m->value.n - 2) : PH_STR("");
-}
-
-static uint64_t number(const struct ph_json_member *m)
-{
-	uint64_t n = 0;
-
-	if (m->kind == PH_JSON_NUMBER)
-		(void)!ph_json_u64(m->value, &n);
-	return n;
-}
-
-/* ---- what an answer says of itself ---- */
-
-enum {
-	R_ID,
-	R_CREATED,
-	R_MODEL,
-	R_STATUS,
-	R_OUTPUT,
-	R_USAGE,
-	R_ERROR,
-	R_INCOMPLETE,
-	R_TIER,
-	R_NR
-};
-static const struct ph_str response_names[R_NR] = {
-	[R_ID] = PH_STR_INIT("id"),
-	[R_CREATED] = PH_STR_INIT("created_at"),
-	[R_MODEL] = PH_STR_INIT("model"),
-	[R_STATUS] = PH_STR_INIT("status"),
-	[R_OUTPUT] = PH_STR_INIT("output"),
-	[R_USAGE] = PH_STR_INIT("usage"),
-	[R_ERROR] = PH_STR_INIT("error"),
-	[R_INCOMPLETE] = PH_STR_INIT("incomplete_details"),
-	[R_TIER] = PH_STR_INIT("service_tier"),
-};
-
-/* Some tell the time with a fraction. */
-static struct ph_str whole_seconds(const struct ph_json_member *m)
-{
-	size_t n = 0;
-
-	while (m->kind == PH_JSON_NUMBER && n < m->value.n && m->value.p[n] >= '0' && m->value.p[n] <= '9')
-		n++;
-	return ph_str(m->value.p, n);
-}
-
-/* m NULL: nothing is known but the names. Up to the choices, which follow. */
-static void put_head(struct ph_buf *out, const char *object, const struct ph_chat_names *names,
-	const struct ph_json_member *m)
-{
-	struct ph_str id = m ? inside(&m[R_ID]) : PH_STR("");
-	struct ph_str created = m ? whole_seconds(&m[R_CREATED]) : PH_STR("");
-	struct ph_str model = m && m[R_MODEL].kind == PH_JSON_STRING ? m[R_MODEL].value : names->model;
-
-	if (ph_str_starts(id, PH_STR("resp_")))
-		id = ph_str_from(id, 5);
-	ph_buf_puts(out, PH_STR("{\"id\":\"chatcmpl-"));
-	ph_buf_puts(out, id.n ? id : ph_str_c(names->id));
-	ph_buf_puts(out, PH_STR("\",\"object\":\""));
-	ph_buf_puts(out, ph_str_c(object));
-	ph_buf_puts(out, PH_STR("\",\"created\":"));
-	if (created.n)
-		ph_buf_puts(out, created);
-	else
-		ph_buf_u64(out, names->created_s);
-	ph_buf_puts(out, PH_STR(",\"model\":"));
-	ph_buf_puts(out, model.n ? model : PH_STR("\"\""));
-	ph_buf_puts(out, PH_STR(",\"choices\":["));
-}
-
-static void put_usage(struct ph_buf *out, const struct ph_json_member *usage)
-{
-	static const struct ph_str wanted[] = {PH_STR_INIT("input_tokens"), PH_STR_INIT("output_tokens"),
-		PH_STR_INIT("total_tokens"), PH_STR_INIT("input_tokens_details"),
-		PH_STR_INIT("output_tokens_details")};
-	static const struct ph_str cached = PH_STR_INIT("cached_tokens");
-	static const struct ph_str reasoning = PH_STR_INIT("reasoning_tokens");
-	struct ph_json_member m[5], in, of;
-
-	look(usage->value, wanted, 5, m);
-	look(m[3].value, &cached, 1, &in);
-	look(m[4].value, &reasoning, 1, &of);
-	ph_buf_printf(out,
-		"{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
-		"\"prompt_tokens_details\":{\"cached_tokens\":%llu,\"audio_tokens\":0},"
-		"\"completion_tokens_details\":{\"reasoning_tokens\":%llu,\"audio_tokens\":0,"
-		"\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}",
-		(unsigned long long)number(&m[0]), (unsigned long long)number(&m[1]),
-		(unsigned long long)(m[2].kind == PH_JSON_NUMBER ? number(&m[2])
-								 : number(&m[0]) + number(&m[1])),
-		(unsigned long long)number(&in), (unsigned long long)number(&of));
-}
-
-/* Cut short is "length", whatever cut it, so that it never looks whole. */
-static const char *finish_reason(const struct ph_json_member *incomplete, bool cut, unsigned calls)
-{
-	static const struct ph_str name = PH_STR_INIT("reason");
-	struct ph_json_member reason;
-
-	if (!cut)
-		return calls ? "tool_calls" : "stop";
-	look(incomplete->value, &name, 1, &reason);
-	if (reason.kind == PH_JSON_STRING && ph_json_text_is(reason.value, PH_STR("content_filter")))
-		return "content_filter";
-	return "length";
-}
-
-/* ---- errors ---- */
-
-static const struct {
-	const char *code, *type;
-	int status;
-} errors[] = {
-	{"server_error", "server_error", 500},
-	{"vector_store_timeout", "server_error", 500},
-	{"rate_limit_exceeded", "rate_limit_error", 429},
-};
-
-/* {"error":{..}} of a response's error; returns the HTTP status that it would have had. */
-static int put_error(struct ph_buf *out, const struct ph_json_member *error)
-{
-	static const struct ph_str wanted[] = {
-		PH_STR_INIT("code"), PH_STR_INIT("message"), PH_STR_INIT("param")};
-	struct ph_json_member m[3];
-	const char *type = "invalid_request_error";
-	int status = 400;
-
-	look(error->value, wanted, 3, m);
-	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
-		if (m[0].kind == PH_JSON_STRING ? ph_json_text_is(m[0].value, ph_str_c(errors[i].code))
-						: i == 0) {
-			type = errors[i].type;
-			status = errors[i].status;
-		}
-	}
-	ph_buf_puts(out, PH_STR("{\"error\":{\"message\":"));
-	ph_buf_puts(out, m[1].kind == PH_JSON_STRING ? m[1].value : PH_STR("\"The upstream failed.\""));
-	ph_buf_printf(out, ",\"type\":\"%s\",\"param\":", type);
-	ph_buf_puts(out, m[2].kind == PH_JSON_STRING ? m[2].value : PH_STR("null"));
-	ph_buf_puts(out, PH_STR(",\"code\":"));
-	ph_buf_puts(out, m[0].kind == PH_JSON_STRING ? m[0].value : PH_STR("null"));
-	ph_buf_puts(out, PH_STR("}}"));
-	return status;
-}
-
-/* What the request said in other words. Indices are left out: they count other things. */
-static const struct {
-	struct ph_str theirs;
-	const char *ours;
-} renamed[] = {
-	{PH_STR_INIT("input"), "messages"},
-	{PH_STR_INIT("max_output_tokens"), "max_completion_tokens"},
-	{PH_STR_INIT("reasoning"), "reasoning_effort"},
-	{PH_STR_INIT("text.verbosity"), "verbosity"},
-	{PH_STR_INIT("text"), "response_format"},
-};
-
-static const char *renamed_to(struct ph_str param)
-{
-	for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++) {
-		struct ph_str rest = ph_str_from(param, renamed[i].theirs.n);
-
-		if (ph_str_starts(param, renamed[i].theirs) &&
-			(rest.n == 0 || rest.p[0] == '.' || rest.p[0] == '['))
-			return renamed[i].ours;
-	}
-	return NULL;
-}
-
-void ph_chat_answer_error(struct ph_str envelope, struct ph_buf *out)
-{
-	static const struct ph_str error = PH_STR_INIT("error"), param = PH_STR_INIT("param");
-	struct ph_json_member e, p;
-	const char *name;
-	size_t at;
-
-	look(envelope, &error, 1, &e);
-	look(e.value, &param, 1, &p);
-	name = renamed_to(inside(&p));
-	if (!name) {
-		ph_buf_puts(out, envelope);
-		return;
-	}
-	at = (size_t)(p.value.p - envelope.p);
-	ph_buf_puts(out, ph_str(envelope.p, at));
-	ph_buf_printf(out, "\"%s\"", name);
-	ph_buf_puts(out, ph_str_from(envelope, at + p.value.n));
-}
 
 /* ---- chunks ---- */
 
@@ -273,22 +70,6 @@ static void put_arguments(struct ph_chat_answer *a, struct ph_buf *out, const st
 
 /* ---- items ---- */
 
-enum {
-	I_TYPE,
-	I_CONTENT,
-	I_CALL_ID,
-	I_NAME,
-	I_ARGUMENTS,
-	I_NR
-};
-static const struct ph_str item_names[I_NR] = {PH_STR_INIT("type"), PH_STR_INIT("content"),
-	PH_STR_INIT("call_id"), PH_STR_INIT("name"), PH_STR_INIT("arguments")};
-
-static bool is_type(const struct ph_json_member *m, const char *type)
-{
-	return m->kind == PH_JSON_STRING && ph_json_text_is(m->value, ph_str_c(type));
-}
-
 /* What stands at an index; without one, at the newest. NULL: beyond any answer. */
 static struct ph_chat_item *item_at(struct ph_chat_answer *a, const struct ph_json_member *index)
 {
@@ -312,46 +93,19 @@ static struct ph_chat_item *item_at(struct ph_chat_answer *a, const struct ph_js
 static void begin_call(struct ph_chat_answer *a, struct ph_buf *out, struct ph_chat_item *item,
 	const struct ph_json_member *m)
 {
-	if (item->called || m[I_CALL_ID].kind != PH_JSON_STRING || m[I_NAME].kind != PH_JSON_STRING)
+	if (item->called || m[PH_CHAT_I_CALL_ID].kind != PH_JSON_STRING ||
+		m[PH_CHAT_I_NAME].kind != PH_JSON_STRING)
 		return;
 	item->called = true;
 	item->call = a->calls++;
 	begin(a, out);
 	begin_chunk(a, out);
 	ph_buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"id\":", item->call);
-	ph_buf_puts(out, m[I_CALL_ID].value);
+	ph_buf_puts(out, m[PH_CHAT_I_CALL_ID].value);
 	ph_buf_puts(out, PH_STR(",\"type\":\"function\",\"function\":{\"name\":"));
-	ph_buf_puts(out, m[I_NAME].value);
+	ph_buf_puts(out, m[PH_CHAT_I_NAME].value);
 	ph_buf_puts(out, PH_STR(",\"arguments\":\"\"}}]"));
 	end_chunk(a, out, NULL);
-}
-
-enum {
-	C_TYPE,
-	C_TEXT,
-	C_REFUSAL,
-	C_NR
-};
-
-/* Calls told() with each text and refusal of a message: the name in a chat, and the string as JSON. */
-static void each_text(struct ph_str content,
-	void (*told)(void *arg, const char *name, const struct ph_json_member *text), void *arg)
-{
-	static const struct ph_str wanted[C_NR] = {
-		PH_STR_INIT("type"), PH_STR_INIT("text"), PH_STR_INIT("refusal")};
-	struct ph_json_member m[C_NR];
-	struct ph_str part;
-	size_t offset = 0;
-
-	if (ph_json_kind(content) != PH_JSON_ARRAY)
-		return;
-	while (ph_json_next(content, &offset, &part)) {
-		look(part, wanted, C_NR, m);
-		if (is_type(&m[C_TYPE], "output_text") && m[C_TEXT].kind == PH_JSON_STRING)
-			told(arg, "content", &m[C_TEXT]);
-		else if (is_type(&m[C_TYPE], "refusal") && m[C_REFUSAL].kind == PH_JSON_STRING)
-			told(arg, "refusal", &m[C_REFUSAL]);
-	}
 }
 
 struct telling {
@@ -372,20 +126,20 @@ static void catch_up(
 	struct ph_chat_answer *a, struct ph_buf *out, struct ph_chat_item *item, struct ph_str json)
 {
 	struct telling t = {a, out};
-	struct ph_json_member m[I_NR];
+	struct ph_json_member m[PH_CHAT_I_NR];
 	bool told = item->told;
 
-	look(json, item_names, I_NR, m);
-	if (is_type(&m[I_TYPE], "message")) {
+	ph_chat_read(json, ph_chat_item_names, PH_CHAT_I_NR, m);
+	if (ph_chat_is_word(&m[PH_CHAT_I_TYPE], "message")) {
 		item->told = true;
 		if (!told)
-			each_text(m[I_CONTENT].value, tell_text, &t);
-	} else if (is_type(&m[I_TYPE], "function_call")) {
+			ph_chat_each_text(&m[PH_CHAT_I_CONTENT], tell_text, &t);
+	} else if (ph_chat_is_word(&m[PH_CHAT_I_TYPE], "function_call")) {
 		begin_call(a, out, item, m);
 		item->told = item->called;
-		if (!told && item->called && m[I_ARGUMENTS].kind == PH_JSON_STRING &&
-			m[I_ARGUMENTS].value.n > 2)
-			put_arguments(a, out, item, m[I_ARGUMENTS].value);
+		if (!told && item->called && m[PH_CHAT_I_ARGUMENTS].kind == PH_JSON_STRING &&
+			m[PH_CHAT_I_ARGUMENTS].value.n > 2)
+			put_arguments(a, out, item, m[PH_CHAT_I_ARGUMENTS].value);
 	}
 }
 
@@ -404,16 +158,16 @@ static const struct ph_str event_names[E_NR] = {PH_STR_INIT("type"), PH_STR_INIT
 
 static void on_created(struct ph_chat_answer *a, const struct ph_json_member *m, struct ph_buf *out)
 {
-	struct ph_json_member r[R_NR];
+	struct ph_json_member r[PH_CHAT_R_NR];
 	struct ph_buf head = a->head;
 	struct ph_chat_names none = {.id = ""};
 
 	if (!a->begun && m[E_RESPONSE].kind == PH_JSON_OBJECT) {
-		look(m[E_RESPONSE].value, response_names, R_NR, r);
-		if (r[R_ID].kind == PH_JSON_STRING && r[R_MODEL].kind == PH_JSON_STRING &&
-			r[R_CREATED].kind == PH_JSON_NUMBER) {
+		ph_chat_look(&m[E_RESPONSE], ph_chat_response_names, PH_CHAT_R_NR, r);
+		if (r[PH_CHAT_R_ID].kind == PH_JSON_STRING && r[PH_CHAT_R_MODEL].kind == PH_JSON_STRING &&
+			r[PH_CHAT_R_CREATED].kind == PH_JSON_NUMBER) {
 			ph_buf_init(&a->head, HEAD_MAX);
-			put_head(&a->head, "chat.completion.chunk", &none, r);
+			ph_chat_put_head(&a->head, "chat.completion.chunk", &none, r);
 			ph_buf_deinit(&head);
 		}
 	}
@@ -444,10 +198,10 @@ static void on_refusal(struct ph_chat_answer *a, const struct ph_json_member *m,
 static void on_added(struct ph_chat_answer *a, const struct ph_json_member *m, struct ph_buf *out)
 {
 	struct ph_chat_item *item = item_at(a, &m[E_INDEX]);
-	struct ph_json_member i[I_NR];
+	struct ph_json_member i[PH_CHAT_I_NR];
 
-	look(m[E_ITEM].value, item_names, I_NR, i);
-	if (item && is_type(&i[I_TYPE], "function_call"))
+	ph_chat_look(&m[E_ITEM], ph_chat_item_names, PH_CHAT_I_NR, i);
+	if (item && ph_chat_is_word(&i[PH_CHAT_I_TYPE], "function_call"))
 		begin_call(a, out, item, i);
 }
 
@@ -476,7 +230,7 @@ static void put_usage_chunk(struct ph_chat_answer *a, struct ph_buf *out, const 
 	ph_buf_puts(out, PH_STR("data: "));
 	ph_buf_puts(out, ph_buf_str(&a->head));
 	ph_buf_puts(out, PH_STR("],\"usage\":"));
-	put_usage(out, usage);
+	ph_chat_put_usage(out, usage);
 	ph_buf_puts(out, PH_STR("}\n\n"));
 }
 
@@ -502,15 +256,15 @@ static void tell_output(struct ph_chat_answer *a, struct ph_str output, struct p
 
 static void end(struct ph_chat_answer *a, const struct ph_json_member *m, bool cut, struct ph_buf *out)
 {
-	struct ph_json_member r[R_NR];
+	struct ph_json_member r[PH_CHAT_R_NR];
 
-	look(m[E_RESPONSE].value, response_names, R_NR, r);
+	ph_chat_look(&m[E_RESPONSE], ph_chat_response_names, PH_CHAT_R_NR, r);
 	begin(a, out);
 	if (!a->items)
-		tell_output(a, r[R_OUTPUT].value, out);
+		tell_output(a, r[PH_CHAT_R_OUTPUT].value, out);
 	begin_chunk(a, out);
-	end_chunk(a, out, finish_reason(&r[R_INCOMPLETE], cut, a->calls));
-	put_usage_chunk(a, out, &r[R_USAGE]);
+	end_chunk(a, out, ph_chat_finish_reason(&r[PH_CHAT_R_INCOMPLETE], cut, a->calls));
+	put_usage_chunk(a, out, &r[PH_CHAT_R_USAGE]);
 	ph_buf_puts(out, PH_STR("data: [DONE]\n\n"));
 	a->ended = true;
 }
@@ -527,12 +281,12 @@ static void on_incomplete(struct ph_chat_answer *a, const struct ph_json_member 
 
 static void on_failed(struct ph_chat_answer *a, const struct ph_json_member *m, struct ph_buf *out)
 {
-	struct ph_json_member r[R_NR];
+	struct ph_json_member r[PH_CHAT_R_NR];
 
 	(void)a;
-	look(m[E_RESPONSE].value, response_names, R_NR, r);
+	ph_chat_look(&m[E_RESPONSE], ph_chat_response_names, PH_CHAT_R_NR, r);
 	ph_buf_puts(out, PH_STR("data: "));
-	put_error(out, &r[R_ERROR]);
+	ph_chat_put_error(out, &r[PH_CHAT_R_ERROR]);
 	ph_buf_puts(out, PH_STR("\n\n"));
 }
 
@@ -565,9 +319,9 @@ void ph_chat_answer_event(struct ph_chat_answer *a, struct ph_str event, struct 
 
 	if (a->ended)
 		return;
-	look(event, event_names, E_NR, m);
+	ph_chat_read(event, event_names, E_NR, m);
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
-		if (is_type(&m[E_TYPE], events[i].type)) {
+		if (ph_chat_is_word(&m[E_TYPE], events[i].type)) {
 			events[i].tell(a, m, out);
 			return;
 		}
@@ -578,7 +332,7 @@ void ph_chat_answer_init(struct ph_chat_answer *a, bool usage, const struct ph_c
 {
 	*a = (struct ph_chat_answer){.usage = usage};
 	ph_buf_init(&a->head, HEAD_MAX);
-	put_head(&a->head, "chat.completion.chunk", names, NULL);
+	ph_chat_put_head(&a->head, "chat.completion.chunk", names, NULL);
 }
 
 void ph_chat_answer_deinit(struct ph_chat_answer *a)
@@ -587,115 +341,4 @@ void ph_chat_answer_deinit(struct ph_chat_answer *a)
 	free(a->items);
 	a->items = NULL;
 	a->item_count = 0;
-}
-
-/* ---- a whole answer ---- */
-
-/* Its parts, as the insides of strings and of a list. */
-struct message {
-	struct ph_buf content, refusal, calls;
-	bool said, refused;
-	unsigned call_count;
-};
-
-static void add_text(void *arg, const char *name, const struct ph_json_member *text)
-{
-	struct message *g = arg;
-	bool refusal = name[0] == 'r';
-
-	g->said |= !refusal;
-	g->refused |= refusal;
-	ph_buf_puts(refusal ? &g->refusal : &g->content, inside(text));
-}
-
-static void add_call(struct message *g, const struct ph_json_member *m)
-{
-	if (m[I_CALL_ID].kind != PH_JSON_STRING || m[I_NAME].kind != PH_JSON_STRING)
-		return;
-	ph_buf_puts(&g->calls, g->call_count++ ? PH_STR(",{\"id\":") : PH_STR("{\"id\":"));
-	ph_buf_puts(&g->calls, m[I_CALL_ID].value);
-	ph_buf_puts(&g->calls, PH_STR(",\"type\":\"function\",\"function\":{\"name\":"));
-	ph_buf_puts(&g->calls, m[I_NAME].value);
-	ph_buf_puts(&g->calls, PH_STR(",\"arguments\":"));
-	ph_buf_puts(&g->calls, m[I_ARGUMENTS].kind == PH_JSON_STRING ? m[I_ARGUMENTS].value : PH_STR("\"\""));
-	ph_buf_puts(&g->calls, PH_STR("}}"));
-}
-
-static void add_items(struct message *g, struct ph_str output)
-{
-	struct ph_json_member m[I_NR];
-	struct ph_str json;
-	size_t offset = 0;
-
-	if (ph_json_kind(output) != PH_JSON_ARRAY)
-		return;
-	while (ph_json_next(output, &offset, &json)) {
-		look(json, item_names, I_NR, m);
-		if (is_type(&m[I_TYPE], "message"))
-			each_text(m[I_CONTENT].value, add_text, g);
-		else if (is_type(&m[I_TYPE], "function_call"))
-			add_call(g, m);
-	}
-}
-
-static void put_string(struct ph_buf *out, const char *name, bool there, const struct ph_buf *text)
-{
-	ph_buf_printf(out, ",\"%s\":", name);
-	if (!there) {
-		ph_buf_puts(out, PH_STR("null"));
-		return;
-	}
-	ph_buf_putc(out, '"');
-	ph_buf_puts(out, ph_buf_str(text));
-	ph_buf_putc(out, '"');
-}
-
-static void put_choice(struct ph_buf *out, const struct message *g, const char *finish)
-{
-	ph_buf_puts(out, PH_STR("{\"index\":0,\"message\":{\"role\":\"assistant\""));
-	put_string(out, "content", g->said, &g->content);
-	put_string(out, "refusal", g->refused, &g->refusal);
-	if (g->call_count) {
-		ph_buf_puts(out, PH_STR(",\"tool_calls\":["));
-		ph_buf_puts(out, ph_buf_str(&g->calls));
-		ph_buf_putc(out, ']');
-	}
-	ph_buf_printf(out, ",\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
-}
-
-static void put_completion(
-	struct ph_buf *out, const struct ph_json_member *m, const struct ph_chat_names *names)
-{
-	struct message g = {.said = false};
-
-	ph_buf_init(&g.content, TEXT_MAX);
-	ph_buf_init(&g.refusal, TEXT_MAX);
-	ph_buf_init(&g.calls, TEXT_MAX);
-	add_items(&g, m[R_OUTPUT].value);
-	put_head(out, "chat.completion", names, m);
-	put_choice(
-		out, &g, finish_reason(&m[R_INCOMPLETE], is_type(&m[R_STATUS], "incomplete"), g.call_count));
-	if (m[R_USAGE].kind == PH_JSON_OBJECT) {
-		ph_buf_puts(out, PH_STR(",\"usage\":"));
-		put_usage(out, &m[R_USAGE]);
-	}
-	if (m[R_TIER].kind == PH_JSON_STRING) {
-		ph_buf_puts(out, PH_STR(",\"service_tier\":"));
-		ph_buf_puts(out, m[R_TIER].value);
-	}
-	ph_buf_putc(out, '}');
-	ph_buf_deinit(&g.content);
-	ph_buf_deinit(&g.refusal);
-	ph_buf_deinit(&g.calls);
-}
-
-int ph_chat_answer_whole(struct ph_str response, const struct ph_chat_names *names, struct ph_buf *out)
-{
-	struct ph_json_member m[R_NR];
-
-	look(response, response_names, R_NR, m);
-	if (is_type(&m[R_STATUS], "failed") || is_type(&m[R_STATUS], "cancelled"))
-		return put_error(out, &m[R_ERROR]);
-	put_completion(out, m, names);
-	return 200;
 }

@@ -7,7 +7,7 @@
  *   - chunks with a finish_reason and the one with the usage, until [DONE] came: a stream that breaks off
  *     before that never looks complete.
  */
-#include "chat.h"
+#include "chat_priv.h"
 #include "posthouse/clock.h"
 #include "request_priv.h"
 
@@ -27,15 +27,6 @@ enum chunk {
 	CHUNK_ENDS, /* a choice, or all of them */
 };
 
-static uint64_t number(const struct ph_json_member *m)
-{
-	uint64_t n = 0;
-
-	if (m->kind == PH_JSON_NUMBER)
-		(void)!ph_json_u64(m->value, &n);
-	return n;
-}
-
 static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 {
 	static const struct ph_str wanted[] = {PH_STR_INIT("prompt_tokens"), PH_STR_INIT("completion_tokens"),
@@ -43,12 +34,13 @@ static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 	static const struct ph_str cached = PH_STR_INIT("cached_tokens");
 	struct ph_json_member m[3], details;
 
-	if (usage->kind != PH_JSON_OBJECT || !ph_json_find(usage->value, wanted, 3, m))
+	if (usage->kind != PH_JSON_OBJECT)
 		return;
-	c->input_tokens = number(&m[0]);
-	c->output_tokens = number(&m[1]);
-	if (m[2].kind == PH_JSON_OBJECT && ph_json_find(m[2].value, &cached, 1, &details))
-		c->cached_tokens = number(&details);
+	ph_chat_look(usage, wanted, 3, m);
+	ph_chat_look(&m[2], &cached, 1, &details);
+	c->input_tokens = ph_chat_number(&m[0]);
+	c->output_tokens = ph_chat_number(&m[1]);
+	c->cached_tokens = ph_chat_number(&details);
 }
 
 /* ---- one chunk ---- */

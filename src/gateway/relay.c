@@ -266,12 +266,18 @@ static void end_with(struct ph_request *r, enum ph_terminal terminal)
 	ph_request_event(r, 1);
 }
 
-/* What cannot be read cannot be relayed either: another account, or a well-formed end. */
-static void break_off(struct ph_request *r, const char *why)
+/* The attempt failed: another account, or a well-formed end. */
+static void fall(struct ph_request *r, int code)
 {
 	flush_run(r);
 	stop(r);
-	ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
+	ph_request_event(r, code);
+}
+
+/* What cannot be read cannot be relayed either. */
+static void break_off(struct ph_request *r, const char *why)
+{
+	fall(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
 }
 
 static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_event *e)
@@ -303,9 +309,7 @@ static void on_failed(struct ph_request *r, enum ph_terminal terminal, const str
 		end_with(r, terminal);
 		return;
 	}
-	flush_run(r);
-	stop(r);
-	ph_request_event(r, code);
+	fall(r, code);
 }
 
 /* ---- the scanner's units ---- */
@@ -519,11 +523,7 @@ void ph_relay_end(struct ph_request *r)
 
 void ph_relay_fault(struct ph_request *r, struct ph_str json)
 {
-	int code = ph_attempt_failure(r, json, 0);
-
-	flush_run(r);
-	stop(r);
-	ph_request_event(r, code);
+	fall(r, ph_attempt_failure(r, json, 0));
 }
 
 void ph_relay_break(struct ph_request *r, const char *why)
