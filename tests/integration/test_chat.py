@@ -479,6 +479,28 @@ def test_silence_of_chunks_is_filled(fresh, name):
     assert found.answer.body.count(b': keep-alive\n\n') >= 2
 
 
+@EVERY
+def test_silence_before_the_first_words(fresh, name):
+    """What tells no more than the role is held, and shown after HOLD_TIMEOUT."""
+    text = 'x ' + marker(fault='silence', at='created', for_ms=1200)
+    found = chat(fresh, name, text, stream=True)
+    assert found.text == expected_text(['user:' + text]) and b': keep-alive' in found.answer.body
+
+
+@EVERY
+def test_slow_client(fresh, name):
+    """A client that does not read holds up its account, and loses nothing."""
+    size = 4 << 20
+    body = {'model': 'demo', 'stream': True,
+            'messages': [{'role': 'user', 'content': marker(text_bytes=size, text='a', delta_bytes=20000)}]}
+    with Client(fresh.nodes[0].url, fresh.keys[name]) as client:
+        answer = client.open('POST', PATH, body)
+        time.sleep(1)
+        chunks, error, done = split_chunks(answer.read())
+    assert done and error is None
+    assert sum(len(c['choices'][0]['delta'].get('content') or '') for c in chunks) == size
+
+
 # ---- who has the path ----
 
 def test_a_missing_path_is_learned(fresh):
