@@ -113,7 +113,9 @@ static void on_whole(struct ph_request *r)
 		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is none"));
 		return;
 	}
-	if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
+	if (a->chat) {
+		r->relay.ended = PH_TERMINAL_COMPLETED;
+	} else if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
 		int code = ph_attempt_failure(r, body, 0);
 
 		if (ph_err_info(code)->remedy != PH_GIVE_UP) {

@@ -277,6 +277,24 @@ def test_usage(fresh, name, stream):
     assert row == [('chat', 'demo', 'completed', 200, stream, usage['prompt_tokens'], usage['completion_tokens'], None)]
 
 
+@BOTH
+@EVERY
+def test_metrics(fresh, name, stream):
+    node, kind = fresh.nodes[0], ACCOUNTS[name][0]
+    chat(fresh, name, 'whether it has the path')
+
+    def figures():
+        return [node.metric('posthouse_requests_total', route='chat', code='2xx'),
+                node.metric('posthouse_upstream_attempts_total', kind=kind, outcome='ok'),
+                node.metric('posthouse_turns_total', continuity='none', outcome='completed')]
+
+    before, failed = figures(), node.metric('posthouse_upstream_attempts_total', outcome='failed')
+    chat(fresh, name, 'count', stream)
+    eventually(lambda: figures() == [n + 1 for n in before], what='the metrics')
+    assert node.metric('posthouse_streams_active') == 0
+    assert node.metric('posthouse_upstream_attempts_total', outcome='failed') == failed
+
+
 @EVERY
 def test_nothing_is_kept(fresh, name):
     before = fresh.cluster.sql('SELECT count(*) FROM posthouse.snapshots')
