@@ -77,8 +77,6 @@ static enum chunk class_of(const struct ph_json_member *m)
 	bool any = false;
 	size_t offset = 0;
 
-	if (m[K_CHOICES].kind != PH_JSON_ARRAY)
-		return CHUNK_TELLS;
 	while (ph_json_next(m[K_CHOICES].value, &offset, &choice)) {
 		enum chunk of_this = class_of_choice(choice);
 
@@ -112,6 +110,13 @@ static void on_done(struct ph_request *r)
 		ph_relay_break(r, "a stream without a chunk");
 }
 
+/* A comment, or a vendor's own kind of event: no word of the answer. */
+static void pass_by(struct ph_request *r, const struct ph_sse_unit *u)
+{
+	if (r->relay.phase == PH_RELAY_SHOWN)
+		ph_relay_show(r, u->raw);
+}
+
 static void on_unit(void *owner, const struct ph_sse_unit *u)
 {
 	struct ph_request *r = owner;
@@ -125,12 +130,13 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 	if (r->relay.finishing)
 		return; /* upstream ended inside of it */
 	if (data.n == 0) {
-		if (r->relay.phase == PH_RELAY_SHOWN)
-			ph_relay_show(r, u->raw);
+		pass_by(r, u);
 	} else if (ph_json_scan(data, chunk_names, K_NR, m, NULL)) {
 		ph_relay_break(r, "a chunk that is no JSON object");
 	} else if (m[K_ERROR].kind > PH_JSON_NULL) {
 		ph_relay_fault(r, data);
+	} else if (m[K_CHOICES].kind != PH_JSON_ARRAY) {
+		pass_by(r, u);
 	} else {
 		ph_relay_begin(r);
 		on_chunk(r, u, m);
