@@ -15,6 +15,7 @@
 
 struct ph_gateway;
 struct ph_lane;
+struct ph_chat;
 
 #define PH_TURNS_MAX 10000 /* at a time, of a node */
 
@@ -107,6 +108,7 @@ struct ph_exchange_ops {
 	long (*push)(void *end, struct ph_str bytes); /* the room left; zero or less: stop until on_drain */
 	void (*finish)(void *end);                    /* the answer is complete */
 	void (*abort)(void *end); /* cut the connection: nothing well-formed can be said */
+	void (*cut)(void *end); /* the same behind what was pushed, of an answer whose length was not told */
 	/* For requests with head->upgrade, instead of head: 101, after which the connection is a WebSocket
 	 * with this handler, and x->head stays valid until on_gone. */
 	void (*upgrade)(
@@ -134,6 +136,8 @@ struct ph_exchange {
 	struct ph_str stream_id; /* that its events carry, as JSON with quotes; empty = none */
 	struct ph_lane *lane;    /* whose turn it is; NULL over HTTP */
 	bool successor;          /* upstream began it by itself, on the lane's socket */
+
+	struct ph_chat *chat; /* it is a turn's end within a chat completion; or NULL */
 };
 
 /* Serves a request whose head is complete. Every request gets an answer or an abort. */

@@ -45,7 +45,8 @@ enum {
 	PH_ROUTE_INPUT_ITEMS,
 	PH_ROUTE_MODELS,
 	PH_ROUTE_RELAY,
-	PH_ROUTE_OTHER
+	PH_ROUTE_OTHER,
+	PH_ROUTE_CHAT
 };
 
 /* ---- reply.c: answers of our own ---- */

@@ -12,6 +12,8 @@ bool ph_record_keeps(const struct ph_request *r)
 
 	if (r->body.dropped)
 		return false; /* by the policy of a moment ago */
+	if (r->chat)
+		return false; /* it has no id that a later one could go on from */
 	switch (r->door.key->snapshots) {
 	case PH_KEY_SNAPSHOTS_ALL:
 		policy = PH_SNAPSHOTS_ALL;
@@ -69,7 +71,7 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->node = r->g->node;
 	t->scope = r->door.key->id;
 	t->request_id = r->request_id;
-	t->route = "responses";
+	t->route = r->chat ? "chat" : "responses";
 	t->model = r->body.model;
 	t->account = r->account_id;
 	t->continuity = ph_request_mode(r);
@@ -131,7 +133,7 @@ static void tell_lane(struct ph_request *r, const struct ph_turn_record *t)
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
 {
 	struct ph_turn_record t = {.account = 0};
-	bool answered = (r->account || !r->body.generate) && r->collect.id.n &&
+	bool answered = !r->chat && (r->account || !r->body.generate) && r->collect.id.n &&
 			r->collect.id.n <= PH_RESPONSE_ID_MAX && r->relay.ended != PH_TERMINAL_FAILED &&
 			r->sm.state == REQ_COMMIT;
 

@@ -135,7 +135,8 @@ static void every_remedy_has_its_label(void **state)
 		[PH_STRIP] = "strip",
 		[PH_OMIT] = "omit",
 		[PH_WAIT_FOR] = "wait_for",
-		[PH_RENEW] = "renew"};
+		[PH_RENEW] = "renew",
+		[PH_TRANSLATE] = "translate"};
 	char line[80];
 
 	(void)state;
