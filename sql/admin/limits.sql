@@ -1,11 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limits of API keys and prices of models: what operators see of them, and how they change them. */
+/* Who reads a view needs no right on its tables, but one on every function in it: so the next two call none of ours. */
+
+/* With the name that the command line takes: requests:1000/day, cost:5usd/month, concurrent:4. */
+CREATE OR REPLACE VIEW posthouse.limits_named AS
+SELECT l.key_id, l.what, l.per, l.size,
+	l.what || ':' || CASE l.what WHEN 'cost' THEN trim_scale(l.size / 1e9) || 'usd' ELSE l.size::text END
+		|| CASE l.per WHEN '' THEN '' ELSE '/' || l.per END AS name
+FROM posthouse.key_limits l;
+
+/*
+ * How far each key has come: used by turns that ended, reserved by those that run on nodes that live. In the units of
+ * the tables; resets is NULL where the limit is of turns at a time.
+ */
+CREATE OR REPLACE VIEW posthouse.limits_now AS
+SELECT l.key_id, l.what, l.per, l.size, l.name,
+	coalesce(CASE l.what WHEN 'requests' THEN u.requests WHEN 'input_tokens' THEN u.input WHEN 'output_tokens' THEN u.output
+		WHEN 'tokens' THEN u.input + u.output WHEN 'cost' THEN u.cost END, 0) AS used,
+	CASE l.what WHEN 'input_tokens' THEN r.input WHEN 'output_tokens' THEN r.output WHEN 'tokens' THEN r.input + r.output
+		WHEN 'cost' THEN r.cost ELSE r.turns END AS reserved,
+	CASE WHEN l.per <> '' THEN (b.began + ('1 ' || l.per)::interval) AT TIME ZONE 'UTC' END AS resets
+FROM posthouse.limits_named l
+CROSS JOIN LATERAL (SELECT date_trunc(nullif(l.per, ''), now() AT TIME ZONE 'UTC') AS began) b
+CROSS JOIN LATERAL (SELECT count(*) AS turns, coalesce(sum(v.input_tokens), 0)::bigint AS input,
+		coalesce(sum(v.output_tokens), 0)::bigint AS output, coalesce(sum(v.cost_nanos), 0)::bigint AS cost
+	FROM posthouse.key_reservations v JOIN posthouse.nodes n ON n.node_id = v.node_id
+	WHERE v.key_id = l.key_id AND n.heartbeat + n.ttl > now()) r
+CROSS JOIN LATERAL (SELECT sum(w.requests)::bigint AS requests, sum(w.input_tokens)::bigint AS input,
+		sum(w.output_tokens)::bigint AS output, sum(w.cost_nanos)::bigint AS cost
+	FROM posthouse.usage_windows w
+	WHERE w.scope = l.key_id AND w.per = CASE WHEN l.per IN ('minute', 'hour') THEN l.per ELSE 'day' END
+		AND w.window_start >= b.began AT TIME ZONE 'UTC') u;
+
 CREATE OR REPLACE VIEW posthouse_admin.key_limits WITH (security_barrier) AS
 SELECT k.name AS key_name, l.what, nullif(l.per, '') AS per, trim_scale(l.size / d.unit) AS "limit",
 	trim_scale(l.used / d.unit) AS used, trim_scale(l.reserved / d.unit) AS reserved,
 	trim_scale(greatest(0, l.size - l.used - l.reserved) / d.unit) AS remaining, l.resets,
-	posthouse.limit_name(l.what, l.per, l.size) AS name
-FROM posthouse.api_keys k CROSS JOIN LATERAL posthouse.limits_of(k.key_id) l
+	l.name
+FROM posthouse.limits_now l JOIN posthouse.api_keys k ON k.key_id = l.key_id
 CROSS JOIN LATERAL (SELECT CASE l.what WHEN 'cost' THEN 1e9 ELSE 1 END) AS d (unit)
 ORDER BY k.name, l.what, l.size;
 COMMENT ON VIEW posthouse_admin.key_limits IS
@@ -46,8 +78,8 @@ BEGIN
 	PERFORM posthouse.put_key_limits(v_id, set_key_limits.limits);
 	PERFORM posthouse.note('set_key_limits', set_key_limits.name, reason);
 	PERFORM posthouse.bump('api_keys');
-	RETURN QUERY SELECT set_key_limits.name, ARRAY(SELECT posthouse.limit_name(l.what, l.per, l.size)
-		FROM posthouse.key_limits l WHERE l.key_id = v_id ORDER BY l.what, l.size);
+	RETURN QUERY SELECT set_key_limits.name, ARRAY(SELECT l.name
+		FROM posthouse.limits_named l WHERE l.key_id = v_id ORDER BY l.what, l.size);
 END $$;
 COMMENT ON FUNCTION posthouse_admin.set_key_limits(text, jsonb, text) IS
 	'What the key may use from now on, in place of the limits that it had; what it used in a window goes on to count. name: the key; limits: {"requests": {"minute": 60, "day": 1000}, "cost": {"month": 5.5}, "concurrent": 4} with requests, input_tokens, output_tokens, tokens and cost (US dollars) per minute, hour, day, week or month; NULL for none; reason: for the audit';

@@ -123,8 +123,8 @@ SELECT k.name, k.prefix,
 	k.snapshots, k.models,
 	(SELECT array_agg(a.name ORDER BY a.name) FROM posthouse.accounts a WHERE a.account_id = ANY (k.account_ids)) AS accounts,
 	k.created, k.expires, k.revoked, k.key_id,
-	(SELECT array_agg(posthouse.limit_name(l.what, l.per, l.size) ORDER BY l.what, l.size)
-		FROM posthouse.key_limits l WHERE l.key_id = k.key_id) AS limits
+	(SELECT array_agg(l.name ORDER BY l.what, l.size)
+		FROM posthouse.limits_named l WHERE l.key_id = k.key_id) AS limits
 FROM posthouse.api_keys k ORDER BY k.name;
 COMMENT ON VIEW posthouse_admin.api_keys IS 'API keys of clients; each is a scope of its own';
 COMMENT ON COLUMN posthouse_admin.api_keys.name IS 'Unique, for ever';

@@ -4,48 +4,14 @@
  * settled by commit_turn() or log_turns(), exactly once, with what it used. Nothing here is updated by two: a row of
  * usage_windows is its node's, a reservation its turn's; whoever wants the sum adds them up. Both are read in one
  * statement, or a turn that is just settled would be in neither. Windows are those of the calendar, in UTC, on this
- * server's clock; a turn counts in the window in which it ends.
+ * server's clock; a turn counts in the window in which it ends. limits_now, which adds up, stands in admin/limits.sql, before
+ * the view that is made of it.
  */
 
 /* When the window of this length that we are in began. Weeks begin on Mondays. */
 CREATE OR REPLACE FUNCTION posthouse.window_start(p_per text) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
 	SELECT date_trunc(p_per, now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
-$$;
-
-/* As the command line takes it: requests:1000/day, cost:5usd/month, concurrent:4. */
-CREATE OR REPLACE FUNCTION posthouse.limit_name(p_what text, p_per text, p_size bigint) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
-	SELECT p_what || ':' || CASE p_what WHEN 'cost' THEN trim_scale(p_size / 1e9) || 'usd' ELSE p_size::text END
-		|| CASE p_per WHEN '' THEN '' ELSE '/' || p_per END
-$$;
-
-/*
- * The limits of a key and how far it has come: used by turns that ended, reserved by those that run on nodes that live.
- * In the units of the tables; resets is NULL where the limit is of turns at a time. It is made to be inlined: planned
- * with its caller, once.
- */
-CREATE OR REPLACE FUNCTION posthouse.limits_of(p_key bigint)
-RETURNS TABLE (what text, per text, size bigint, used bigint, reserved bigint, resets timestamptz)
-LANGUAGE sql STABLE AS $$
-	SELECT l.what, l.per, l.size,
-		coalesce(CASE l.what WHEN 'requests' THEN u.requests WHEN 'input_tokens' THEN u.input
-			WHEN 'output_tokens' THEN u.output WHEN 'tokens' THEN u.input + u.output WHEN 'cost' THEN u.cost END, 0),
-		CASE l.what WHEN 'input_tokens' THEN r.input WHEN 'output_tokens' THEN r.output
-			WHEN 'tokens' THEN r.input + r.output WHEN 'cost' THEN r.cost ELSE r.turns END,
-		CASE WHEN l.per <> '' THEN
-			(posthouse.window_start(l.per) AT TIME ZONE 'UTC' + ('1 ' || l.per)::interval) AT TIME ZONE 'UTC' END
-	FROM posthouse.key_limits l
-	CROSS JOIN (SELECT count(*) AS turns, coalesce(sum(v.input_tokens), 0)::bigint AS input,
-			coalesce(sum(v.output_tokens), 0)::bigint AS output, coalesce(sum(v.cost_nanos), 0)::bigint AS cost
-		FROM posthouse.key_reservations v JOIN posthouse.nodes n ON n.node_id = v.node_id
-		WHERE v.key_id = p_key AND n.heartbeat + n.ttl > now()) r
-	LEFT JOIN LATERAL (SELECT sum(w.requests)::bigint AS requests, sum(w.input_tokens)::bigint AS input,
-			sum(w.output_tokens)::bigint AS output, sum(w.cost_nanos)::bigint AS cost
-		FROM posthouse.usage_windows w
-		WHERE w.scope = l.key_id AND w.per = CASE WHEN l.per IN ('minute', 'hour') THEN l.per ELSE 'day' END
-			AND w.window_start >= posthouse.window_start(l.per)) u ON l.per <> ''
-	WHERE l.key_id = p_key
 $$;
 
 /*
@@ -78,13 +44,15 @@ BEGIN
 		RETURN NEXT;
 		RETURN;
 	END IF;
-	FOR what, per, size, used, reserved, v_resets IN SELECT l.* FROM posthouse.limits_of(p_key) l
+	FOR what, per, size, used, reserved, v_resets IN SELECT l.what, l.per, l.size, l.used, l.reserved,
+		l.resets FROM posthouse.limits_now l WHERE l.key_id = p_key
 	LOOP
 		v_need := greatest(1, least(size, CASE what WHEN 'input_tokens' THEN p_input_tokens
 			WHEN 'output_tokens' THEN p_output_tokens WHEN 'tokens' THEN p_input_tokens + p_output_tokens
 			WHEN 'cost' THEN p_cost_nanos ELSE 1 END));
 		result := CASE WHEN used + reserved + v_need <= size THEN 'ok' WHEN used + v_need > size THEN 'spent' ELSE 'busy' END;
-		resets_ms := coalesce(greatest(1, ceil(extract(epoch FROM v_resets - clock_timestamp()) * 1000)), 0);
+		resets_ms := CASE WHEN v_resets IS NULL THEN 0
+			ELSE greatest(1, ceil(extract(epoch FROM v_resets - clock_timestamp()) * 1000)) END;
 		v_limits := v_limits + 1;
 		v_refused := v_refused + (result <> 'ok')::int;
 		RETURN NEXT;
@@ -235,7 +203,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg
 				'size', trim_scale(l.size / unit), 'used', trim_scale(l.used / unit), 'reserved', trim_scale(l.reserved / unit),
 				'remaining', trim_scale(greatest(0, l.size - l.used - l.reserved) / unit),
 				'resets_at', extract(epoch FROM l.resets)::bigint) ORDER BY l.what, l.size)
-			FROM posthouse.limits_of(p_key) l, LATERAL (SELECT CASE l.what WHEN 'cost' THEN 1e9 ELSE 1 END) AS d (unit)), '[]'),
+			FROM posthouse.limits_now l, LATERAL (SELECT CASE l.what WHEN 'cost' THEN 1e9 ELSE 1 END) AS d (unit)
+			WHERE l.key_id = p_key), '[]'),
 		'today', (SELECT to_json(t) FROM posthouse.total_of(p_key, posthouse.window_start('day')) t),
 		'this_month', (SELECT to_json(t) FROM posthouse.total_of(p_key, posthouse.window_start('month')) t))::text
 $$;

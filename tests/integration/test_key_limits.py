@@ -25,6 +25,19 @@ USED = {'input_tokens': 10, 'input_tokens_details': {'cached_tokens': 4}, 'outpu
 RESERVED = 40  # tokens, at most, that BODY sets aside
 
 
+def price(cluster):
+    """The model `demo` has a price, and both nodes know it: 6 + 4 cached + 5 tokens cost 6 + 2 + 10 millionths of a dollar."""
+    cluster.upstream.account('a', do={'usage': USED})
+    cluster.sql("SELECT posthouse_admin.set_model_price('demo', 1, 0.5, 2)")
+    key = Key(cluster, 'cost:100usd/month')
+    for node in cluster.nodes:
+        def known(node=node):
+            before = key.limits()['cost'][0]
+            key.ok(node)
+            return abs(key.limits()['cost'][0] - before - 0.000018) < 1e-12
+        http.eventually(known, what='the price is known')
+
+
 @pytest.fixture(scope='module')
 def world(make_cluster):
     """Two accounts, of which `a` is preferred; two nodes."""
@@ -36,6 +49,7 @@ def world(make_cluster):
     for _ in range(2):
         cluster.node()
     cluster.one = cluster.nodes[0]
+    price(cluster)
     return cluster
 
 
@@ -105,16 +119,15 @@ def refused(answer, code):
     ('requests:2/hour', 'rate_limit_exceeded', '2 requests per hour; it resets at 20'),
     ('requests:2/day', 'insufficient_quota', '2 requests per day; it resets at 20'),
     ('requests:2/week', 'insufficient_quota', '2 requests per week'),
-    ('tokens:55/hour', 'rate_limit_exceeded', '55 tokens per hour'),
-    ('tokens:55/month', 'insufficient_quota', '55 tokens per month'),
-    ('input_tokens:40/hour', 'rate_limit_exceeded', '40 input tokens per hour'),
+    ('tokens:50/hour', 'rate_limit_exceeded', '50 tokens per hour'),
+    ('tokens:50/month', 'insufficient_quota', '50 tokens per month'),
+    ('input_tokens:35/hour', 'rate_limit_exceeded', '35 input tokens per hour'),
     ('output_tokens:14/hour', 'rate_limit_exceeded', '14 output tokens per hour'),
-    ('cost:0.00002usd/hour', 'insufficient_quota', '0.00002 US dollars per hour'),
+    ('cost:0.00006usd/hour', 'insufficient_quota', '0.00006 US dollars per hour'),
 ])
 @pytest.mark.parametrize('transport', ['http', 'websocket'])
 def test_the_answer(world, limit, code, words, transport):
     """Two turns of 10 + 5 tokens are let in, and a third is told which limit it met, how large that is, and until when."""
-    priced(world)
     key = Key(world, limit)
     key.ok()
     key.ok(world.nodes[1], stream=True)
@@ -136,21 +149,6 @@ def test_the_answer(world, limit, code, words, transport):
     assert world.upstream.stats('a')['turns'] == 2, 'nothing was sent'
     what = limit.split(':')[0]
     key.settled(**{what: {'requests': 2, 'tokens': 30, 'input_tokens': 20, 'output_tokens': 10, 'cost': 0.000036}[what]})
-
-
-def priced(world):
-    """A price for the model `demo`, on all nodes: 6 + 4 cached + 5 tokens cost 6 + 2 + 10 millionths of a dollar."""
-    world.sql("SELECT posthouse_admin.set_model_price('demo', 1, 0.5, 2)")
-    probe = Key(world, 'cost:100usd/month')
-    for node in world.nodes:
-        def known(node=node):
-            before = probe.limits()['cost'][0]
-            probe.ok(node)
-            return probe.limits()['cost'][0] - before > 0.0000179
-        http.eventually(known, what='the price is known')
-    world.upstream.reset()
-    for name in 'ab':
-        world.upstream.account(name, do={'usage': USED})
 
 
 def test_headers_of_limited_keys(world):
@@ -280,7 +278,6 @@ def test_limits_change(world):
 # ---- what a key and an operator are told ----
 
 def test_usage(world):
-    priced(world)
     key = Key(world, 'requests:10/day', 'cost:5usd/month', 'concurrent:4')
     key.ok()
     key.settled(requests=1)

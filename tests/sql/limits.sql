@@ -15,7 +15,7 @@ CREATE FUNCTION test.settle(p_turn uuid, node int DEFAULT 1, p_outcome text DEFA
 	SELECT result FROM test.turn(test.key('k'), 'resp_' || replace(p_turn::text, '-', ''), turn => p_turn, limited => test.node(node),
 		outcome => p_outcome, keep => p_outcome = 'completed') $$;
 CREATE FUNCTION test.used(p_what text) RETURNS text LANGUAGE sql AS $$
-	SELECT used || '+' || reserved FROM posthouse.limits_of(test.key('k')) WHERE what = p_what $$;
+	SELECT used || '+' || reserved FROM posthouse.limits_now WHERE key_id = test.key('k') AND what = p_what $$;
 SELECT posthouse.register_node(test.node(n), 'n' || n, '0.1.0', 15000) FROM generate_series(1, 3) n;
 SELECT posthouse.create_limited_key('k', sha256('k'), 'ph_k', NULL, NULL, NULL, NULL, '{"requests": {"day": 2}}');
 
@@ -152,18 +152,18 @@ BEGIN
 	PERFORM test.limit('{"requests": {"minute": 100, "hour": 100, "day": 100, "week": 100, "month": 100}}');
 	PERFORM test.settle(gen_random_uuid()), test.settle(gen_random_uuid());
 	ASSERT (SELECT array_agg(w.per || ' ' || w.requests ORDER BY w.per) = '{"day 2","hour 2","minute 2"}' FROM posthouse.usage_windows w);
-	ASSERT (SELECT count(*) = 5 AND min(used) = 2 AND max(used) = 2 FROM posthouse.limits_of(v_key));
+	ASSERT (SELECT count(*) = 5 AND min(used) = 2 AND max(used) = 2 FROM posthouse.limits_now WHERE key_id = v_key);
 	SET LOCAL timezone = 'Pacific/Auckland';
-	ASSERT (SELECT bool_and(resets > now() AND resets <= now() + ('1 ' || per)::interval AND used = 2) FROM posthouse.limits_of(v_key));
+	ASSERT (SELECT bool_and(resets > now() AND resets <= now() + ('1 ' || per)::interval AND used = 2) FROM posthouse.limits_now WHERE key_id = v_key);
 	ASSERT (SELECT resets AT TIME ZONE 'UTC' = date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month'
-		FROM posthouse.limits_of(v_key) WHERE per = 'month');
-	ASSERT (SELECT extract(isodow FROM resets AT TIME ZONE 'UTC') = 1 FROM posthouse.limits_of(v_key) WHERE per = 'week');
+		FROM posthouse.limits_now WHERE key_id = v_key AND per = 'month');
+	ASSERT (SELECT extract(isodow FROM resets AT TIME ZONE 'UTC') = 1 FROM posthouse.limits_now WHERE key_id = v_key AND per = 'week');
 	UPDATE posthouse.usage_windows SET window_start = window_start - ('1 ' || per)::interval;
-	ASSERT (SELECT used = 0 FROM posthouse.limits_of(v_key) WHERE per = 'minute');
-	ASSERT (SELECT used = 0 FROM posthouse.limits_of(v_key) WHERE per = 'hour');
-	ASSERT (SELECT used = 0 FROM posthouse.limits_of(v_key) WHERE per = 'day');
+	ASSERT (SELECT used = 0 FROM posthouse.limits_now WHERE key_id = v_key AND per = 'minute');
+	ASSERT (SELECT used = 0 FROM posthouse.limits_now WHERE key_id = v_key AND per = 'hour');
+	ASSERT (SELECT used = 0 FROM posthouse.limits_now WHERE key_id = v_key AND per = 'day');
 	ASSERT (SELECT bool_and(used = CASE WHEN posthouse.window_start('day') - interval '1 day' >= posthouse.window_start(per) THEN 2 ELSE 0 END)
-		FROM posthouse.limits_of(v_key) WHERE per IN ('week', 'month'));
+		FROM posthouse.limits_now WHERE key_id = v_key AND per IN ('week', 'month'));
 	UPDATE posthouse.usage_windows SET window_start = window_start - interval '41 days';
 	PERFORM posthouse.sweep_nodes();
 	ASSERT NOT EXISTS (SELECT FROM posthouse.usage_windows), 'no limit looks at them';
@@ -241,7 +241,7 @@ BEGIN
 	ASSERT (SELECT input = 500000000 AND cached = 500000000 AND output = 2000000000 FROM posthouse.load_prices() WHERE model = 'mine');
 	PERFORM posthouse_admin.set_model_price('mine', 1, 0.25, 2);
 	UPDATE posthouse.model_prices SET output_per_million = 3 WHERE model = 'mine';
-	ASSERT (SELECT version FROM posthouse.topics WHERE topic = 'prices') = was + 3;
+	ASSERT (SELECT version FROM posthouse.topics WHERE topic = 'prices') >= was + 3;
 	ASSERT (SELECT removed FROM posthouse_admin.remove_model_price('mine')) AND NOT (SELECT removed FROM posthouse_admin.remove_model_price('mine'));
 	ASSERT test.failure($q$SELECT posthouse_admin.set_model_price('', 1, 1, 1)$q$) = '23514';
 	ASSERT test.failure($q$SELECT posthouse_admin.set_model_price('m', -1, 1, 1)$q$) = '23514';
@@ -256,7 +256,7 @@ DECLARE
 BEGIN
 	FOREACH forbidden IN ARRAY ARRAY['SELECT FROM posthouse.key_reservations', 'SELECT FROM posthouse.usage_windows',
 		'DELETE FROM posthouse.key_limits', 'DELETE FROM posthouse.model_prices', 'SELECT posthouse.drop_reservations(test.node(1))',
-		'SELECT posthouse.sweep_limits()', 'SELECT posthouse.put_key_limits(1, NULL)', 'SELECT posthouse.limits_of(1)']
+		'SELECT posthouse.sweep_limits()', 'SELECT posthouse.put_key_limits(1, NULL)', 'SELECT FROM posthouse.limits_now']
 	LOOP
 		ASSERT test.failure(forbidden) = '42501', forbidden;
 	END LOOP;

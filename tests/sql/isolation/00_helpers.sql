@@ -59,4 +59,4 @@ CREATE FUNCTION test.sweep() RETURNS void LANGUAGE sql AS $$
 	UPDATE posthouse.nodes SET heartbeat = clock_timestamp() $$;
 CREATE FUNCTION test.keep(n int) RETURNS int LANGUAGE sql AS $$ SELECT posthouse.keep_reservations(test.node(n), '{}', -1000) $$;
 CREATE VIEW test.counted AS
-	SELECT used, reserved, (SELECT count(*) FROM posthouse.key_reservations) AS rows FROM posthouse.limits_of(1);
+	SELECT used, reserved, (SELECT count(*) FROM posthouse.key_reservations) AS rows FROM posthouse.limits_now WHERE key_id = 1;
