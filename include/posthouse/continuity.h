@@ -208,7 +208,7 @@ struct ph_turn_record {
 	uint64_t queued_us;
 	const char *transport, *chosen; /* chosen may be NULL */
 	struct ph_str anchor;           /* the previous_response_id that it named; empty = none */
-	const uint8_t *limited;         /* id of the node that reserved for it; NULL = its key has no limits */
+	const uint8_t *limited; /* id of the node that reserved for it; NULL = its key has no limits */
 	/* what it added; response_id empty = only the log */
 	struct ph_str response_id;
 	bool keep;                     /* a snapshot */

@@ -28,7 +28,7 @@ CREATE OR REPLACE FUNCTION posthouse.reserve_turn(p_turn uuid, p_key bigint, p_n
 	p_output_tokens bigint, p_cost_nanos bigint)
 RETURNS TABLE (result text, what text, per text, size bigint, used bigint, reserved bigint, resets_ms bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
 	v_limits int := 0;
@@ -78,7 +78,7 @@ CREATE OR REPLACE FUNCTION posthouse.settle_turns(p_turn uuid[], p_scope bigint[
 	p_input_tokens bigint[], p_output_tokens bigint[], p_cost_nanos bigint[])
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
 	DELETE FROM posthouse.key_reservations r WHERE r.turn = ANY (p_turn);
 	INSERT INTO posthouse.usage_windows AS u (scope, per, window_start, node_id, requests, input_tokens, output_tokens,

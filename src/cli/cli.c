@@ -35,7 +35,8 @@ static const struct ph_cli_option key_create_options[] = {
 	{"expires", "TIME", "How long the key is valid: 30d, 12h (default: for ever)"},
 	{"model", "MODEL", "A model that it may use; may be repeated (default: all)"},
 	{"account", "NAME", "An account that it may use; may be repeated (default: all)"},
-	{"limit", "LIMIT", "What it may use: requests:1000/day, tokens:1M/hour; may be repeated (default: no limits)"},
+	{"limit", "LIMIT",
+		"What it may use: requests:1000/day, tokens:1M/hour; may be repeated (default: no limits)"},
 	{NULL, NULL, NULL},
 };
 static const struct ph_cli_option key_set_options[] = {
@@ -146,9 +147,8 @@ static const struct ph_cli_command commands[] = {
 		.arg_count = 1,
 		.settings = PH_CLI_COMMON_SETTINGS,
 		.summary = "Make an API key and print it, once",
-		.details =
-			"Standard output gets the key and nothing else; the database keeps only its "
-			"digest.\n\n" PH_CLI_LIMITS_HELP,
+		.details = "Standard output gets the key and nothing else; the database keeps only its "
+			   "digest.\n\n" PH_CLI_LIMITS_HELP,
 		.options = key_create_options,
 		.run = ph_cmd_key_create,
 	},

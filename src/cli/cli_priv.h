@@ -201,7 +201,7 @@ int ph_cli_address(const char *text, struct ph_addr *ret, struct ph_err *err) PH
 /* ---- limits.c: what a key may use, as flags say it ---- */
 #define PH_CLI_LIMITS_HELP                                                                                   \
 	"A limit is WHAT:SIZE/WINDOW: requests, tokens, input_tokens, output_tokens or cost, per minute, "   \
-	"hour,\nday, week or month; or concurrent:SIZE.\n\n"                                              \
+	"hour,\nday, week or month; or concurrent:SIZE.\n\n"                                                 \
 	"  --limit requests:1000/day --limit tokens:1M/hour --limit cost:5usd/month --limit concurrent:4"
 /* The flags as posthouse.put_key_limits() takes them; "{}" without any. To be freed in any case. */
 int ph_cli_limits(const struct ph_cli *c, struct ph_buf *json, struct ph_err *err) PH_WARN_UNUSED;

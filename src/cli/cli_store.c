@@ -219,8 +219,8 @@ int ph_cli_store_create_key(struct ph_pgs *pg, const struct ph_cli_key *k, struc
 	return 0;
 }
 
-int ph_cli_store_set_limits(struct ph_pgs *pg, const char *name, struct ph_str limits, const char *reason,
-	struct ph_err *err)
+int ph_cli_store_set_limits(
+	struct ph_pgs *pg, const char *name, struct ph_str limits, const char *reason, struct ph_err *err)
 {
 	const struct ph_pg_param p[] = {PH_P_STR(ph_str_c(name)), PH_P_STR(limits), text_or_null(reason)};
 	struct ph_pg_result *r =

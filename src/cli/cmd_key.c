@@ -107,8 +107,7 @@ int ph_cmd_key_create(const struct ph_cli *c)
 
 static int set(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err)
 {
-	int r = ph_cli_store_set_limits(
-		s->pg, c->args[0], ph_buf_str(arg), ph_cli_option(c, "reason"), err);
+	int r = ph_cli_store_set_limits(s->pg, c->args[0], ph_buf_str(arg), ph_cli_option(c, "reason"), err);
 
 	if (r == 0)
 		ph_cli_say("key \"%s\" %s", c->args[0],
@@ -120,7 +119,8 @@ static int set(const struct ph_cli *c, struct ph_cli_session *s, void *arg, stru
 static int read_settings(const struct ph_cli *c, struct ph_buf *limits, struct ph_err *err)
 {
 	if (ph_cli_has(c, "limit") == ph_cli_has(c, "no-limits"))
-		return ph_fail(err, PH_E_USAGE, "write --limit, as often as there are limits, or --no-limits");
+		return ph_fail(
+			err, PH_E_USAGE, "write --limit, as often as there are limits, or --no-limits");
 	return ph_cli_limits(c, limits, err);
 }
 

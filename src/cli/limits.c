@@ -8,7 +8,8 @@
 #define JSON_MAX 8192
 
 /* The words are those of the database; `usd` alone has no other spelling there. */
-static const char *const whats[] = {"requests", "tokens", "input_tokens", "output_tokens", "cost", "concurrent"};
+static const char *const whats[] = {
+	"requests", "tokens", "input_tokens", "output_tokens", "cost", "concurrent"};
 static const char *const windows[] = {"minute", "hour", "day", "week", "month"};
 enum {
 	WHATS = sizeof whats / sizeof *whats,
@@ -121,8 +122,8 @@ int ph_cli_limits(const struct ph_cli *c, struct ph_buf *json, struct ph_err *er
 				texts[i].p);
 		for (size_t before = 0; before < i; before++)
 			if (same(&limits[before], &limits[i]))
-				return ph_fail(err, PH_E_USAGE, "--limit: \"%.60s\" is the second of its kind",
-					texts[i].p);
+				return ph_fail(err, PH_E_USAGE,
+					"--limit: \"%.60s\" is the second of its kind", texts[i].p);
 	}
 	ph_buf_putc(json, '{');
 	for (size_t i = 0; i < WHATS; i++)

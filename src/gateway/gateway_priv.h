@@ -87,7 +87,7 @@ void ph_responses_delete(struct ph_gateway *g, struct ph_exchange *x, struct ph_
 void ph_responses_items(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
 void ph_models_list(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* models.c; id empty = all */
-void ph_usage_get(struct ph_gateway *g, struct ph_exchange *x); /* usage.c */
+void ph_usage_get(struct ph_gateway *g, struct ph_exchange *x);         /* usage.c */
 void ph_pass_open(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
 
@@ -141,8 +141,8 @@ enum { /* columns of reserve_turn() */
 struct ph_pg_call *ph_limit_store_reserve(struct ph_pg *pg, const uint8_t turn[16], int64_t key,
 	const char *node, const struct ph_estimate *e, ph_pg_cb cb, void *arg);
 void ph_limit_store_release(struct ph_pg *pg, const uint8_t turn[16]);
-struct ph_pg_call *ph_limit_store_keep(struct ph_pg *pg, const char *node, struct ph_str turns,
-	uint64_t older_ms, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_limit_store_keep(
+	struct ph_pg *pg, const char *node, struct ph_str turns, uint64_t older_ms, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_limit_store_usage(struct ph_pg *pg, int64_t key, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_limit_store_prices(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LIMIT: what a key may use. A turn of a key that has limits reserves what it may need, in one call, before an
- * account is chosen; all its attempts share that, and its end is settled in the transaction that writes it
+ * LIMIT: what a key may use. A turn of a key that has limits reserves what it may need, in one call, before
+ * an account is chosen; all its attempts share that, and its end is settled in the transaction that writes it
  * (record.c). Keys without limits pass without a word. The database judges (sql/functions/limits.sql); here
  * the estimate is made, and the words for the client.
  *
@@ -229,8 +229,8 @@ static int refuse(struct ph_request *r, const struct limit *l)
 		ph_buf_puts(&text, PH_STR("; turns that run now take up the rest. Retry when one has ended"));
 	}
 	r->after_ms = spent ? l->resets_ms : BUSY_MS;
-	rc = ph_fail(&r->fault, spent ? code_of(l) : PH_E_KEY_LIMITED, "%.*s.",
-		PH_STR_ARG(ph_buf_str(&text)));
+	rc = ph_fail(
+		&r->fault, spent ? code_of(l) : PH_E_KEY_LIMITED, "%.*s.", PH_STR_ARG(ph_buf_str(&text)));
 	ph_buf_deinit(&text);
 	return rc;
 }
@@ -372,8 +372,8 @@ static void ask(struct ph_request *r)
 	ph_list_push_back(&r->g->limits->asked, &v->node);
 	r->reserving = v;
 	note_made(r->g->limits);
-	v->call = ph_limit_store_reserve(r->g->pg, r->turn, r->door.key->id, ph_member_id(r->g->member), &e,
-		on_reserved, v);
+	v->call = ph_limit_store_reserve(
+		r->g->pg, r->turn, r->door.key->id, ph_member_id(r->g->member), &e, on_reserved, v);
 }
 
 int ph_limit_start(struct ph_request *r)

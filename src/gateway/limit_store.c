@@ -19,8 +19,8 @@ void ph_limit_store_release(struct ph_pg *pg, const uint8_t turn[16])
 	ph_pg_write(pg, "SELECT posthouse.release_turn($1)", p, 1, NULL, NULL);
 }
 
-struct ph_pg_call *ph_limit_store_keep(struct ph_pg *pg, const char *node, struct ph_str turns,
-	uint64_t older_ms, ph_pg_cb cb, void *arg)
+struct ph_pg_call *ph_limit_store_keep(
+	struct ph_pg *pg, const char *node, struct ph_str turns, uint64_t older_ms, ph_pg_cb cb, void *arg)
 {
 	struct ph_pg_param p[] = {PH_P_UUID(node), PH_P_STR(turns), PH_P_INT8(older_ms)};
 

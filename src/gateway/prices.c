@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
-#define MILLION    UINT64_C(1000000)
-#define TOKENS_MAX UINT64_C(1000000000) /* of a turn: with the greatest price the sum stays within 64 bits */
+#define MILLION UINT64_C(1000000)
+#define TOKENS_MAX                                                                                           \
+	UINT64_C(1000000000) /* of a turn: with the greatest price the sum stays within 64 bits              \
+			      */
 
 /* Billionths of a dollar per million tokens; at most 9e12 (the table's checks). */
 struct price {

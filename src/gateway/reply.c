@@ -68,7 +68,8 @@ static void put_reset(struct ph_buf *out, int code, uint64_t after_ms)
 {
 	const struct ph_err_info *info = ph_err_info(code);
 
-	if ((info != ph_err_info(PH_E_ACCOUNTS_EXHAUSTED) && info != ph_err_info(PH_E_KEY_QUOTA)) || !after_ms)
+	if ((info != ph_err_info(PH_E_ACCOUNTS_EXHAUSTED) && info != ph_err_info(PH_E_KEY_QUOTA)) ||
+		!after_ms)
 		return;
 	ph_buf_printf(out, ",\"resets_at\":%llu,\"resets_in_seconds\":%llu",
 		(unsigned long long)((ph_clock_unix_ms() + after_ms + 999) / 1000),

@@ -2,9 +2,10 @@
 /*
  * One turn, as one checked state machine. This is THE file: who reads it knows what happens to a request.
  *
- *     AUTH -> BODY -> RESOLVE -> LIMIT -> LEASE -> CONNECT -> SEND -> AWAIT -> RELAY -> COMMIT -> SETTLE -> DONE
- *                        ^                  |         ^          |       |       |
- *                        +------------------+ other account, replay -----+-------+   (while nothing was shown)
+ *     AUTH -> BODY -> RESOLVE -> LIMIT -> LEASE -> CONNECT -> SEND -> AWAIT -> RELAY -> COMMIT -> SETTLE ->
+ * DONE ^                  |         ^          |       |       |
+ *                        +------------------+ other account, replay -----+-------+   (while nothing was
+ * shown)
  *                                                     +--- redial, strip reasoning
  *     every state before COMMIT -> REJECT -> SETTLE;  a warm-up that is answered here: -> COMMIT
  *

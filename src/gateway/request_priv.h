@@ -293,12 +293,12 @@ struct ph_request {
 	struct ph_choice choice;
 	struct ph_account *account; /* taken: a running turn of it */
 	int64_t account_id;         /* the last one taken, for the log */
-	const char *chosen; /* why this account, in one word (sql/README.md) */
+	const char *chosen;         /* why this account, in one word (sql/README.md) */
 	struct ph_account_wait wait;
 	uint64_t queued_since_ns, queued_ns; /* waiting for a slot; in all */
-	unsigned rounds; /* times the whole pool was tried */
-	bool paused;     /* the client is slower than upstream: reading stopped */
-	bool resting;    /* waits before the next round */
+	unsigned rounds;                     /* times the whole pool was tried */
+	bool paused;                         /* the client is slower than upstream: reading stopped */
+	bool resting;                        /* waits before the next round */
 	struct ph_renew_wait renewal;
 	int64_t expired;   /* version of the secret that was refused: its renewal is waited for; 0 = none */
 	bool failed;       /* an account failed, and not for a limit */

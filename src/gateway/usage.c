@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /v1/usage: what the calling key may use, and has used. The database makes the answer (docs/limits.md). */
+/* GET /v1/usage: what the calling key may use, and has used. The database makes the answer (docs/limits.md).
+ */
 #include "side.h"
 
 struct usage {

@@ -139,13 +139,13 @@ def test_the_answer(world, limit, code, words, transport):
         assert again.header('content-type') == 'application/json'
     else:
         with key.socket() as ws:
-            error = ws.turn(BODY).error
+            error = ws.ask(BODY).error
             assert error['status'] == 429 and error['error']['code'] == code and words in error['error']['message'], error
             wait = int(error['headers']['retry-after'])
             assert wait > 0 and error['headers'].get('x-should-retry') == ('false' if wait > 60 else None)
             if limit.startswith('requests'):
                 assert error['headers']['x-ratelimit-remaining-requests'] == '0'
-            assert ws.turn(BODY).error['error']['code'] == code, 'the socket stays'
+            assert ws.ask(BODY).error['error']['code'] == code, 'the socket stays'
     assert world.upstream.stats('a')['turns'] == 2, 'nothing was sent'
     what = limit.split(':')[0]
     key.settled(**{what: {'requests': 2, 'tokens': 30, 'input_tokens': 20, 'output_tokens': 10, 'cost': 0.000036}[what]})
@@ -176,7 +176,7 @@ def test_at_a_time(world):
     message = refused(key.post(), 'rate_limit_exceeded')
     assert '2 turns at a time' in message and 'Retry' in message
     with key.socket() as ws:
-        error = ws.turn(BODY).error
+        error = ws.ask(BODY).error
         assert error['error']['code'] == 'rate_limit_exceeded' and error['headers']['retry-after'] == '1'
     assert world.upstream.stats('a')['turns'] == 2
     for thread in threads:
@@ -361,7 +361,7 @@ class Fire:
             if draw.random() < 0.2:
                 del body['stream']
                 with Socket(node.url, self.keys[name]) as ws:
-                    turn = ws.turn(body)
+                    turn = ws.ask(body)
                     status = turn.error['status'] if turn.error else 200
                     code = turn.error and turn.error['error']['code']
             else:
@@ -405,9 +405,8 @@ def upstream_count(upstream):
     """{key: turns that the upstream answered to their end}, from its own records."""
     found = {}
     for record in upstream.requests('a', last=1000000):
-        body = json.loads(record['body'])
-        if record['status'] == 200 and record['ended'] is not None and record['left'] is None:
-            name = body['metadata']['key']
+        if record['seen'] and record['ended'] is not None and record['left'] is None:
+            name = json.loads(record['body'])['metadata']['key']
             found[name] = found.get(name, 0) + 1
     return found
 
