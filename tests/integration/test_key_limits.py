@@ -456,3 +456,31 @@ def test_limits_hold(make_cluster):
            'crash, %d refused, %d at most at once, 0 reservations left, 0 deadlocks' % (
                max(3, round(SCALE / 2)), total, took, cut, sum(seen.get(429, 0) for seen in fire.seen.values()),
                upstream.stats('a')['max_running']))
+
+
+# ---- the key's other policies, on every door ----
+
+def test_policies_on_every_door(world):
+    """Models, accounts, expiry, revocation: over HTTP, on a WebSocket that is open already, and on what is relayed."""
+    key = Key(world, 'concurrent:9', options=('--model', 'demo', '--account', 'b', '--expires', '10s'))
+    begun = time.monotonic()
+    other = dict(BODY, model='other')
+    with key.socket() as ws:
+        assert ws.turn(BODY).status == 'completed'
+        error = ws.ask(other).error
+        assert error['status'] == 403 and error['error']['code'] == 'model_not_allowed', error
+        assert key.post(model='other').error['code'] == 'model_not_allowed'
+        relayed = http.once(world.one.url, key.secret, 'POST', '/v1/embeddings', {'model': 'other', 'input': 'x'})
+        assert relayed.error['code'] == 'model_not_allowed'
+        key.ok(world.nodes[1])
+        stats = world.upstream.stats()['accounts']
+        assert (stats['a']['turns'], stats['b']['turns']) == (0, 2), 'the account that it may use'
+        time.sleep(max(0, begun + 11 - time.monotonic()))
+        assert ws.ask(BODY).error['error']['code'] == 'invalid_api_key', 'it expired meanwhile'
+    for method, path in (('POST', '/v1/responses'), ('GET', '/v1/usage'), ('POST', '/v1/embeddings'), ('GET', '/v1/models')):
+        assert http.once(world.one.url, key.secret, method, path, BODY if method == 'POST' else None).status == 401, path
+    key = Key(world, 'concurrent:9')
+    with key.socket() as ws:
+        assert ws.turn(BODY).status == 'completed'
+        world.cli('key', 'revoke', key.name)
+        http.eventually(lambda: (ws.ask(BODY).error or {}).get('status') == 401, what='it was revoked meanwhile')
