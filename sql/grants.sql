@@ -12,14 +12,15 @@ DECLARE
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
 		'posthouse.account_for_login(text, int, text), '
 		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
-		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
+		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[]), '
+		'posthouse.create_limited_key(text, bytea, text, text, bigint, text[], text[], jsonb)';
 	reader text;
 BEGIN
 	IF to_regrole('posthouse_node') IS NOT NULL THEN
 		GRANT USAGE ON SCHEMA posthouse TO posthouse_node;
 		GRANT SELECT ON posthouse.schema_migrations, posthouse.schema_files, posthouse.settings, posthouse.topics,
 			posthouse.accounts, posthouse.account_secrets, posthouse.account_health, posthouse.account_usage,
-			posthouse.api_keys TO posthouse_node;
+			posthouse.api_keys, posthouse.key_limits, posthouse.model_prices TO posthouse_node;
 		GRANT SELECT, INSERT ON posthouse.snapshot_items TO posthouse_node;
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
@@ -33,7 +34,9 @@ BEGIN
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
 			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
-			posthouse.put_traffic, posthouse.status
+			posthouse.put_traffic, posthouse.status,
+			posthouse.is_counted, posthouse.reserve_turn, posthouse.settle_turns, posthouse.release_turn,
+			posthouse.keep_reservations, posthouse.usage_of, posthouse.load_prices
 			TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;

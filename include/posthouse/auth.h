@@ -28,6 +28,7 @@ struct ph_key {
 	int64_t *accounts; /* allowed accounts; none = all */
 	size_t account_count;
 	uint64_t expires_ms; /* unix time; 0 = never */
+	bool limited;        /* what its turns use is reserved before they are sent */
 };
 
 struct ph_key *ph_key_ref(struct ph_key *k);

@@ -203,7 +203,12 @@ struct ph_turn_record {
 	bool stream;
 	uint64_t duration_us, first_event_us;
 	uint64_t bytes_in, bytes_out;
-	uint64_t input_tokens, cached_tokens, output_tokens;
+	uint64_t input_tokens, cached_tokens, output_tokens, reasoning_tokens;
+	int64_t cost_nanos; /* billionths of a dollar; negative = unknown */
+	uint64_t queued_us;
+	const char *transport, *chosen; /* chosen may be NULL */
+	struct ph_str anchor;           /* the previous_response_id that it named; empty = none */
+	const uint8_t *limited; /* id of the node that reserved for it; NULL = its key has no limits */
 	/* what it added; response_id empty = only the log */
 	struct ph_str response_id;
 	bool keep;                     /* a snapshot */

@@ -69,6 +69,8 @@ enum ph_blame {
 	X(FRAME_BAD,         400, GIVE_UP,       CLIENT,  "frame_bad",         "invalid_request_error", "invalid_event",               "Only response.create and response.steer events are understood here.") \
 	X(STREAM_ID_BAD,     400, GIVE_UP,       CLIENT,  "stream_id_bad",     "invalid_request_error", "invalid_stream_id",           "A stream_id has 1 to 256 letters, digits, '_', '-' and '.'.") \
 	X(STREAMS_FULL,      400, GIVE_UP,       CLIENT,  "streams_full",      "invalid_request_error", "websocket_stream_limit_reached", "A connection has at most 32 named streams.") \
+	X(KEY_LIMITED,       429, GIVE_UP,       CLIENT,  "key_limited",       "rate_limit_error",      "rate_limit_exceeded",         "This API key has reached a limit:") \
+	X(KEY_QUOTA,         429, GIVE_UP,       CLIENT,  "key_quota",         "insufficient_quota",    "insufficient_quota",          "This API key has used up its quota:") \
 	X(RESPONSE_UNKNOWN,  404, GIVE_UP,       CLIENT,  "response_unknown",  "invalid_request_error", NULL,                          "Response not found.") \
 	X(ITEM_UNKNOWN,      404, GIVE_UP,       CLIENT,  "item_unknown",      "invalid_request_error", NULL,                          "Item not found.") \
 	X(MODEL_UNKNOWN,     404, GIVE_UP,       CLIENT,  "model_unknown",     "invalid_request_error", "model_not_found",             "The model does not exist or no account can serve it.") \

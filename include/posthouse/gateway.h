@@ -129,7 +129,8 @@ struct ph_exchange {
 	void *end;
 	const struct ph_handler *handler; /* NULL until a handler took it */
 	void *h;
-	unsigned route; /* index of the metric's first label, set by ph_gateway_handle() */
+	unsigned route;      /* index of the metric's first label, set by ph_gateway_handle() */
+	struct ph_str marks; /* header lines that its answer carries besides; the handler's */
 
 	/* Turns on a WebSocket. */
 	enum ph_framing framing;

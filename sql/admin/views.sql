@@ -122,7 +122,9 @@ SELECT k.name, k.prefix,
 	CASE WHEN k.revoked IS NOT NULL THEN 'revoked' WHEN k.expires <= now() THEN 'expired' ELSE 'active' END AS state,
 	k.snapshots, k.models,
 	(SELECT array_agg(a.name ORDER BY a.name) FROM posthouse.accounts a WHERE a.account_id = ANY (k.account_ids)) AS accounts,
-	k.created, k.expires, k.revoked, k.key_id
+	k.created, k.expires, k.revoked, k.key_id,
+	(SELECT array_agg(l.name ORDER BY l.what, l.size)
+		FROM posthouse.limits_named l WHERE l.key_id = k.key_id) AS limits
 FROM posthouse.api_keys k ORDER BY k.name;
 COMMENT ON VIEW posthouse_admin.api_keys IS 'API keys of clients; each is a scope of its own';
 COMMENT ON COLUMN posthouse_admin.api_keys.name IS 'Unique, for ever';
@@ -135,6 +137,7 @@ COMMENT ON COLUMN posthouse_admin.api_keys.created IS 'When it was created';
 COMMENT ON COLUMN posthouse_admin.api_keys.expires IS 'When it ends; NULL: never';
 COMMENT ON COLUMN posthouse_admin.api_keys.revoked IS 'When it was revoked';
 COMMENT ON COLUMN posthouse_admin.api_keys.key_id IS 'Its number: the scope of what it stored';
+COMMENT ON COLUMN posthouse_admin.api_keys.limits IS 'What it may use; key_limits says how far it has come. NULL: no limits';
 
 CREATE OR REPLACE VIEW posthouse_admin.requests WITH (security_barrier) AS
 SELECT r.started, r.request_id, k.name AS key_name, r.node, r.route, r.model, a.name AS account, r.continuity, r.outcome,

@@ -2,20 +2,22 @@
 /* API keys. Only digests are stored; a revoked or expired key is not among the live ones. */
 CREATE OR REPLACE FUNCTION posthouse.load_api_keys()
 RETURNS TABLE (key_id bigint, name text, hash bytea, snapshots text, models text[], account_ids bigint[],
-	expires_ms bigint)
+	expires_ms bigint, limited bool)
 LANGUAGE sql STABLE AS $$
 	SELECT k.key_id, k.name, k.hash, k.snapshots, k.models, k.account_ids,
-		(extract(epoch FROM k.expires) * 1000)::bigint
+		(extract(epoch FROM k.expires) * 1000)::bigint,
+		EXISTS (SELECT FROM posthouse.key_limits l WHERE l.key_id = k.key_id)
 	FROM posthouse.api_keys k
 	WHERE k.revoked IS NULL AND (k.expires IS NULL OR k.expires > now()) ORDER BY k.key_id
 $$;
 
 CREATE OR REPLACE FUNCTION posthouse.find_api_key(p_hash bytea)
 RETURNS TABLE (key_id bigint, name text, hash bytea, snapshots text, models text[], account_ids bigint[],
-	expires_ms bigint)
+	expires_ms bigint, limited bool)
 LANGUAGE sql STABLE AS $$
 	SELECT k.key_id, k.name, k.hash, k.snapshots, k.models, k.account_ids,
-		(extract(epoch FROM k.expires) * 1000)::bigint
+		(extract(epoch FROM k.expires) * 1000)::bigint,
+		EXISTS (SELECT FROM posthouse.key_limits l WHERE l.key_id = k.key_id)
 	FROM posthouse.api_keys k
 	WHERE k.hash = p_hash AND k.revoked IS NULL AND (k.expires IS NULL OR k.expires > now())
 $$;

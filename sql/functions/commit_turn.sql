@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a turn: snapshot, owner rows, item index and request log in one call. Tens of thousands of calls per
+ * The end of a turn: snapshot, owner rows, item index, request log and the key's reservation in one call. Tens of thousands of calls per
  * second end here: one INSERT per table, no loop, no exception block.
  *
  * An id is unique per scope, but no key of a partitioned table can say so across days and classes. So the commit takes
@@ -11,7 +11,8 @@ CREATE OR REPLACE FUNCTION posthouse.commit_turn(
 	p_turn uuid, p_node text, p_scope bigint, p_request_id text, p_route text, p_model text, p_account bigint,
 	p_continuity text, p_outcome text, p_status int, p_error text, p_attempts int, p_hops int, p_chain_bytes bigint,
 	p_stream bool, p_duration_us bigint, p_first_event_us bigint, p_bytes_in bigint, p_bytes_out bigint,
-	p_input_tokens bigint, p_cached_tokens bigint, p_output_tokens bigint,
+	p_input_tokens bigint, p_cached_tokens bigint, p_output_tokens bigint, p_reasoning_tokens bigint, p_cost_nanos bigint,
+	p_queued_us bigint, p_transport text, p_chosen text, p_anchor text, p_limited uuid,
 	p_response_id text, p_keep bool, p_stored_upstream bool, p_class int,
 	p_parent_id text, p_parent_day date, p_parent_class int, p_parent_until date,
 	p_flags int, p_turn_status text, p_depth int,
@@ -63,11 +64,17 @@ BEGIN
 
 	INSERT INTO posthouse.request_log (scope, account_id, started, duration_us, first_event_us, bytes_in, bytes_out,
 		chain_bytes, input_tokens, cached_tokens, output_tokens, day, status, attempts, hops, stream, turn, node,
-		request_id, route, model, continuity, outcome, error, response_id)
+		request_id, route, model, continuity, outcome, error, response_id, queued_us, reasoning_tokens, cost_nanos,
+		transport, chosen, parent_id)
 	VALUES (p_scope, p_account, now() - p_duration_us * interval '1 microsecond', p_duration_us, p_first_event_us,
 		p_bytes_in, p_bytes_out, p_chain_bytes, p_input_tokens, p_cached_tokens, p_output_tokens, today, p_status,
 		p_attempts, p_hops, p_stream, p_turn, p_node, p_request_id, p_route, p_model, p_continuity, p_outcome,
-		p_error, p_response_id);
+		p_error, p_response_id, p_queued_us, p_reasoning_tokens, p_cost_nanos, p_transport, p_chosen, p_anchor);
+	IF p_limited IS NOT NULL THEN
+		PERFORM posthouse.settle_turns(ARRAY[p_turn], ARRAY[p_scope], ARRAY[p_limited],
+			ARRAY[posthouse.is_counted(p_account, p_outcome, p_bytes_out)::int::bigint], ARRAY[p_input_tokens],
+			ARRAY[p_output_tokens], ARRAY[p_cost_nanos]);
+	END IF;
 	IF upstream AND result = 'ok' THEN
 		INSERT INTO posthouse.resource_owners (scope, account_id, day, id)
 		VALUES (p_scope, p_account, today, p_response_id) ON CONFLICT (scope, id, day) DO NOTHING;

@@ -86,6 +86,7 @@ DECLARE
 	v_account bigint;
 BEGIN
 	DELETE FROM posthouse.nodes n WHERE n.node_id = p_node;
+	PERFORM posthouse.drop_reservations(p_node);
 	UPDATE posthouse.jobs j SET node_id = NULL, held_until = NULL WHERE j.node_id = p_node;
 	FOR v_account IN DELETE FROM posthouse.account_leases l WHERE l.node_id = p_node RETURNING l.account_id
 	LOOP
@@ -99,7 +100,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp A
 	SELECT posthouse.drop_node(p_node)
 $$;
 
-/* Leases that have lapsed and nodes that were silent for an hour. Nothing depends on it: rows that are past their time count
+/* Leases that have lapsed, reservations of nodes that are silent, and nodes that were so for an hour. Nothing depends on it: rows that are past their time count
  * for nothing. */
 CREATE OR REPLACE FUNCTION posthouse.sweep_nodes() RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
@@ -108,6 +109,7 @@ DECLARE
 BEGIN
 	DELETE FROM posthouse.account_leases l WHERE l.ctid = ANY (ARRAY(SELECT e.ctid FROM posthouse.account_leases e
 		WHERE e.expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED));
+	PERFORM posthouse.sweep_limits();
 	DELETE FROM posthouse.nodes n WHERE n.node_id = ANY (ARRAY(SELECT e.node_id FROM posthouse.nodes e
 		WHERE e.heartbeat < clock_timestamp() - interval '1 hour'
 			AND NOT EXISTS (SELECT FROM posthouse.account_leases l WHERE l.node_id = e.node_id)

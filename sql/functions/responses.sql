@@ -134,9 +134,10 @@ DECLARE
 	id text := 'warm_' || gen_random_uuid();
 BEGIN
 	PERFORM posthouse.commit_turn(gen_random_uuid(), '', 0, '', '', '', 0, '', '', 0, NULL, 0, 0, 0, false, 0, 0, 0, 0, 0, 0,
-		0, id, true, true, 0, NULL, NULL, NULL, NULL, 0, '', 1, 0, '', '', NULL, '', ARRAY[id]);
+		0, 0, NULL, 0, '', NULL, NULL, NULL, id, true, true, 0, NULL, NULL, NULL, NULL, 0, '', 1, 0, '', '', NULL, '', ARRAY[id]);
 	PERFORM posthouse.log_turns(ARRAY[gen_random_uuid()], '{""}', '{0}', '{""}', '{""}', '{""}', '{0}', '{""}', '{""}', '{0}',
-		'{NULL}', '{0}', '{0}', '{0}', '{f}', '{0}', '{0}', '{0}', '{0}', '{0}', '{0}', '{0}', ARRAY[id]);
+		'{NULL}', '{0}', '{0}', '{0}', '{f}', '{0}', '{0}', '{0}', '{0}', '{0}', '{0}', '{0}', '{0}', '{NULL}', '{0}', '{""}',
+		'{NULL}', '{NULL}', '{NULL}', ARRAY[id]);
 	PERFORM posthouse.resolve(0, id, '{}', 1, 1);
 	PERFORM posthouse.read_items(0, ARRAY[id], ARRAY[id]);
 	PERFORM posthouse.read_response(0, id);

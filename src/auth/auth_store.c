@@ -46,7 +46,8 @@ struct ph_key *ph_auth_store_key(const struct ph_pg_result *r, int row)
 		SNAPSHOTS,
 		MODELS,
 		ACCOUNTS,
-		EXPIRES
+		EXPIRES,
+		LIMITED
 	};
 	struct ph_str name = ph_pg_str(r, row, NAME), hash = ph_pg_str(r, row, HASH);
 	struct ph_key *k = ph_alloc(sizeof *k);
@@ -65,5 +66,6 @@ struct ph_key *ph_auth_store_key(const struct ph_pg_result *r, int row)
 		k->accounts[i] = ph_pg_array_int(r, row, ACCOUNTS, i);
 	k->account_count = n;
 	k->expires_ms = (uint64_t)ph_pg_int(r, row, EXPIRES);
+	k->limited = ph_pg_int(r, row, LIMITED) != 0;
 	return k;
 }

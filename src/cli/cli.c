@@ -35,6 +35,14 @@ static const struct ph_cli_option key_create_options[] = {
 	{"expires", "TIME", "How long the key is valid: 30d, 12h (default: for ever)"},
 	{"model", "MODEL", "A model that it may use; may be repeated (default: all)"},
 	{"account", "NAME", "An account that it may use; may be repeated (default: all)"},
+	{"limit", "LIMIT",
+		"What it may use: requests:1000/day, tokens:1M/hour; may be repeated (default: no limits)"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option key_set_options[] = {
+	{"limit", "LIMIT", "What it may use from now on: requests:1000/day, tokens:1M/hour; may be repeated"},
+	{"no-limits", NULL, "It has no limits any more"},
+	{"reason", "TEXT", "Why; kept in the audit log"},
 	{NULL, NULL, NULL},
 };
 static const struct ph_cli_option snapshot_options[] = {
@@ -139,10 +147,21 @@ static const struct ph_cli_command commands[] = {
 		.arg_count = 1,
 		.settings = PH_CLI_COMMON_SETTINGS,
 		.summary = "Make an API key and print it, once",
-		.details =
-			"Standard output gets the key and nothing else; the database keeps only its digest.",
+		.details = "Standard output gets the key and nothing else; the database keeps only its "
+			   "digest.\n\n" PH_CLI_LIMITS_HELP,
 		.options = key_create_options,
 		.run = ph_cmd_key_create,
+	},
+	{
+		.name = "key set",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Change what an API key may use",
+		.details = "The limits given take the place of all that it had; what it used goes on to "
+			   "count.\n\n" PH_CLI_LIMITS_HELP,
+		.options = key_set_options,
+		.run = ph_cmd_key_set,
 	},
 	{
 		.name = "key list",

@@ -173,8 +173,11 @@ struct ph_cli_key {
 	int64_t expires_s; /* 0: never */
 	const struct ph_str *models, *accounts;
 	size_t model_count, account_count;
+	struct ph_str limits; /* JSON */
 };
 int ph_cli_store_create_key(struct ph_pgs *pg, const struct ph_cli_key *k, struct ph_err *err) PH_WARN_UNUSED;
+int ph_cli_store_set_limits(struct ph_pgs *pg, const char *name, struct ph_str limits, const char *reason,
+	struct ph_err *err) PH_WARN_UNUSED;
 
 /* Whether the database was used with another master key: then err names what is missing. Registers the first.
  */
@@ -194,6 +197,14 @@ void ph_cli_snapshot_free(struct ph_cli_snapshot *s);
 /* ---- address.c ---- */
 /* "host:port" to the first address behind it; waits for the resolver. */
 int ph_cli_address(const char *text, struct ph_addr *ret, struct ph_err *err) PH_WARN_UNUSED;
+
+/* ---- limits.c: what a key may use, as flags say it ---- */
+#define PH_CLI_LIMITS_HELP                                                                                   \
+	"A limit is WHAT:SIZE/WINDOW: requests, tokens, input_tokens, output_tokens or cost, per minute, "   \
+	"hour,\nday, week or month; or concurrent:SIZE.\n\n"                                                 \
+	"  --limit requests:1000/day --limit tokens:1M/hour --limit cost:5usd/month --limit concurrent:4"
+/* The flags as posthouse.put_key_limits() takes them; "{}" without any. To be freed in any case. */
+int ph_cli_limits(const struct ph_cli *c, struct ph_buf *json, struct ph_err *err) PH_WARN_UNUSED;
 
 /* ---- tls.c ---- */
 struct ph_tls;
@@ -226,6 +237,7 @@ int ph_cmd_account_resume(const struct ph_cli *c);
 int ph_cmd_account_remove(const struct ph_cli *c);
 int ph_cmd_key_create(const struct ph_cli *c);
 int ph_cmd_key_list(const struct ph_cli *c);
+int ph_cmd_key_set(const struct ph_cli *c);
 int ph_cmd_key_revoke(const struct ph_cli *c);
 int ph_cmd_snapshot_show(const struct ph_cli *c);
 int ph_cmd_snapshot_chain(const struct ph_cli *c);

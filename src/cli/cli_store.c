@@ -207,12 +207,27 @@ int ph_cli_store_create_key(struct ph_pgs *pg, const struct ph_cli_key *k, struc
 		k->expires_s > 0 ? PH_P_INT(k->expires_s) : PH_P_NULL,
 		array_or_null(&models, k->models, k->model_count),
 		array_or_null(&accounts, k->accounts, k->account_count),
+		PH_P_STR(k->limits),
 	};
-	r = ph_pgs_query(pg, "SELECT posthouse.create_key($1, $2, $3, $4, $5, $6, $7)", p, 7, err);
+	r = ph_pgs_query(
+		pg, "SELECT posthouse.create_limited_key($1, $2, $3, $4, $5, $6, $7, $8)", p, 8, err);
 	ph_buf_deinit(&models);
 	ph_buf_deinit(&accounts);
 	if (r == NULL)
 		return advise(err, "`posthouse key list` and `posthouse account list` show what there is");
+	ph_pg_result_free(r);
+	return 0;
+}
+
+int ph_cli_store_set_limits(
+	struct ph_pgs *pg, const char *name, struct ph_str limits, const char *reason, struct ph_err *err)
+{
+	const struct ph_pg_param p[] = {PH_P_STR(ph_str_c(name)), PH_P_STR(limits), text_or_null(reason)};
+	struct ph_pg_result *r =
+		ph_pgs_query(pg, "SELECT true FROM posthouse_admin.set_key_limits($1, $2, $3)", p, 3, err);
+
+	if (r == NULL)
+		return advise(err, "`posthouse key list` shows the keys, `posthouse key set --help` limits");
 	ph_pg_result_free(r);
 	return 0;
 }

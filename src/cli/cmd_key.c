@@ -57,6 +57,7 @@ static int read_list(
 
 struct creation {
 	struct ph_cli_key key;
+	struct ph_buf limits;
 	struct ph_str models[LIST_ITEMS], accounts[LIST_ITEMS];
 };
 
@@ -68,8 +69,10 @@ static int read_options(const struct ph_cli *c, struct creation *k, struct ph_er
 	if (ph_cli_check_name(k->key.name, "laptop", err) < 0 || read_expiry(c, &k->key.expires_s, err) < 0 ||
 		read_snapshots(c, &k->key.snapshots, err) < 0 ||
 		read_list(c, "model", k->models, &k->key.model_count, err) < 0 ||
-		read_list(c, "account", k->accounts, &k->key.account_count, err) < 0)
+		read_list(c, "account", k->accounts, &k->key.account_count, err) < 0 ||
+		ph_cli_limits(c, &k->limits, err) < 0)
 		return -PH_E_USAGE;
+	k->key.limits = ph_buf_str(&k->limits);
 	return 0;
 }
 
@@ -95,10 +98,42 @@ int ph_cmd_key_create(const struct ph_cli *c)
 {
 	struct creation k = {0};
 	struct ph_err err = {0};
+	int status;
 
-	if (read_options(c, &k, &err) < 0)
-		return ph_cli_fail(&err);
-	return ph_cli_with_session(c, create, &k);
+	status = read_options(c, &k, &err) < 0 ? ph_cli_fail(&err) : ph_cli_with_session(c, create, &k);
+	ph_buf_deinit(&k.limits);
+	return status;
+}
+
+static int set(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err)
+{
+	int r = ph_cli_store_set_limits(s->pg, c->args[0], ph_buf_str(arg), ph_cli_option(c, "reason"), err);
+
+	if (r == 0)
+		ph_cli_say("key \"%s\" %s", c->args[0],
+			ph_cli_has(c, "no-limits") ? "has no limits" : "has other limits now");
+	return r;
+}
+
+/* Nothing to set is a mistake, not "no limits". */
+static int read_settings(const struct ph_cli *c, struct ph_buf *limits, struct ph_err *err)
+{
+	if (ph_cli_has(c, "limit") == ph_cli_has(c, "no-limits"))
+		return ph_fail(
+			err, PH_E_USAGE, "write --limit, as often as there are limits, or --no-limits");
+	return ph_cli_limits(c, limits, err);
+}
+
+int ph_cmd_key_set(const struct ph_cli *c)
+{
+	struct ph_buf limits = {0};
+	struct ph_err err = {0};
+	int status;
+
+	status = read_settings(c, &limits, &err) < 0 ? ph_cli_fail(&err)
+						     : ph_cli_with_session(c, set, &limits);
+	ph_buf_deinit(&limits);
+	return status;
 }
 
 static int list(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err)
@@ -109,7 +144,7 @@ static int list(const struct ph_cli *c, struct ph_cli_session *s, void *arg, str
 	(void)arg;
 	if (r == 0)
 		r = ph_cli_rows(c, ph_buf_str(&rows),
-			"name prefix state snapshots models accounts created expires", err);
+			"name prefix state snapshots models accounts limits created expires", err);
 	ph_buf_deinit(&rows);
 	return r;
 }

@@ -212,8 +212,8 @@ struct ph_pg_call *ph_snapshot_store_hide(
 struct ph_pg_call *ph_snapshot_store_items(struct ph_continuity *c, int64_t scope, const struct ph_str *ids,
 	size_t n, const struct ph_str *bodies, size_t bodies_n, ph_pg_cb cb, void *arg);
 enum {
-	PH_COMMIT_PARAMS = 39,
-	PH_LOG_PARAMS = 23,
+	PH_COMMIT_PARAMS = 46,
+	PH_LOG_PARAMS = 30,
 };
 void ph_snapshot_store_commit(
 	struct ph_continuity *c, const struct ph_pg_param p[PH_COMMIT_PARAMS], ph_pg_cb cb, void *arg);

@@ -62,8 +62,7 @@ void ph_snapshot_store_commit(
 	ph_pg_write(c->pg,
 		"SELECT * FROM posthouse.commit_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 		"$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, "
-		"$32, $33, "
-		"$34, $35, $36, $37, $38, $39)",
+		"$32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46)",
 		p, PH_COMMIT_PARAMS, cb, arg);
 }
 
@@ -73,10 +72,12 @@ void ph_snapshot_store_log(
 	static const enum ph_pg_kind kinds[PH_LOG_PARAMS] = {PH_PG_UUID, PH_PG_TEXT, PH_PG_INT8, PH_PG_TEXT,
 		PH_PG_TEXT, PH_PG_TEXT, PH_PG_INT8, PH_PG_TEXT, PH_PG_TEXT, PH_PG_INT4, PH_PG_TEXT,
 		PH_PG_INT4, PH_PG_INT4, PH_PG_INT8, PH_PG_BOOL, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8,
-		PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_TEXT};
-	static const struct ph_pg_rows rows = {"SELECT posthouse.log_turns($1, $2, $3, $4, $5, $6, $7, $8, "
-					       "$9, $10, $11, $12, $13, $14, $15, "
-					       "$16, $17, $18, $19, $20, $21, $22, $23)",
+		PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8, PH_PG_INT8,
+		PH_PG_TEXT, PH_PG_TEXT, PH_PG_TEXT, PH_PG_UUID, PH_PG_TEXT};
+	static const struct ph_pg_rows rows = {
+		"SELECT posthouse.log_turns($1, $2, $3, $4, $5, $6, $7, $8, "
+		"$9, $10, $11, $12, $13, $14, $15, "
+		"$16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
 		PH_LOG_PARAMS, kinds};
 
 	ph_pg_write_row(c->pg, &rows, p, cb, arg);

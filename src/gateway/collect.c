@@ -89,28 +89,36 @@ static uint64_t number(const struct ph_json_member *m)
 	return n;
 }
 
+static uint64_t detail(const struct ph_json_member *details, struct ph_str name)
+{
+	struct ph_json_member m;
+
+	return details->kind == PH_JSON_OBJECT && ph_json_find(details->value, &name, 1, &m) ? number(&m) : 0;
+}
+
 static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 {
 	enum {
 		INPUT,
 		OUTPUT,
-		DETAILS,
+		INPUT_DETAILS,
+		OUTPUT_DETAILS,
 		NR
 	};
 	static const struct ph_str names[NR] = {
 		PH_STR_INIT("input_tokens"),
 		PH_STR_INIT("output_tokens"),
 		PH_STR_INIT("input_tokens_details"),
+		PH_STR_INIT("output_tokens_details"),
 	};
-	static const struct ph_str cached = PH_STR_INIT("cached_tokens");
-	struct ph_json_member m[NR], details;
+	struct ph_json_member m[NR];
 
 	if (usage->kind != PH_JSON_OBJECT || !ph_json_find(usage->value, names, NR, m))
 		return;
 	c->input_tokens = number(&m[INPUT]);
 	c->output_tokens = number(&m[OUTPUT]);
-	if (m[DETAILS].kind == PH_JSON_OBJECT && ph_json_find(m[DETAILS].value, &cached, 1, &details))
-		c->cached_tokens = number(&details);
+	c->cached_tokens = detail(&m[INPUT_DETAILS], PH_STR("cached_tokens"));
+	c->reasoning_tokens = detail(&m[OUTPUT_DETAILS], PH_STR("reasoning_tokens"));
 }
 
 struct ph_str ph_collect_envelope(struct ph_collect *c)

@@ -8,6 +8,7 @@
 #include "gateway_priv.h"
 #include "posthouse/log.h"
 #include "posthouse/metrics.h"
+#include "prices.h"
 
 #define RETRY_MS 500
 
@@ -15,6 +16,7 @@ enum {
 	ACCOUNTS,
 	API_KEYS,
 	SETTINGS,
+	PRICES,
 	TOPICS,
 	/* no topics: nothing is read again. Their places among the values of PH_M_NOTIFIES */
 	SLOTS = TOPICS,
@@ -25,6 +27,7 @@ static const struct ph_str topic_names[TOPICS] = {
 	[ACCOUNTS] = PH_STR_INIT("accounts"),
 	[API_KEYS] = PH_STR_INIT("api_keys"),
 	[SETTINGS] = PH_STR_INIT("settings"),
+	[PRICES] = PH_STR_INIT("prices"),
 };
 
 /* Owner: the gateway. */
@@ -65,6 +68,8 @@ const char *ph_follow_unready(const struct ph_follow *f)
 		return "waiting for the database: the API keys have not been read yet";
 	if (!ph_accounts_loaded(f->g->accounts))
 		return "waiting for the database: the accounts have not been read yet";
+	if (!ph_prices_loaded(f->g->prices))
+		return "waiting for the database: the prices have not been read yet";
 	return NULL;
 }
 
@@ -90,6 +95,15 @@ static void on_keys(void *arg, int status)
 
 	if (status)
 		retry_later(f, API_KEYS);
+	check_ready(f);
+}
+
+static void on_prices(void *arg, int status)
+{
+	struct ph_follow *f = arg;
+
+	if (status)
+		retry_later(f, PRICES);
 	check_ready(f);
 }
 
@@ -124,6 +138,8 @@ static void read_topic(struct ph_follow *f, int topic)
 		ph_accounts_reload(f->g->accounts, on_accounts, f);
 	else if (topic == API_KEYS)
 		ph_auth_reload(f->g->auth, on_keys, f);
+	else if (topic == PRICES)
+		ph_prices_reload(f->g->prices, on_prices, f);
 	else if (!f->reading)
 		f->reading = ph_follow_store_hello(f->g->pg, on_hello, f);
 	else

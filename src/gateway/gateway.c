@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "lane.h"
+#include "limit.h"
 #include "models.h"
+#include "prices.h"
 #include "renew.h"
 #include "request_priv.h"
 #include "side.h"
@@ -41,6 +43,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	ph_list_init(&g->sessions);
 	ph_buf_init(&g->event, 2 * c->max_body);
 	g->models = ph_models_new(g);
+	g->prices = ph_prices_new(g);
+	g->limits = ph_limits_new(g);
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
@@ -116,6 +120,8 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_lanes_close(g);
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
+	ph_limits_free(g->limits);
+	ph_prices_free(g->prices);
 	ph_renewals_free(g->renewals);
 	ph_traffic_free(g->traffic);
 	ph_status_free(g->status);

@@ -29,6 +29,8 @@ struct ph_gateway {
 	struct ph_renewals *renewals; /* renew.h */
 	struct ph_traffic *traffic;   /* traffic.h */
 	struct ph_status *status;     /* status.h */
+	struct ph_limits *limits;     /* limit.h */
+	struct ph_prices *prices;     /* prices.h */
 	struct ph_buf event;          /* relay.c: one that is being changed; empty between them */
 	bool ready;
 	void (*on_ready)(void *arg);
@@ -88,6 +90,7 @@ void ph_responses_delete(struct ph_gateway *g, struct ph_exchange *x, struct ph_
 void ph_responses_items(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
 void ph_models_list(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* models.c; id empty = all */
+void ph_usage_get(struct ph_gateway *g, struct ph_exchange *x);         /* usage.c */
 void ph_pass_open(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
 
@@ -123,6 +126,29 @@ struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *ar
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg);
+
+/* ---- limit_store.c: the SQL of limits and prices ---- */
+/* What a turn of a limited key may use. */
+struct ph_estimate {
+	uint64_t input_tokens, output_tokens;
+	int64_t cost_nanos;
+};
+enum { /* columns of reserve_turn() */
+	PH_LIMIT_RESULT,
+	PH_LIMIT_WHAT,
+	PH_LIMIT_PER,
+	PH_LIMIT_SIZE,
+	PH_LIMIT_USED,
+	PH_LIMIT_RESERVED,
+	PH_LIMIT_RESETS_MS,
+};
+struct ph_pg_call *ph_limit_store_reserve(struct ph_pg *pg, const uint8_t turn[16], int64_t key,
+	const char *node, const struct ph_estimate *e, ph_pg_cb cb, void *arg);
+void ph_limit_store_release(struct ph_pg *pg, const uint8_t turn[16]);
+struct ph_pg_call *ph_limit_store_keep(
+	struct ph_pg *pg, const char *node, struct ph_str turns, uint64_t older_ms, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_limit_store_usage(struct ph_pg *pg, int64_t key, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_limit_store_prices(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 
 /* ---- follow.c: accounts and keys as they change ---- */
 struct ph_follow *ph_follow_new(struct ph_gateway *g);

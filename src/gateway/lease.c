@@ -172,9 +172,19 @@ static int wait_for_slot(struct ph_request *r, int64_t account)
 	if (!account && replaceable(r))
 		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is busy");
 	ph_account_wait(r->g->accounts, &r->wait, &r->choice, account);
+	if (!r->queued_since_ns)
+		r->queued_since_ns = ph_clock_ns();
 	if (!ph_timer_active(&r->timer))
 		ph_timer_start(&r->timer, r->g->config->queue_timeout_ms);
 	return 0;
+}
+
+static void stop_waiting(struct ph_request *r)
+{
+	ph_account_wait_stop(&r->wait);
+	if (r->queued_since_ns)
+		r->queued_ns += ph_clock_ns() - r->queued_since_ns;
+	r->queued_since_ns = 0;
 }
 
 /* Slots are the database's to give, and nothing can be said of them without it. */
@@ -185,12 +195,25 @@ static int away(struct ph_request *r)
 	return ph_fail(&r->fault, PH_E_DATABASE_AWAY, "slots of accounts cannot be had");
 }
 
+/* The word for the log. */
+static const char *why(const struct ph_request *r, int64_t account)
+{
+	if (r->mode == PH_MODE_LIVE)
+		return "live";
+	if (r->bound_to)
+		return "bound";
+	if (r->choice.required || r->choice.preferred == account)
+		return "owner";
+	return r->choice.preferred ? "moved" : "chosen";
+}
+
 static int take(struct ph_request *r, struct ph_account *a)
 {
 	r->account = ph_account_take(a);
 	if (!r->account)
 		return wait_for_slot(r, a->id);
 	r->account_id = a->id;
+	r->chosen = why(r, a->id);
 	return 1;
 }
 
@@ -230,7 +253,7 @@ int ph_lease_start(struct ph_request *r)
 		return 0;
 	rc = choose(r);
 	if (rc || r->resting)
-		ph_account_wait_stop(&r->wait);
+		stop_waiting(r);
 	return rc;
 }
 
@@ -249,6 +272,6 @@ int ph_lease_late(struct ph_request *r)
 void ph_lease_cancel(struct ph_request *r)
 {
 	ph_renew_wait_stop(&r->renewal);
-	ph_account_wait_stop(&r->wait);
+	stop_waiting(r);
 	r->resting = false;
 }

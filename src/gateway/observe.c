@@ -59,6 +59,7 @@ static void observe_model(const struct ph_request *r, uint64_t first_ns, uint64_
 		.input_tokens = r->collect.input_tokens,
 		.cached_tokens = r->collect.cached_tokens,
 		.output_tokens = r->collect.output_tokens,
+		.reasoning_tokens = r->collect.reasoning_tokens,
 	};
 
 	if (t.duration_ns)

@@ -2,6 +2,7 @@
 /* What remains of a turn: its row in the store, its line in the log. Its share of the metrics: observe.c. */
 #include "posthouse/clock.h"
 #include "posthouse/log.h"
+#include "prices.h"
 #include "request_priv.h"
 
 #define HELD_MAX (8 * 1024 * 1024) /* of a context that a lane keeps in memory */
@@ -65,6 +66,8 @@ static bool chain_linked(const struct ph_request *r)
 
 static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 {
+	const struct ph_tokens used = {
+		r->collect.input_tokens, r->collect.cached_tokens, r->collect.output_tokens};
 	uint64_t now = ph_clock_ns();
 
 	memcpy(t->turn, r->turn, sizeof t->turn);
@@ -89,6 +92,13 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->input_tokens = r->collect.input_tokens;
 	t->cached_tokens = r->collect.cached_tokens;
 	t->output_tokens = r->collect.output_tokens;
+	t->reasoning_tokens = r->collect.reasoning_tokens;
+	t->cost_nanos = ph_price_of(r->g->prices, r->body.model.n ? r->body.model : r->collect.model, &used);
+	t->queued_us = r->queued_ns / 1000;
+	t->transport = r->dress.framing == PH_FRAMING_WS ? "websocket" : "http";
+	t->chosen = r->account_id ? r->chosen : NULL;
+	t->anchor = r->body.previous;
+	t->limited = r->reserved ? r->reserver : NULL;
 }
 
 static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
@@ -159,6 +169,7 @@ void ph_record_log(struct ph_request *r)
 		PH_F_C("account", r->account ? r->account->name : ""),
 		PH_F_STR("model", r->body.model),
 		PH_F_C("continuity", ph_request_mode(r)),
+		PH_F_C("chosen", r->account_id && r->chosen ? r->chosen : ""),
 		PH_F_C("outcome", r->outcome ? r->outcome : "cancelled"),
 		PH_F_INT("status", r->http_status),
 		PH_F_C("err", r->err ? ph_err_info(r->err)->metric : ""),
@@ -169,6 +180,7 @@ void ph_record_log(struct ph_request *r)
 		PH_F_MS("ms", now - r->started_ns),
 		PH_F_MS("first_event_ms",
 			r->first_event_ns > r->body_ns ? r->first_event_ns - r->body_ns : 0),
+		PH_F_MS("queued_ms", r->queued_ns),
 		PH_F_INT("in", r->bytes_in),
 		PH_F_INT("out", r->bytes_out),
 		PH_F_INT("input_tokens", r->collect.input_tokens),

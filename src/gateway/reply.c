@@ -16,6 +16,7 @@ void ph_reply_common(struct ph_gateway *g, const struct ph_exchange *x, struct p
 {
 	ph_http_put_header(headers, PH_STR("x-request-id"), ph_str_c(x->request_id));
 	ph_http_put_header(headers, PH_STR("x-posthouse-node"), ph_str_c(g->node));
+	ph_buf_puts(headers, x->marks);
 }
 
 void ph_reply_continuity(struct ph_buf *headers, const char *continuity)
@@ -65,7 +66,10 @@ static bool is_bare(int code)
 /* When a usage limit ends, as clients read it of upstreams. */
 static void put_reset(struct ph_buf *out, int code, uint64_t after_ms)
 {
-	if (ph_err_info(code) != ph_err_info(PH_E_ACCOUNTS_EXHAUSTED) || !after_ms)
+	const struct ph_err_info *info = ph_err_info(code);
+
+	if ((info != ph_err_info(PH_E_ACCOUNTS_EXHAUSTED) && info != ph_err_info(PH_E_KEY_QUOTA)) ||
+		!after_ms)
 		return;
 	ph_buf_printf(out, ",\"resets_at\":%llu,\"resets_in_seconds\":%llu",
 		(unsigned long long)((ph_clock_unix_ms() + after_ms + 999) / 1000),

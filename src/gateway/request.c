@@ -2,16 +2,17 @@
 /*
  * One turn, as one checked state machine. This is THE file: who reads it knows what happens to a request.
  *
- *     AUTH -> BODY -> RESOLVE -> LEASE -> CONNECT -> SEND -> AWAIT -> RELAY -> COMMIT -> SETTLE -> DONE
- *                        ^         |         ^          |       |       |
- *                        +---------+ other account, replay -------+-------+   (while nothing was shown)
- *                                            +--- redial, strip reasoning
+ *     AUTH -> BODY -> RESOLVE -> LIMIT -> LEASE -> CONNECT -> SEND -> AWAIT -> RELAY -> COMMIT -> SETTLE ->
+ * DONE ^                  |         ^          |       |       |
+ *                        +------------------+ other account, replay -----+-------+   (while nothing was
+ * shown)
+ *                                                     +--- redial, strip reasoning
  *     every state before COMMIT -> REJECT -> SETTLE;  a warm-up that is answered here: -> COMMIT
  *
  * Where it may be suspended, and what wakes it:
  *     AUTH     one read of an unknown key              BODY     the client's bytes
- *     RESOLVE  the chain, referenced items             LEASE    a slot, a new token, the rest before another
- *                                                               round
+ *     RESOLVE  the chain, referenced items             LIMIT    what a limited key has left: once
+ *     LEASE    a slot, a new token, the rest before another round
  *     CONNECT  name, TCP, TLS                          SEND     the kernel taking the last byte
  *     AWAIT    the head, or the first event            RELAY    events up to the terminal one
  *     COMMIT   the database, at most 5 s               DONE     a write that is still owed
@@ -37,7 +38,8 @@
 static const struct ph_sm_state request_states[REQ_NR] = {
 	S(AUTH, B(BODY) | B(REJECT)),
 	S(BODY, B(RESOLVE) | B(REJECT)),
-	S(RESOLVE, B(LEASE) | B(COMMIT) | B(REJECT)),
+	S(RESOLVE, B(LIMIT) | B(COMMIT) | B(REJECT)),
+	S(LIMIT, B(LEASE) | B(COMMIT) | B(REJECT)),
 	S(LEASE, B(CONNECT) | B(RESOLVE) | B(COMMIT) | B(REJECT)),
 	S(CONNECT, B(SEND) | B(RESOLVE) | B(CONNECT) | B(COMMIT) | B(REJECT)),
 	S(SEND, B(AWAIT) | B(RESOLVE) | B(CONNECT) | B(COMMIT) | B(REJECT)),
@@ -266,7 +268,8 @@ static int commit_start(struct ph_request *r)
 	if (r->account)
 		ph_account_worked(r->g->accounts, r->account);
 	r->outcome = outcome_of(r->relay.ended);
-	if (!keep && !owned) {
+	/* A client of a limited key may come back at once, and must not meet its own reservation. */
+	if (!keep && !owned && !r->reserved) {
 		ph_record_commit(r, false, on_logged);
 		release(r);
 		return 1;
@@ -368,6 +371,7 @@ static int request_enter(struct ph_request *r, int to)
 		[REQ_AUTH] = auth_start,
 		[REQ_BODY] = body_start,
 		[REQ_RESOLVE] = ph_resolve_start_turn,
+		[REQ_LIMIT] = ph_limit_start,
 		[REQ_LEASE] = ph_lease_start,
 		[REQ_CONNECT] = ph_attempt_start,
 		[REQ_SEND] = send_start,
@@ -412,6 +416,9 @@ static void on_timer(void *arg)
 	int rc;
 
 	switch (r->sm.state) {
+	case REQ_LIMIT:
+		ph_limit_again(r);
+		return;
 	case REQ_LEASE:
 		rc = ph_lease_late(r);
 		if (rc)
@@ -489,6 +496,7 @@ static void on_gone(void *h)
 		return;
 	ph_door_cancel(&r->door);
 	ph_resolve_cancel_turn(r);
+	ph_limit_cancel(r);
 	ph_lease_cancel(r);
 	ph_attempt_drop(r);
 	ph_request_event(r, -PH_E_CLIENT_GONE);
@@ -585,6 +593,7 @@ bool ph_request_cut(struct ph_request *r)
 	if (r->sm.state >= REQ_COMMIT)
 		return false;
 	ph_resolve_cancel_turn(r);
+	ph_limit_cancel(r);
 	ph_lease_cancel(r);
 	ph_door_cancel(&r->door);
 	ph_attempt_drop(r);

@@ -181,7 +181,7 @@ struct ph_collect {
 	struct ph_str output_value;              /* where the output stands in `response`; or none */
 	struct ph_buf envelope;
 	bool output_missing; /* the terminal event's output was absent or empty, and items came */
-	uint64_t input_tokens, cached_tokens, output_tokens;
+	uint64_t input_tokens, cached_tokens, output_tokens, reasoning_tokens;
 };
 #define PH_COLLECT_MAX (256u * 1024 * 1024)
 void ph_collect_reset(struct ph_collect *c);
@@ -200,6 +200,7 @@ enum ph_request_state {
 	REQ_AUTH,
 	REQ_BODY,
 	REQ_RESOLVE,
+	REQ_LIMIT,
 	REQ_LEASE,
 	REQ_CONNECT,
 	REQ_SEND,
@@ -284,14 +285,22 @@ struct ph_request {
 	int64_t bound_to; /* the one account that can read an item of this turn; 0 = none */
 	int64_t stay;     /* the account that a repaired request goes back to; 0 = any */
 
+	/* LIMIT */
+	struct ph_reservation *reserving;
+	bool reserved;        /* its end is to be settled with the key's limits */
+	uint8_t reserver[16]; /* this node, as the reservation has it */
+	unsigned looks;       /* again, because of turns that run */
+
 	/* LEASE */
 	struct ph_choice choice;
 	struct ph_account *account; /* taken: a running turn of it */
 	int64_t account_id;         /* the last one taken, for the log */
+	const char *chosen;         /* why this account, in one word (sql/README.md) */
 	struct ph_account_wait wait;
-	unsigned rounds; /* times the whole pool was tried */
-	bool paused;     /* the client is slower than upstream: reading stopped */
-	bool resting;    /* waits before the next round */
+	uint64_t queued_since_ns, queued_ns; /* waiting for a slot; in all */
+	unsigned rounds;                     /* times the whole pool was tried */
+	bool paused;                         /* the client is slower than upstream: reading stopped */
+	bool resting;                        /* waits before the next round */
 	struct ph_renew_wait renewal;
 	int64_t expired;   /* version of the secret that was refused: its renewal is waited for; 0 = none */
 	bool failed;       /* an account failed, and not for a limit */
@@ -341,6 +350,11 @@ bool ph_warmup_is_ours(const struct ph_request *r); /* to answer, as things stan
 int ph_warmup_needs_socket(struct ph_request *r);
 void ph_warmup_start(struct ph_request *r);
 void ph_warmup_release(struct ph_request *r);
+
+/* limit.c: what the key may use */
+int ph_limit_start(struct ph_request *r);
+void ph_limit_again(struct ph_request *r);  /* its timer */
+void ph_limit_cancel(struct ph_request *r); /* may be repeated; what was asked for is given back */
 
 /* lease.c */
 int ph_lease_start(struct ph_request *r);

@@ -26,6 +26,12 @@ static void list_models(struct ph_gateway *g, struct ph_exchange *x, struct ph_s
 	ph_models_list(g, x, PH_STR_NONE);
 }
 
+static void get_usage(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
+{
+	(void)path;
+	ph_usage_get(g, x);
+}
+
 /* An id of a model may have slashes in it. */
 static void get_model(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id)
 {
@@ -43,6 +49,7 @@ static const struct route routes[] = {
 	{"GET", PH_STR_INIT("/responses/{id}"), PH_ROUTE_RESPONSE, ph_responses_get},
 	{"DELETE", PH_STR_INIT("/responses/{id}"), PH_ROUTE_RESPONSE, ph_responses_delete},
 	{"GET", PH_STR_INIT("/responses/{id}/input_items"), PH_ROUTE_INPUT_ITEMS, ph_responses_items},
+	{"GET", PH_STR_INIT("/usage"), PH_ROUTE_OTHER, get_usage},
 	{"GET", PH_STR_INIT("/models"), PH_ROUTE_MODELS, list_models},
 	{"GET", PH_STR_INIT("/models/*"), PH_ROUTE_MODELS, get_model},
 	{"POST", PH_STR_INIT("/chat/completions"), PH_ROUTE_CHAT, ph_chat_open},

@@ -43,7 +43,8 @@ struct ph_session_turn {
 	struct ph_session *s;
 	struct ph_session_lane *lane; /* NULL: an answer of ours to a frame that is no turn */
 	int status;                   /* of an error that is being answered; 0 = none */
-	char retry_after[24];
+	struct ph_buf
+		told; /* of the headers that HTTP would have had, those that clients wait by; JSON members */
 	struct ph_buf error; /* its body */
 };
 /* body is taken over. successor: upstream began it by itself. The turn may be over when this returns. */

@@ -11,6 +11,7 @@
 #include "session.h"
 
 #define FRAME_MAX (2 * 1024 * 1024)
+#define TOLD_MAX  8192
 
 /* ---- an error as a frame ---- */
 
@@ -29,8 +30,7 @@ static void put_error(const struct ph_session_turn *t, struct ph_buf *json)
 		ph_buf_puts(json, PH_STR("{\"type\":\"server_error\",\"code\":null,\"message\":\"The request "
 					 "failed.\",\"param\":null}"));
 	ph_buf_printf(json, ",\"headers\":{\"x-request-id\":\"%s\"", t->x.request_id);
-	if (t->retry_after[0])
-		ph_buf_printf(json, ",\"retry-after\":\"%s\"", t->retry_after);
+	ph_buf_puts(json, ph_buf_str(&t->told));
 	ph_buf_puts(json, PH_STR("}}"));
 }
 
@@ -48,17 +48,21 @@ static void send_error(struct ph_session_turn *t)
 	ph_buf_deinit(&frame);
 }
 
-/* Of the header lines that HTTP would have had, the one that clients wait by. */
-static void note_retry_after(struct ph_session_turn *t, struct ph_str lines)
+/* Of the header lines that HTTP would have had, those that clients wait by. They are ours. */
+static bool is_told(struct ph_str name)
 {
-	static const struct ph_str name = PH_STR_INIT("retry-after: ");
+	return ph_str_eq(name, PH_STR("retry-after")) || ph_str_eq(name, PH_STR("x-should-retry")) ||
+	       ph_str_starts(name, PH_STR("x-ratelimit-"));
+}
 
+static void note_told(struct ph_session_turn *t, struct ph_str lines)
+{
 	while (lines.n) {
-		struct ph_str line = ph_str_split(&lines, '\n');
+		struct ph_str value = ph_str_split(&lines, '\n'), name = ph_str_split(&value, ':');
 
-		if (line.n > name.n && ph_str_eq_nocase(ph_str(line.p, name.n), name))
-			ph_str_copy(t->retry_after, sizeof t->retry_after,
-				ph_str_trim(ph_str_from(line, name.n)));
+		if (is_told(name))
+			ph_buf_printf(&t->told, ",\"%.*s\":\"%.*s\"", PH_STR_ARG(name),
+				PH_STR_ARG(ph_str_trim(value)));
 	}
 }
 
@@ -69,6 +73,7 @@ static void turn_free(void *arg)
 	struct ph_session_turn *t = arg;
 
 	ph_buf_deinit(&t->x.body);
+	ph_buf_deinit(&t->told);
 	ph_buf_deinit(&t->error);
 	free(t);
 }
@@ -86,7 +91,7 @@ static void head(void *end, int status, const struct ph_buf *headers, int64_t le
 	if (length < 0)
 		return; /* events follow */
 	t->status = status;
-	note_retry_after(t, ph_buf_str(headers));
+	note_told(t, ph_buf_str(headers));
 }
 
 static long push(void *end, struct ph_str bytes)
@@ -143,6 +148,7 @@ static void turn_init(struct ph_session_turn *t, struct ph_session *s, struct ph
 	memcpy(t->x.request_id, "req_", 4);
 	ph_rand_id(t->x.request_id + 4, 24);
 	ph_buf_init(&t->x.body, s->g->config->max_body);
+	ph_buf_init(&t->told, TOLD_MAX);
 	ph_buf_init(&t->error, FRAME_MAX / 2);
 }
 
@@ -177,5 +183,6 @@ void ph_session_refuse(struct ph_session *s, struct ph_str stream_id, int code, 
 
 	turn_init(&t, s, stream_id);
 	ph_reply_error(s->g, &t.x, code, err, 0, NULL);
+	ph_buf_deinit(&t.told);
 	ph_buf_deinit(&t.error);
 }

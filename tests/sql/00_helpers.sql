@@ -17,10 +17,12 @@ CREATE FUNCTION test.id(n int) RETURNS text LANGUAGE sql AS $$ SELECT 'resp_' ||
 CREATE FUNCTION test.turn(scope bigint, id text, parent text DEFAULT NULL, parent_day date DEFAULT NULL,
 	parent_class int DEFAULT NULL, parent_until date DEFAULT NULL, class int DEFAULT 0, flags int DEFAULT 0,
 	keep bool DEFAULT true, upstream bool DEFAULT false, items text[] DEFAULT '{}', input text DEFAULT 'in',
-	output text DEFAULT 'out', turn uuid DEFAULT gen_random_uuid(), OUT result text, OUT chain_until date)
+	output text DEFAULT 'out', turn uuid DEFAULT gen_random_uuid(), limited uuid DEFAULT NULL,
+	outcome text DEFAULT 'completed', OUT result text, OUT chain_until date)
 LANGUAGE sql AS $$
-	SELECT * FROM posthouse.commit_turn(turn, 'node', scope, 'req_1', '/v1/responses', 'gpt', 7, 'none', 'completed',
-		200, NULL, 1, 0, 0, true, 1000, 500, 100, 200, 1, 2, 3, id, keep, upstream, class, parent, parent_day,
+	SELECT * FROM posthouse.commit_turn(turn, 'node', scope, 'req_1', '/v1/responses', 'gpt', 7, 'none', outcome,
+		200, NULL, 1, 0, 0, true, 1000, 500, 100, CASE outcome WHEN 'failed' THEN 0 ELSE 200 END, 1, 2, 3, 1, 5000, 9,
+		'http', 'chosen', parent, limited, id, keep, upstream, class, parent, parent_day,
 		parent_class, parent_until, flags, 'completed', 1, 0, convert_to(input, 'UTF8'),
 		convert_to(output, 'UTF8'), NULL, '{}', items)
 $$;

@@ -106,7 +106,7 @@ DECLARE
 	r record;
 BEGIN
 	PERFORM posthouse.commit_turn(gen_random_uuid(), 'n', 1, 'r', '/', 'm', NULL, 'none', 'completed', 200, NULL, 1, 0, 0,
-		false, 1, 1, 1, 1, NULL, NULL, NULL, test.id(30), true, true, 0, NULL, NULL, NULL, NULL, 36, 'incomplete', 1, 2,
+		false, 1, 1, 1, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, test.id(30), true, true, 0, NULL, NULL, NULL, NULL, 36, 'incomplete', 1, 2,
 		'\x0001ff', '', '\x07', '\x00', '{}');
 	SELECT * INTO r FROM posthouse.resolve(1, test.id(30), '{}', 100, 10);
 	ASSERT r.status = 'ok' AND r.input = '\x0001ff' AND r.output = '' AND r.runs = '\x07' AND r.codec = 2

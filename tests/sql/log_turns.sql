@@ -2,12 +2,14 @@
 /* log_turns(): many rows of the request log at once, each written once, with owner rows where commit_turn() has them. */
 
 /* Of turns with these ids, in these scopes; what a test does not speak of as test.turn() has it. */
-CREATE FUNCTION test.log(scopes bigint[], ids text[], turns uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION test.log(scopes bigint[], ids text[], turns uuid[], limited uuid DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
 	SELECT posthouse.log_turns(turns, array_agg('node'::text), scopes, array_agg('req_1'::text),
 		array_agg('/v1/responses'::text), array_agg('gpt'::text), array_agg(7::bigint), array_agg('none'::text),
 		array_agg('completed'::text), array_agg(200), array_agg(NULL::text), array_agg(1), array_agg(0),
 		array_agg(0::bigint), array_agg(true), array_agg(1000::bigint), array_agg(500::bigint), array_agg(100::bigint),
-		array_agg(200::bigint), array_agg(1::bigint), array_agg(2::bigint), array_agg(3::bigint), ids)
+		array_agg(200::bigint), array_agg(1::bigint), array_agg(2::bigint), array_agg(3::bigint), array_agg(1::bigint),
+		array_agg(5000::bigint), array_agg(9::bigint), array_agg('http'::text), array_agg('chosen'::text),
+		array_agg(NULL::text), array_agg(limited), ids)
 	FROM unnest(turns)
 $$;
 CREATE FUNCTION test.logged(turns uuid[]) RETURNS bigint LANGUAGE sql AS $$

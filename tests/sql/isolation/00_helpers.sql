@@ -26,6 +26,8 @@ CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$
 	DELETE FROM posthouse.account_health;
 	DELETE FROM posthouse.request_log;
 	DELETE FROM posthouse.usage_hours;
+	DELETE FROM posthouse.key_reservations;
+	DELETE FROM posthouse.usage_windows;
 	UPDATE posthouse.accounts SET max_streams = 3, hold_until = NULL $$;
 CREATE VIEW test.held AS
 	SELECT right(node_id::text, 1) AS node, slots, expires_at > clock_timestamp() + interval '5 s' AS lasting
@@ -55,3 +57,19 @@ BEGIN
 	END LOOP;
 	SELECT r.turns INTO turns FROM posthouse.roll_up() r;
 END $$;
+/* Key 1 has limits; turns have numbers. */
+INSERT INTO posthouse.api_keys (key_id, name, hash, prefix) OVERRIDING SYSTEM VALUE VALUES (1, 'k', sha256('k'), 'ph_k');
+CREATE FUNCTION test.limit_to(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT posthouse.put_key_limits(1, format('{"requests": {"month": %s}}', n)::jsonb) $$;
+CREATE FUNCTION test.reserve(turn int, node int) RETURNS text LANGUAGE sql AS $$
+	SELECT result || ' after ' || used || '+' || reserved FROM posthouse.reserve_turn(test.node(turn), 1, test.node(node), 1, 1, 0) $$;
+CREATE FUNCTION test.settle(turn int, node int) RETURNS void LANGUAGE sql AS $$
+	SELECT posthouse.settle_turns(ARRAY[test.node(turn)], '{1}', ARRAY[test.node(node)], '{1}', '{1}', '{1}', '{0}') $$;
+CREATE FUNCTION test.forget(n int) RETURNS void LANGUAGE sql AS $$ SELECT posthouse.drop_reservations(test.node(n)) $$;
+CREATE FUNCTION test.sweep() RETURNS void LANGUAGE sql AS $$
+	UPDATE posthouse.nodes SET heartbeat = heartbeat - interval '1 minute';
+	SELECT posthouse.sweep_limits();
+	UPDATE posthouse.nodes SET heartbeat = clock_timestamp() $$;
+CREATE FUNCTION test.keep(n int) RETURNS int LANGUAGE sql AS $$ SELECT posthouse.keep_reservations(test.node(n), '{}', -1000) $$;
+CREATE VIEW test.counted AS
+	SELECT used, reserved, (SELECT count(*) FROM posthouse.key_reservations) AS rows FROM posthouse.limits_now WHERE key_id = 1;

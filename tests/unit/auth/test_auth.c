@@ -16,6 +16,7 @@ enum {
 	MODELS,
 	ACCOUNTS,
 	EXPIRES,
+	LIMITED,
 	COLS
 };
 
@@ -37,7 +38,7 @@ static void row(struct ph_str *c, const struct made *k, const char *id)
 	c[KEY_ID] = ph_str_c(id);
 	c[NAME] = PH_STR("a name");
 	c[HASH] = ph_str((const char *)k->hash, 32);
-	c[SNAPSHOTS] = c[MODELS] = c[ACCOUNTS] = c[EXPIRES] = PH_STR_NONE;
+	c[SNAPSHOTS] = c[MODELS] = c[ACCOUNTS] = c[EXPIRES] = c[LIMITED] = PH_STR_NONE;
 }
 
 static int done_calls, done_status;

@@ -22,7 +22,8 @@ static void what_a_response_says(void **state)
 		&c, PH_STR("{\"id\":\"resp_1\",\"model\":\"m-1\",\"status\":\"incomplete\",\"output\":[ "
 			   "{\"a\":1} , 2 ],"
 			   "\"usage\":{\"input_tokens\":11,\"input_tokens_details\":{\"cached_tokens\":7},"
-			   "\"output_tokens\":5},\"x\":{\"id\":\"other\"}}")));
+			   "\"output_tokens\":5,\"output_tokens_details\":{\"reasoning_tokens\":3}},"
+			   "\"x\":{\"id\":\"other\"}}")));
 	ph_assert_str(c.id, PH_STR("resp_1"));
 	ph_assert_str(c.model, PH_STR("m-1"));
 	ph_assert_str(c.status, PH_STR("incomplete"));
@@ -30,11 +31,13 @@ static void what_a_response_says(void **state)
 	assert_int_equal(c.input_tokens, 11);
 	assert_int_equal(c.cached_tokens, 7);
 	assert_int_equal(c.output_tokens, 5);
+	assert_int_equal(c.reasoning_tokens, 3);
 	assert_false(c.output_missing);
 	ph_assert_str(ph_collect_envelope(&c),
 		PH_STR("{\"id\":\"resp_1\",\"model\":\"m-1\",\"status\":\"incomplete\",\"output\":[],"
 		       "\"usage\":{\"input_tokens\":11,\"input_tokens_details\":{\"cached_tokens\":7},"
-		       "\"output_tokens\":5},\"x\":{\"id\":\"other\"}}"));
+		       "\"output_tokens\":5,\"output_tokens_details\":{\"reasoning_tokens\":3}},"
+		       "\"x\":{\"id\":\"other\"}}"));
 	ph_collect_reset(&c);
 	/* members of the wrong type, or none */
 	assert_true(ph_collect_response(

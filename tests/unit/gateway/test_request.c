@@ -49,6 +49,7 @@ static struct {
 	struct ph_key key;
 	int sends, settled, commits, answers, taken;
 	bool answering; /* the client's end is there and not finished */
+	bool reserved;
 	void (*committed)(void *arg, int status);
 } w;
 
@@ -128,6 +129,29 @@ int ph_resolve_start_turn(struct ph_request *r)
 void ph_resolve_cancel_turn(struct ph_request *r)
 {
 	(void)r;
+}
+
+/* Once for all attempts. */
+int ph_limit_start(struct ph_request *r)
+{
+	int rc = r->reserved ? 1 : any_result();
+
+	assert_int_equal(r->sm.state, REQ_LIMIT);
+	if (rc == 1 && one_in(2))
+		r->reserved = w.reserved = true;
+	if (rc == 0 && one_in(2))
+		ph_timer_start(&r->timer, 1000000);
+	return rc;
+}
+
+void ph_limit_again(struct ph_request *r)
+{
+	assert_int_equal(r->sm.state, REQ_LIMIT);
+}
+
+void ph_limit_cancel(struct ph_request *r)
+{
+	assert_true(r->sm.state < REQ_COMMIT);
 }
 
 static void take(struct ph_request *r)
@@ -511,10 +535,11 @@ static void one_turn(struct ph_loop *loop, struct ph_accounts *accounts)
 	}
 	assert_true(w.settled <= 1);
 	assert_int_equal(w.settled, 1);
-	assert_false(w.answering);    /* the client has its answer, or left */
-	assert_true(w.answers <= 1);  /* never two */
-	assert_int_equal(w.taken, 0); /* the slot is back */
-	assert_true(w.commits <= 1);  /* and one row at most */
+	assert_false(w.answering);                  /* the client has its answer, or left */
+	assert_true(w.answers <= 1);                /* never two */
+	assert_int_equal(w.taken, 0);               /* the slot is back */
+	assert_true(w.commits <= 1);                /* and one row at most */
+	assert_true(w.commits == 1 || !w.reserved); /* which settles what was reserved */
 	assert_null(w.committed);
 	/* others, each with a redial; replay; strip; waiting for the one that can; omissions */
 	assert_true(w.sends <= 1 + OTHER_MAX * 2 + 1 + 1 + 1 + 1 + PH_OMIT_MAX);

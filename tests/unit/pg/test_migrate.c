@@ -88,7 +88,8 @@ static void assert_works(const char *dsn)
 	times++;
 	snprintf(turn, sizeof(turn),
 		"SELECT 1 FROM posthouse.commit_turn(gen_random_uuid(), 'n', 3, 'req_1', '/', 'm', 7, 'none',"
-		" 'completed', 200, NULL, 1, 0, 0, true, 5, 5, 5, 5, 1, 1, 1, 'resp_0123456789abcdef0123%d',"
+		" 'completed', 200, NULL, 1, 0, 0, true, 5, 5, 5, 5, 1, 1, 1, 0, NULL, 0, 'http', NULL, "
+		"NULL, NULL, 'resp_0123456789abcdef0123%d',"
 		" true, true, 0, NULL, NULL, NULL, NULL, 1, 'completed', 1, 0, 'in', 'out', NULL, '{}',"
 		" '{msg_%d}') WHERE result = 'ok'",
 		times, times);
