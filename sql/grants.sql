@@ -9,9 +9,9 @@ REVOKE ALL ON SCHEMA posthouse, posthouse_admin FROM PUBLIC;
 DO $$
 DECLARE
 	command_line text := 'posthouse.account_id_for(text, text), posthouse.remove_account(text, text), '
-		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
+		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, int), '
 		'posthouse.account_for_login(text, int, text), '
-		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
+		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text, int), '
 		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
 	reader text;
 BEGIN
@@ -32,7 +32,8 @@ BEGIN
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
-			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
+			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
+			posthouse.prefer, posthouse.sweep_preferences, posthouse.claim_probe, posthouse.end_probe
 			TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;

@@ -190,6 +190,7 @@ static int take(struct ph_request *r, struct ph_account *a)
 	r->account = ph_account_take(a);
 	if (!r->account)
 		return wait_for_slot(r, a->id);
+	r->chosen = ph_prefer_why(r, a);
 	r->account_id = a->id;
 	return 1;
 }
@@ -226,7 +227,7 @@ int ph_lease_start(struct ph_request *r)
 {
 	int rc;
 
-	if (waits_for_token(r))
+	if (waits_for_token(r) || !ph_prefer_start(r))
 		return 0;
 	rc = choose(r);
 	if (rc || r->resting)
@@ -250,5 +251,6 @@ void ph_lease_cancel(struct ph_request *r)
 {
 	ph_renew_wait_stop(&r->renewal);
 	ph_account_wait_stop(&r->wait);
+	ph_prefer_wait_stop(&r->preference);
 	r->resting = false;
 }

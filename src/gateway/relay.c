@@ -53,6 +53,7 @@ static void send_head(struct ph_request *r)
 static void first_shown(struct ph_request *r)
 {
 	r->shown = true;
+	ph_account_answered(r->g->accounts, r->account, r->attempt.health_version);
 	ph_turn_body_shrink(&r->body, r->lane || ph_record_keeps(r));
 	r->choice.model = r->body.model;
 }

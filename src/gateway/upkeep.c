@@ -18,6 +18,8 @@
 #define AGAIN_MS    1000 /* a partition was dropped: there may be another */
 #define SWEEP_MS    (60 * 1000)
 #define HOLD_MS     (60 * 1000)
+#define PREFER_MS   (60 * 60 * 1000)
+#define PREFER_MOST 10000 /* preferences that one sweep deletes */
 
 enum step {
 	MASTER_KEY,
@@ -34,8 +36,8 @@ struct ph_upkeep {
 	enum step step;
 	struct ph_pg_call *call;
 	struct ph_timer timer; /* the next try */
-	struct ph_job partitions, sweep;
-	struct ph_pg_call *maintaining, *sweeping;
+	struct ph_job partitions, sweep, preferences;
+	struct ph_pg_call *maintaining, *sweeping, *forgetting;
 	bool told;     /* what is waited for was logged */
 	char why[256]; /* the last fault, for /readyz */
 };
@@ -161,6 +163,25 @@ static void sweep(void *arg)
 	u->sweeping = ph_follow_store_sweep(u->g->pg, on_swept, u);
 }
 
+static void on_forgotten(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct ph_upkeep *u = arg;
+	bool more = !err && ph_pg_int(r, 0, 0) == PREFER_MOST;
+
+	u->forgetting = NULL;
+	if (err)
+		ph_log(PH_LOG_WARN, "old preferences could not be swept: %s; tried again in an hour",
+			err->detail);
+	ph_job_done(&u->preferences, more ? AGAIN_MS : PREFER_MS);
+}
+
+static void forget(void *arg)
+{
+	struct ph_upkeep *u = arg;
+
+	u->forgetting = ph_follow_store_sweep_preferences(u->g->pg, PREFER_MOST, on_forgotten, u);
+}
+
 static void check_master_key(struct ph_upkeep *u)
 {
 	struct ph_buf ids;
@@ -206,6 +227,7 @@ static void try_step(struct ph_upkeep *u)
 		ph_follow_start(u->g->follow);
 		ph_job_start(&u->partitions);
 		ph_job_start(&u->sweep);
+		ph_job_start(&u->preferences);
 		ph_renewals_start(u->g->renewals);
 	}
 }
@@ -224,6 +246,7 @@ struct ph_upkeep *ph_upkeep_new(struct ph_gateway *g, const struct ph_master_key
 	ph_timer_init(&u->timer, g->loop, on_timer, u);
 	ph_job_init(&u->partitions, g->member, "partitions", HOLD_MS, maintain, u);
 	ph_job_init(&u->sweep, g->member, "sweep", HOLD_MS, sweep, u);
+	ph_job_init(&u->preferences, g->member, "preferences", HOLD_MS, forget, u);
 	return u;
 }
 
@@ -252,9 +275,11 @@ struct ph_upkeep *ph_upkeep_free(struct ph_upkeep *u)
 	ph_timer_stop(&u->timer);
 	ph_job_stop(&u->partitions);
 	ph_job_stop(&u->sweep);
+	ph_job_stop(&u->preferences);
 	drop(u->call);
 	drop(u->maintaining);
 	drop(u->sweeping);
+	drop(u->forgetting);
 	free(u);
 	return NULL;
 }

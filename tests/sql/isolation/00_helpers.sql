@@ -24,6 +24,7 @@ CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$
 	DELETE FROM posthouse.account_secrets;
 	DELETE FROM posthouse.account_refresh;
 	DELETE FROM posthouse.account_health;
+	DELETE FROM posthouse.preferences;
 	UPDATE posthouse.accounts SET max_streams = 3, hold_until = NULL $$;
 CREATE VIEW test.held AS
 	SELECT right(node_id::text, 1) AS node, slots, expires_at > clock_timestamp() + interval '5 s' AS lasting
@@ -41,3 +42,10 @@ CREATE FUNCTION test.replace() RETURNS text LANGUAGE sql AS $$
 CREATE VIEW test.secret AS
 	SELECT convert_from(s.sealed, 'UTF8') AS sealed, s.version, coalesce(h.state, 'active') AS health
 	FROM posthouse.account_secrets s LEFT JOIN posthouse.account_health h USING (account_id);
+
+/* A conversation, and an account whose block has just ended. */
+CREATE FUNCTION test.prefer(name text, able bigint[], choice bigint, OUT account bigint, OUT was bigint) LANGUAGE sql AS $$
+	SELECT account_id, was FROM posthouse.prefer(5, convert_to(name, 'UTF8'), able, choice) $$;
+CREATE FUNCTION test.cooled() RETURNS void LANGUAGE sql AS $$
+	INSERT INTO posthouse.account_health (account_id, state, until, version)
+	VALUES (1, 'cooling', clock_timestamp(), 7) $$;
