@@ -90,10 +90,10 @@ struct ph_account {
 	uint64_t renew_ms;            /* loop time at which it is to be renewed; 0 = never */
 	uint32_t max_streams;         /* 0 = no limit */
 	uint32_t weight;
-	int priority;          /* lower is preferred */
+	int priority;             /* lower is preferred */
 	uint8_t max_used_percent; /* of its fullest usage window; 0 = no bound */
 	uint64_t turn;            /* round_robin: when its next one is due, in turns of the node */
-	struct ph_str *models; /* that it serves; none = all */
+	struct ph_str *models;    /* that it serves; none = all */
 	size_t model_count;
 	struct ph_str *headers;      /* extra request headers, name and value in turn */
 	size_t header_count;         /* pairs */
@@ -220,8 +220,8 @@ bool ph_account_spared(struct ph_accounts *r, const struct ph_choice *c, const s
  *   least_loaded  lowest running turns of this node per weight; then a slot at hand, then most quota left
  *   round_robin   each in turn, and of weight 3 three times as often, whatever runs; what went to a preferred
  *                 account does not count
- *   fill_first    the oldest, until it has no slot, is blocked, or is passed over for one of the reasons above
- *   priority      most quota left; neither load nor weight counts
+ *   fill_first    the oldest, until it has no slot, is blocked, or is passed over for one of the reasons
+ * above priority      most quota left; neither load nor weight counts
  *
  * Ties go round.
  */

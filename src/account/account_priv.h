@@ -34,7 +34,7 @@ struct ph_accounts {
 	uint64_t clock_ms; /* loop time at which it was unix_ms on the database's clock; 0 = not heard yet */
 	uint64_t unix_ms;
 	enum ph_strategy strategy;
-	uint64_t turn;    /* round_robin: of whoever was taken last */
+	uint64_t turn; /* round_robin: of whoever was taken last */
 	struct ph_prefer *prefer;
 	struct ph_pg_call *reload;
 	bool again; /* a reload was asked for while one ran */
@@ -73,12 +73,12 @@ void ph_prefer_forget(struct ph_prefer *p); /* the accounts were read again: wha
 struct ph_prefer *ph_prefer_free(struct ph_prefer *p); /* returns NULL; nobody waits any more */
 
 /* ---- probe.c ---- */
-void ph_probe_due(struct ph_account *a);   /* a block has ended by itself */
-void ph_probe_end(struct ph_account *a);   /* something else is known of it now */
+void ph_probe_due(struct ph_account *a);         /* a block has ended by itself */
+void ph_probe_end(struct ph_account *a);         /* something else is known of it now */
 bool ph_probe_holds(const struct ph_account *a); /* it is another turn's to go first */
-bool ph_probe_take(struct ph_account *a);  /* a turn begins; false: the database is asked first */
+bool ph_probe_take(struct ph_account *a);        /* a turn begins; false: the database is asked first */
 void ph_probe_release(struct ph_accounts *r, struct ph_account *a); /* a turn ended */
-uint64_t ph_probe_until_ms(const struct ph_account *a); /* loop time; 0 = nothing ends */
+uint64_t ph_probe_until_ms(const struct ph_account *a);             /* loop time; 0 = nothing ends */
 
 /* ---- lease.c: the block of an account ---- */
 void ph_lease_open(struct ph_accounts *r, struct ph_account *a);

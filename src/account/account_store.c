@@ -97,8 +97,7 @@ struct ph_pg_call *ph_account_store_probe(
 {
 	struct ph_pg_param p[] = {PH_P_INT8(account), PH_P_INT8(version), PH_P_INT8(hold_ms)};
 
-	return ph_pg_query(
-		pg, "SELECT * FROM posthouse.claim_probe($1, $2, $3)", p, 3, PROBE_MS, cb, arg);
+	return ph_pg_query(pg, "SELECT * FROM posthouse.claim_probe($1, $2, $3)", p, 3, PROBE_MS, cb, arg);
 }
 
 struct ph_pg_call *ph_account_store_end_probe(

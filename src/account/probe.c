@@ -72,8 +72,7 @@ static void ask(struct ph_account *a)
 	struct ph_probe *p = &a->health.probe;
 
 	p->state = PH_PROBE_ASKED;
-	p->call = ph_account_store_probe(
-		a->lease.r->pg, a->id, a->health.version, HOLD_MS, on_claimed, a);
+	p->call = ph_account_store_probe(a->lease.r->pg, a->id, a->health.version, HOLD_MS, on_claimed, a);
 }
 
 bool ph_probe_take(struct ph_account *a)

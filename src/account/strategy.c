@@ -44,8 +44,7 @@ static int round_robin(
 	return (dx > dy) - (dx < dy);
 }
 
-static int fill_first(
-	const struct ph_accounts *r, const struct ph_candidate *x, const struct ph_candidate *y)
+static int fill_first(const struct ph_accounts *r, const struct ph_candidate *x, const struct ph_candidate *y)
 {
 	(void)r;
 	return x->a->id < y->a->id ? -1 : 1;

@@ -31,8 +31,7 @@ struct ph_pg_call *ph_follow_store_sweep_preferences(struct ph_pg *pg, int64_t m
 {
 	struct ph_pg_param p[] = {PH_P_INT(most)};
 
-	return ph_pg_query(
-		pg, "SELECT posthouse.sweep_preferences($1)", p, 1, UPKEEP_TIMEOUT_MS, cb, arg);
+	return ph_pg_query(pg, "SELECT posthouse.sweep_preferences($1)", p, 1, UPKEEP_TIMEOUT_MS, cb, arg);
 }
 
 struct ph_pg_call *ph_follow_store_setting(

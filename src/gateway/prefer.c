@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which account a turn's conversation stays on: whether it has to be asked, what names the conversation, and
- * the word for the log. A conversation whose owner is known from its chain or its items and can serve it needs
- * no answer; nor does one without a name.
+ * the word for the log. A conversation whose owner is known from its chain or its items and can serve it
+ * needs no answer; nor does one without a name.
  */
 #include "request_priv.h"
 

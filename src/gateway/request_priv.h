@@ -293,9 +293,9 @@ struct ph_request {
 	bool prefers;       /* choice.preferred is its answer */
 	int64_t home;       /* where the conversation was, as far as is known; 0 = nowhere */
 	const char *chosen; /* why it went to account_id: a word for the log */
-	unsigned rounds; /* times the whole pool was tried */
-	bool paused;     /* the client is slower than upstream: reading stopped */
-	bool resting;    /* waits before the next round */
+	unsigned rounds;    /* times the whole pool was tried */
+	bool paused;        /* the client is slower than upstream: reading stopped */
+	bool resting;       /* waits before the next round */
 	struct ph_renew_wait renewal;
 	int64_t expired;   /* version of the secret that was refused: its renewal is waited for; 0 = none */
 	bool failed;       /* an account failed, and not for a limit */
@@ -359,8 +359,8 @@ void ph_lease_failed(
 	struct ph_request *r); /* the account failed this turn: not again, unless the pool is small */
 
 /* prefer.c: the account that the conversation stays on */
-bool ph_prefer_start(struct ph_request *r); /* false: it waits, and goes on in LEASE */
-void ph_prefer_answered(void *arg);         /* of struct ph_request */
+bool ph_prefer_start(struct ph_request *r);         /* false: it waits, and goes on in LEASE */
+void ph_prefer_answered(void *arg);                 /* of struct ph_request */
 int64_t ph_prefer_home(const struct ph_request *r); /* where it was before this turn, or 0 */
 /* live, owner, bound, preferred, chosen, moved: sql/README.md. As it is about to go there. */
 const char *ph_prefer_why(const struct ph_request *r, const struct ph_account *a);

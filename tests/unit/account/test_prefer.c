@@ -28,7 +28,8 @@ static void on_answer(void *arg)
 		ph_prefer_wait_stop(&t->stops->wait);
 }
 
-static bool ask_as(struct world *w, struct turn *t, int64_t scope, const char *name, const struct ph_choice *c)
+static bool ask_as(
+	struct world *w, struct turn *t, int64_t scope, const char *name, const struct ph_choice *c)
 {
 	*t = (struct turn){.calls = 0};
 	ph_prefer_wait_init(&t->wait, on_answer, t);
