@@ -74,6 +74,7 @@ struct ph_prefer *ph_prefer_free(struct ph_prefer *p); /* returns NULL; nobody w
 
 /* ---- probe.c ---- */
 void ph_probe_due(struct ph_account *a);         /* a block has ended by itself */
+void ph_probe_drop(struct ph_account *a);        /* the account goes */
 void ph_probe_end(struct ph_account *a);         /* something else is known of it now */
 bool ph_probe_holds(const struct ph_account *a); /* it is another turn's to go first */
 bool ph_probe_take(struct ph_account *a);        /* a turn begins; false: the database is asked first */

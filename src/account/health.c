@@ -189,7 +189,7 @@ void ph_health_drop(struct ph_account *a)
 {
 	ph_report_drop(a);
 	ph_usage_drop(a);
-	ph_probe_end(a);
+	ph_probe_drop(a);
 }
 
 /* ---- what this node finds ---- */

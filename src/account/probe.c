@@ -9,8 +9,10 @@
 
 #define HOLD_MS UINT64_C(10000)
 
-static void forget(struct ph_probe *p)
+void ph_probe_drop(struct ph_account *a)
 {
+	struct ph_probe *p = &a->health.probe;
+
 	if (p->call)
 		ph_pg_abandon(p->call);
 	*p = (struct ph_probe){.state = PH_PROBE_NONE};
@@ -18,7 +20,7 @@ static void forget(struct ph_probe *p)
 
 void ph_probe_due(struct ph_account *a)
 {
-	forget(&a->health.probe);
+	ph_probe_drop(a);
 	/* A block that the database was not told of is this node's alone. */
 	if (a->health.version && !a->health.report && a->lease.r)
 		a->health.probe.state = PH_PROBE_DUE;
@@ -29,7 +31,7 @@ void ph_probe_end(struct ph_account *a)
 {
 	bool waited = a->health.probe.state != PH_PROBE_NONE;
 
-	forget(&a->health.probe);
+	ph_probe_drop(a);
 	if (waited && a->lease.r)
 		ph_accounts_wake(a->lease.r);
 }
