@@ -133,11 +133,11 @@ LANGUAGE sql STABLE AS $$
 		AND u."window" = ANY (p_windows) AND (u.resets IS NULL OR u.resets > now()))
 $$;
 
-/* What nodes act upon: a window near its end, and the bound of max_used_percent. Those that a running window has passed. */
+/* What nodes act upon, in whole percents: a window near its end, and above max_used_percent. Those that a running window has reached. */
 CREATE OR REPLACE FUNCTION posthouse.bounds_passed(p_account bigint) RETURNS real[]
 LANGUAGE sql STABLE AS $$
 	SELECT coalesce(array_agg(b.percent ORDER BY b.percent), '{}')
-	FROM (SELECT 95::real AS percent UNION SELECT a.max_used_percent FROM posthouse.accounts a
+	FROM (SELECT 95::real AS percent UNION SELECT a.max_used_percent + 1 FROM posthouse.accounts a
 		WHERE a.account_id = p_account AND a.max_used_percent IS NOT NULL) b
 	WHERE posthouse.is_used(p_account, b.percent, '{primary,secondary}')
 $$;

@@ -173,6 +173,7 @@ void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struc
 		.version = ph_pg_int(rows, row, PH_ACCOUNT_VERSION),
 		.strikes = (int)ph_pg_int(rows, row, PH_ACCOUNT_STRIKES),
 	};
+	int64_t used;
 
 	if (now.version > a->health.version && now.state == PH_ACCOUNT_ACTIVE)
 		a->health.faults = 0; /* an operator's word forgives */
@@ -180,9 +181,10 @@ void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struc
 		settle(a); /* it was read before that answer was written */
 	else
 		take_over(r, a, &now);
-	if (!ph_usage_ahead(a))
-		ph_usage_note(r, a, ph_pg_int(rows, row, PH_ACCOUNT_USED_PERCENT),
-			(uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_USED_MS));
+	/* A fuller window is newer, also where this node has not written yet what it saw itself. */
+	used = ph_pg_int(rows, row, PH_ACCOUNT_USED_PERCENT);
+	if (!ph_usage_ahead(a) || used > a->health.used_percent)
+		ph_usage_note(r, a, used, (uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_USED_MS));
 }
 
 void ph_health_drop(struct ph_account *a)

@@ -124,7 +124,7 @@ BEGIN
 	ASSERT test.failure(format('SELECT posthouse.put_account(%s, %L, %L, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 101)',
 		id, 'bound', 'codex')) = '23514';
 	EXECUTE topic INTO v;
-	PERFORM posthouse.report_usage(id, 0, 39.0, 300, NULL, NULL, NULL, NULL, false, '', 0, 'n');
+	PERFORM posthouse.report_usage(id, 0, 40.9, 300, NULL, NULL, NULL, NULL, false, '', 0, 'n');
 	EXECUTE topic INTO later;
 	ASSERT later = v;
 	PERFORM posthouse.report_usage(id, 0, 41.0, 300, NULL, NULL, NULL, NULL, false, '', 0, 'n');
