@@ -144,7 +144,8 @@ def test_by_the_poll(make_world, postgres, how):
         changes, how, POLL, delays[-1]))
     assert delays[-1] < POLL + 2
     if how == 'pooler':
-        assert sum(node.metric('posthouse_notify_received_total') for node in world.nodes) == 0
+        heard = sum(node.metric('posthouse_notify_received_total', topic='accounts') for node in world.nodes)
+        assert heard < changes / 2, 'a pooler lets some through by chance'
     world.behaves()
 
 
