@@ -9,9 +9,9 @@ REVOKE ALL ON SCHEMA posthouse, posthouse_admin FROM PUBLIC;
 DO $$
 DECLARE
 	command_line text := 'posthouse.account_id_for(text, text), posthouse.remove_account(text, text), '
-		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
+		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, int), '
 		'posthouse.account_for_login(text, int, text), '
-		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
+		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text, int), '
 		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[]), '
 		'posthouse.create_limited_key(text, bytea, text, text, bigint, text[], text[], jsonb)';
 	reader text;
@@ -36,7 +36,8 @@ BEGIN
 			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
 			posthouse.put_traffic, posthouse.status,
 			posthouse.is_counted, posthouse.reserve_turn, posthouse.settle_turns, posthouse.release_turn,
-			posthouse.keep_reservations, posthouse.usage_of, posthouse.load_prices
+			posthouse.keep_reservations, posthouse.usage_of, posthouse.load_prices,
+			posthouse.prefer, posthouse.sweep_preferences, posthouse.claim_probe, posthouse.end_probe
 			TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;

@@ -30,6 +30,27 @@ enum ph_account_state {
 	PH_ACCOUNT_GONE, /* removed while turns still ran on it */
 };
 
+/*
+ * After a block of cooling one turn of the whole cluster goes first, and the others follow once it was
+ * answered: the first turn that wants the account asks the database whether it may be that one. The others
+ * take other accounts, or wait in the queue, for 10 s from then at most, whatever becomes of it; without a
+ * database nobody waits.
+ */
+enum ph_probe_state {
+	PH_PROBE_NONE,
+	PH_PROBE_DUE,       /* the block has ended; nobody asked yet */
+	PH_PROBE_ASKED,     /* the database, whether a turn of ours may go */
+	PH_PROBE_OURS,      /* it may */
+	PH_PROBE_RUNS,      /* it does */
+	PH_PROBE_ELSEWHERE, /* another node's goes */
+};
+struct ph_probe {
+	enum ph_probe_state state;
+	uint32_t before;   /* RUNS: turns that ran when it began, and still may */
+	uint64_t until_ms; /* loop time at which nobody waits for it any more; 0 = not known yet */
+	struct ph_pg_call *call;
+};
+
 /* What this node knows of an account's health: a copy of the database's row, ahead of it only by findings of
  * its own that are still being written. */
 struct ph_account_health {
@@ -44,6 +65,7 @@ struct ph_account_health {
 	bool nearly_exhausted;  /* chosen last for new conversations */
 	uint64_t used_until_ms; /* loop time at which that window ends; 0 = unknown */
 	bool answered;          /* by the database while a reload ran, which may have read before that */
+	struct ph_probe probe;  /* after a block of cooling */
 	struct ph_health_report *report; /* the finding that is not written yet, or NULL */
 	struct ph_usage_report *usage;   /* what is to be written of its usage, or NULL */
 };
@@ -68,8 +90,10 @@ struct ph_account {
 	uint64_t renew_ms;            /* loop time at which it is to be renewed; 0 = never */
 	uint32_t max_streams;         /* 0 = no limit */
 	uint32_t weight;
-	int priority;          /* lower is preferred */
-	struct ph_str *models; /* that it serves; none = all */
+	int priority;             /* lower is preferred */
+	uint8_t max_used_percent; /* of its fullest usage window; 0 = no bound */
+	uint64_t turn;            /* round_robin: when its next one is due, in turns of the node */
+	struct ph_str *models;    /* that it serves; none = all */
 	size_t model_count;
 	struct ph_str *headers;      /* extra request headers, name and value in turn */
 	size_t header_count;         /* pairs */
@@ -164,6 +188,17 @@ enum ph_choice_verdict {
 	PH_CHOSEN,
 };
 
+/* How one of several accounts that could serve a turn is taken; below. A setting of the cluster. */
+enum ph_strategy {
+	PH_LEAST_LOADED,
+	PH_ROUND_ROBIN,
+	PH_FILL_FIRST,
+	PH_PRIORITY,
+	PH_STRATEGY_NR
+};
+/* By name, as the setting says it. One that this program does not know leaves things as they are: false. */
+bool ph_accounts_set_strategy(struct ph_accounts *r, struct ph_str name);
+
 /* The outcome. account is borrowed, set with CHOSEN; the caller takes it with ph_account_take(), or waits for
  * it where that gives none. after_ms: with EXHAUSTED and COOLING the earliest end of a block. */
 struct ph_chosen {
@@ -173,11 +208,24 @@ struct ph_chosen {
 
 /* Whether this account could serve it but for a slot. */
 bool ph_choice_allows(const struct ph_choice *c, const struct ph_account *a);
-/* No slot of it is free, and none can be had by asking. */
+/* No slot of it is free, and none can be had by asking; or another turn tries it first after a block. */
 bool ph_account_full(const struct ph_account *a);
-/* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running
- * turns per weight, then a slot at hand, then most quota left; ties go round. A preferred account is taken
- * before all others unless it rests. */
+/* Its usage has passed its max_used_percent, and another account could take the turn. */
+bool ph_account_spared(struct ph_accounts *r, const struct ph_choice *c, const struct ph_account *a);
+/*
+ * A preferred account is taken before all others, unless it rests or is spared. Of the others come first
+ * those that do not rest; then those that are neither above their max_used_percent (a new conversation never
+ * goes there) nor, for a new conversation, near the end of their quota; then the lowest priority number; and
+ * of those that are still equal, by strategy:
+ *
+ *   least_loaded  lowest running turns of this node per weight; then a slot at hand, then most quota left
+ *   round_robin   each in turn, and of weight 3 three times as often, whatever runs; what went to a preferred
+ *                 account does not count
+ *   fill_first    the oldest, until it has no slot, is blocked, or is passed over for one of the reasons
+ * above priority      most quota left; neither load nor weight counts
+ *
+ * Ties go round.
+ */
 enum ph_choice_verdict ph_account_choose(
 	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret);
 
@@ -209,6 +257,10 @@ void ph_account_fault(
 /* An answer that was none of these: ends the count of faults, the account's own rest and, once, the strikes.
  */
 void ph_account_worked(struct ph_accounts *r, struct ph_account *a);
+
+/* Something of an answer was shown, or it came whole: of an attempt that began with health.version `version`.
+ * The turn that went first after a block has worked then. */
+void ph_account_answered(struct ph_accounts *r, struct ph_account *a, int64_t version);
 
 /* Written at most once in 5 s per account and node, at once where a window ends or a block could be lifted. A
  * window at 100 % exhausts the account until its reset; evidence newer than an `exhausted` lifts it. */

@@ -63,6 +63,7 @@ struct ph_chain {
 	struct ph_found *found; /* what compaction items stand for that clients brought; OK only, else NULL */
 	/* of the newest turn */
 	struct ph_str id;
+	struct ph_str root; /* of the oldest row that was read; OK only, empty where it is held */
 	int64_t account;
 	int32_t day, class; /* days since 2000-01-01 */
 	int flags;

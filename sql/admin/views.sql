@@ -12,7 +12,8 @@ SELECT a.name, a.kind, a.state,
 	encode(s.key_id, 'hex') AS secret_key, s.updated AS secret_updated, a.created, a.updated, a.account_id,
 	a.identity, a.plan,
 	(SELECT max(u.used_percent) FROM posthouse.account_usage u
-		WHERE u.account_id = a.account_id AND (u.resets IS NULL OR u.resets > now())) AS used_percent
+		WHERE u.account_id = a.account_id AND (u.resets IS NULL OR u.resets > now())) AS used_percent,
+	a.max_used_percent
 FROM posthouse.accounts a
 LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
 LEFT JOIN posthouse.account_health h ON h.account_id = a.account_id
@@ -38,6 +39,8 @@ COMMENT ON COLUMN posthouse_admin.accounts.identity IS
 	'Whose login it is, as its tokens say: account, workspace, person; NULL: not a login, or not told';
 COMMENT ON COLUMN posthouse_admin.accounts.plan IS 'The plan, as its tokens or its upstream said last; NULL: not told';
 COMMENT ON COLUMN posthouse_admin.accounts.used_percent IS 'How full its fullest usage window is; NULL: unknown';
+COMMENT ON COLUMN posthouse_admin.accounts.max_used_percent IS
+	'Fuller than that it gets no new conversation, and no other turn that another account can take; NULL: no bound';
 
 CREATE OR REPLACE VIEW posthouse_admin.account_health WITH (security_barrier) AS
 SELECT a.name, CASE WHEN h.until <= now() THEN 'active' ELSE coalesce(h.state, 'active') END AS state, h.until,

@@ -17,7 +17,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION posthouse.put_account(
 	p_id bigint, p_name text, p_kind text, p_base_url text, p_sealed bytea, p_key_id bytea, p_max_streams int,
-	p_weight int, p_priority int, p_models text[], p_token_url text)
+	p_weight int, p_priority int, p_models text[], p_token_url text, p_max_used_percent int DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 DECLARE
@@ -26,7 +26,8 @@ BEGIN
 	UPDATE posthouse.accounts a SET base_url = coalesce(p_base_url, a.base_url),
 		max_streams = coalesce(p_max_streams, a.max_streams), weight = coalesce(p_weight, a.weight),
 		priority = coalesce(p_priority, a.priority), models = coalesce(p_models, a.models),
-		token_url = coalesce(p_token_url, a.token_url), updated = now(),
+		token_url = coalesce(p_token_url, a.token_url),
+		max_used_percent = coalesce(p_max_used_percent, a.max_used_percent), updated = now(),
 		identity = CASE WHEN p_sealed IS NULL THEN a.identity END, plan = CASE WHEN p_sealed IS NULL THEN a.plan END
 	WHERE a.account_id = p_id AND a.name = p_name AND a.kind = p_kind AND a.state <> 'removed';
 	IF NOT FOUND THEN
@@ -34,9 +35,10 @@ BEGIN
 			OR EXISTS (SELECT FROM posthouse.accounts a WHERE a.name = p_name AND a.state <> 'removed') THEN
 			RAISE EXCEPTION 'account "%" was changed by someone else at the same moment: try again', p_name;
 		END IF;
-		INSERT INTO posthouse.accounts (account_id, name, kind, base_url, max_streams, weight, priority, models, token_url)
+		INSERT INTO posthouse.accounts (account_id, name, kind, base_url, max_streams, weight, priority, models, token_url,
+			max_used_percent)
 		VALUES (p_id, p_name, p_kind, p_base_url, p_max_streams, coalesce(p_weight, 1), coalesce(p_priority, 0),
-			p_models, p_token_url);
+			p_models, p_token_url, p_max_used_percent);
 		v_result := 'added';
 	END IF;
 	IF p_sealed IS NOT NULL THEN
@@ -84,12 +86,13 @@ END $$;
 /* put_account with the secret of a login: whose it is and its plan, as its tokens say. */
 CREATE OR REPLACE FUNCTION posthouse.put_login(
 	p_id bigint, p_name text, p_kind text, p_base_url text, p_sealed bytea, p_key_id bytea, p_max_streams int,
-	p_weight int, p_priority int, p_models text[], p_token_url text, p_identity text, p_plan text)
+	p_weight int, p_priority int, p_models text[], p_token_url text, p_identity text, p_plan text,
+	p_max_used_percent int DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 DECLARE
 	v_result text := posthouse.put_account(p_id, p_name, p_kind, p_base_url, p_sealed, p_key_id, p_max_streams, p_weight,
-		p_priority, p_models, p_token_url);
+		p_priority, p_models, p_token_url, p_max_used_percent);
 BEGIN
 	UPDATE posthouse.accounts a SET identity = p_identity, plan = p_plan WHERE a.account_id = p_id;
 	RETURN v_result;

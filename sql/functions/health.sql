@@ -6,12 +6,13 @@
 CREATE OR REPLACE FUNCTION posthouse.load_accounts()
 RETURNS TABLE (account_id bigint, name text, kind text, base_url text, sealed bytea, max_streams int, weight int,
 	priority int, models text[], state text, headers text, health text, remaining_ms bigint, version bigint, strikes int,
-	used_percent int, used_ms bigint, secret_version bigint, secret_ms bigint, now_ms bigint)
+	used_percent int, used_ms bigint, secret_version bigint, secret_ms bigint, now_ms bigint, max_used_percent int)
 LANGUAGE sql STABLE AS $$
 	SELECT a.account_id, a.name, a.kind, a.base_url, s.sealed, a.max_streams, a.weight, a.priority, a.models, a.state,
 		a.headers::text, coalesce(h.health, 'active'), coalesce(h.remaining_ms, 0), coalesce(h.version, 0),
 		coalesce(h.strikes, 0), coalesce(u.percent, 0), coalesce(u.remaining_ms, 0), coalesce(s.version, 0),
-		coalesce(extract(epoch FROM s.updated) * 1000, 0)::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+		coalesce(extract(epoch FROM s.updated) * 1000, 0)::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+		coalesce(a.max_used_percent, 0)
 	FROM posthouse.accounts a
 	LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
 	LEFT JOIN LATERAL posthouse.read_health(a.account_id) h ON true
@@ -132,10 +133,19 @@ LANGUAGE sql STABLE AS $$
 		AND u."window" = ANY (p_windows) AND (u.resets IS NULL OR u.resets > now()))
 $$;
 
+/* What nodes act upon, in whole percents: a window near its end, and above max_used_percent. Those that a running window has reached. */
+CREATE OR REPLACE FUNCTION posthouse.bounds_passed(p_account bigint) RETURNS real[]
+LANGUAGE sql STABLE AS $$
+	SELECT coalesce(array_agg(b.percent ORDER BY b.percent), '{}')
+	FROM (SELECT 95::real AS percent UNION SELECT a.max_used_percent + 1 FROM posthouse.accounts a
+		WHERE a.account_id = p_account AND a.max_used_percent IS NOT NULL) b
+	WHERE posthouse.is_used(p_account, b.percent, '{primary,secondary}')
+$$;
+
 /*
  * What an account has left: percent, length and reset of both windows, NULL where unknown. Lifts an `exhausted` that the
  * node knows and the evidence is newer than, where no window has ended. result: lifted or kept; no row: the account is gone.
- * Others hear of it where a block was lifted, or a window came near its end.
+ * Others hear of it where a block was lifted, or a window came near its end or passed the account's own bound.
  */
 CREATE OR REPLACE FUNCTION posthouse.report_usage(p_account bigint, p_version bigint, p_primary real,
 	p_primary_minutes int, p_primary_resets_s bigint, p_secondary real, p_secondary_minutes int, p_secondary_resets_s bigint,
@@ -146,7 +156,7 @@ DECLARE
 	v_both CONSTANT text[] := '{primary,secondary}';
 	v_seen timestamptz := clock_timestamp() - p_age_ms * interval '1 millisecond';
 	h posthouse.account_health;
-	v_nearly bool;
+	v_bounds real[];
 	v_lifted bool;
 BEGIN
 	UPDATE posthouse.accounts a SET plan = p_plan
@@ -155,7 +165,7 @@ BEGIN
 	IF h.account_id IS NULL THEN
 		RETURN;
 	END IF;
-	v_nearly := posthouse.is_used(p_account, 95, v_both);
+	v_bounds := posthouse.bounds_passed(p_account);
 	INSERT INTO posthouse.account_usage AS u (account_id, "window", used_percent, minutes, resets, observed, node)
 	SELECT p_account, w.name, w.used, w.minutes, least(to_timestamp(w.resets_s), v_seen + interval '366 days'), v_seen, p_node
 	FROM (VALUES ('primary', p_primary, p_primary_minutes, p_primary_resets_s),
@@ -170,7 +180,7 @@ BEGIN
 		AND coalesce(p_primary, p_secondary) IS NOT NULL AND NOT posthouse.is_used(p_account, 100,
 			CASE WHEN p_credits THEN '{primary}' ELSE v_both END);
 	v_lifted := FOUND;
-	IF v_lifted OR v_nearly <> posthouse.is_used(p_account, 95, v_both) THEN
+	IF v_lifted OR v_bounds <> posthouse.bounds_passed(p_account) THEN
 		PERFORM posthouse.bump('accounts');
 	END IF;
 	RETURN QUERY SELECT CASE WHEN v_lifted THEN 'lifted' ELSE 'kept' END, r.* FROM posthouse.read_health(p_account) r;

@@ -141,6 +141,7 @@ BEGIN
 	PERFORM posthouse.resolve(0, id, '{}', 1, 1);
 	PERFORM posthouse.read_items(0, ARRAY[id], ARRAY[id]);
 	PERFORM posthouse.read_response(0, id);
+	PERFORM posthouse.prefer(0, convert_to(id, 'UTF8'), '{}', NULL);
 	RAISE EXCEPTION USING errcode = 'PH001';
 EXCEPTION WHEN SQLSTATE 'PH001' THEN
 	NULL;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a node asks when it starts, and the topics that it follows. */
 CREATE OR REPLACE FUNCTION posthouse.hello(OUT schema_version int, OUT needs_version int, OUT today date,
-	OUT server_version int, OUT retention_days float8, OUT retention_unstored_days float8)
+	OUT server_version int, OUT retention_days float8, OUT retention_unstored_days float8, OUT strategy text)
 LANGUAGE sql STABLE AS $$
 	SELECT (SELECT coalesce(max(m.version), 0) FROM posthouse.schema_migrations m),
 		(SELECT coalesce(max(m.version), 0) FROM posthouse.schema_migrations m WHERE m.contracting),
 		(now() AT TIME ZONE 'UTC')::date, current_setting('server_version_num')::int,
 		coalesce((SELECT s.value::float8 FROM posthouse.settings s WHERE s.name = 'retention'), 30 * 86400) / 86400,
-		coalesce((SELECT s.value::float8 FROM posthouse.settings s WHERE s.name = 'retention_unstored'), 86400) / 86400
+		coalesce((SELECT s.value::float8 FROM posthouse.settings s WHERE s.name = 'retention_unstored'), 86400) / 86400,
+		coalesce((SELECT s.value FROM posthouse.settings s WHERE s.name = 'strategy'), 'least_loaded')
 $$;
 
 /* Every key that a node brings is registered once one of them is known, so that keys can be rotated. */

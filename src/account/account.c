@@ -200,6 +200,7 @@ int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
 	if (a->weight == 0)
 		a->weight = 1;
 	a->priority = (int)ph_pg_int(r, row, PH_ACCOUNT_PRIORITY);
+	a->max_used_percent = (uint8_t)ph_pg_int(r, row, PH_ACCOUNT_MAX_USED_PERCENT);
 	fill_models(a, r, row);
 	fill_headers(a, ph_pg_str(r, row, PH_ACCOUNT_HEADERS));
 	if (kind < 0)

@@ -33,6 +33,9 @@ struct ph_accounts {
 	size_t rest_count;
 	uint64_t clock_ms; /* loop time at which it was unix_ms on the database's clock; 0 = not heard yet */
 	uint64_t unix_ms;
+	enum ph_strategy strategy;
+	uint64_t turn; /* round_robin: of whoever was taken last */
+	struct ph_prefer *prefer;
 	struct ph_pg_call *reload;
 	bool again; /* a reload was asked for while one ran */
 	bool loaded;
@@ -46,6 +49,37 @@ void ph_accounts_wake(struct ph_accounts *r);      /* all that wait, later in th
 void ph_accounts_wake_some(struct ph_accounts *r); /* as many as slots are free */
 /* Turns that wait for this account, or for any and could use it; counted up to max. */
 uint32_t ph_accounts_waiting(const struct ph_accounts *r, const struct ph_account *a, uint32_t max);
+
+/* ---- strategy.c ---- */
+#define PH_TURN_SHIFT 20 /* length of a turn of an account of weight 1; of others divided by their weight */
+
+struct ph_candidate {
+	struct ph_account *a;
+	bool rests;
+	bool last;  /* above its bound, or near its limit and the conversation is new */
+	bool ready; /* without asking for a slot */
+};
+/* x is to be taken before best. */
+bool ph_strategy_better(
+	const struct ph_accounts *r, const struct ph_candidate *x, const struct ph_candidate *best);
+void ph_strategy_took(struct ph_accounts *r, struct ph_account *a); /* not as the preferred one */
+
+/* ---- choose.c ---- */
+bool ph_account_over(const struct ph_account *a); /* its max_used_percent */
+
+/* ---- prefer.c ---- */
+struct ph_prefer *ph_prefer_new(struct ph_accounts *r);
+void ph_prefer_forget(struct ph_prefer *p); /* the accounts were read again: what stood may have moved */
+struct ph_prefer *ph_prefer_free(struct ph_prefer *p); /* returns NULL; nobody waits any more */
+
+/* ---- probe.c ---- */
+void ph_probe_due(struct ph_account *a);         /* a block has ended by itself */
+void ph_probe_drop(struct ph_account *a);        /* the account goes */
+void ph_probe_end(struct ph_account *a);         /* something else is known of it now */
+bool ph_probe_holds(const struct ph_account *a); /* it is another turn's to go first */
+bool ph_probe_take(struct ph_account *a);        /* a turn begins; false: the database is asked first */
+void ph_probe_release(struct ph_accounts *r, struct ph_account *a); /* a turn ended */
+uint64_t ph_probe_until_ms(const struct ph_account *a);             /* loop time; 0 = nothing ends */
 
 /* ---- lease.c: the block of an account ---- */
 void ph_lease_open(struct ph_accounts *r, struct ph_account *a);
@@ -165,6 +199,7 @@ enum {
 	PH_ACCOUNT_SECRET_VERSION,
 	PH_ACCOUNT_SECRET_MS, /* unix time at which it was written */
 	PH_ACCOUNT_NOW_MS,    /* unix time there */
+	PH_ACCOUNT_MAX_USED_PERCENT,
 	PH_ACCOUNT_COLUMNS
 };
 struct ph_pg_call *ph_account_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg);
@@ -198,6 +233,17 @@ struct ph_usage_write {
 };
 struct ph_pg_call *ph_account_store_usage(
 	struct ph_pg *pg, const struct ph_usage_write *w, ph_pg_cb cb, void *arg);
+
+/* Of claim_probe(). */
+enum {
+	PH_PROBE_RESULT,
+	PH_PROBE_WAIT_MS
+};
+struct ph_pg_call *ph_account_store_probe(
+	struct ph_pg *pg, int64_t account, int64_t version, uint64_t hold_ms, ph_pg_cb cb, void *arg);
+/* Answers as report_health(). */
+struct ph_pg_call *ph_account_store_end_probe(
+	struct ph_pg *pg, int64_t account, int64_t version, const char *node, ph_pg_cb cb, void *arg);
 
 /* Nobody waits for it: strikes that stay are ended by the next answer that works. */
 void ph_account_store_end_strikes(struct ph_pg *pg, int64_t account, int64_t version);
@@ -238,6 +284,15 @@ struct ph_slots_call {
 struct ph_pg_call *ph_lease_store_slots(
 	struct ph_pg *pg, const struct ph_slots_call *c, ph_pg_cb cb, void *arg);
 void ph_lease_store_ask(struct ph_pg *pg, int64_t account, const char *node);
+
+/* ---- prefer_store.c ---- */
+enum {
+	PH_PREFER_ACCOUNT, /* NULL: none */
+	PH_PREFER_WAS      /* NULL: the conversation is new */
+};
+/* able: an array literal; choice 0: none. */
+struct ph_pg_call *ph_prefer_store_call(struct ph_pg *pg, int64_t scope, struct ph_str signal,
+	struct ph_str able, int64_t choice, uint64_t timeout_ms, ph_pg_cb cb, void *arg);
 
 /* ---- member_store.c ---- */
 enum {

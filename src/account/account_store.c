@@ -6,6 +6,7 @@
 
 #define YEARS_MS (UINT64_C(1000) * 86400 * 366) /* the functions cap what is longer */
 #define YEARS_S  UINT64_C(100000000000)
+#define PROBE_MS 500 /* a turn waits for it */
 
 struct ph_pg_call *ph_account_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 {
@@ -89,6 +90,22 @@ struct ph_pg_call *ph_account_store_usage(
 	return ph_pg_query(pg,
 		"SELECT * FROM posthouse.report_usage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", p,
 		sizeof p / sizeof *p, 0, cb, arg);
+}
+
+struct ph_pg_call *ph_account_store_probe(
+	struct ph_pg *pg, int64_t account, int64_t version, uint64_t hold_ms, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_INT8(account), PH_P_INT8(version), PH_P_INT8(hold_ms)};
+
+	return ph_pg_query(pg, "SELECT * FROM posthouse.claim_probe($1, $2, $3)", p, 3, PROBE_MS, cb, arg);
+}
+
+struct ph_pg_call *ph_account_store_end_probe(
+	struct ph_pg *pg, int64_t account, int64_t version, const char *node, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_INT8(account), PH_P_INT8(version), PH_P_STR(ph_str_c(node))};
+
+	return ph_pg_query(pg, "SELECT * FROM posthouse.end_probe($1, $2, $3)", p, 3, 0, cb, arg);
 }
 
 static void on_ended(void *arg, struct ph_pg_result *r, const struct ph_err *err)

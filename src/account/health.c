@@ -68,6 +68,7 @@ void ph_health_raise(struct ph_account *a, enum ph_account_state state, uint64_t
 		h->until_ms = until_ms;
 	if (!returns(h->state))
 		h->until_ms = 0;
+	ph_probe_end(a);
 	settle(a);
 }
 
@@ -88,6 +89,7 @@ void ph_health_due(struct ph_accounts *r)
 
 		sooner(&due, a->health.until_ms);
 		sooner(&due, a->health.used_until_ms);
+		sooner(&due, ph_probe_until_ms(a));
 		sooner(&due, ph_usage_due(a));
 	}
 	if (due)
@@ -98,6 +100,8 @@ void ph_health_due(struct ph_accounts *r)
 
 static void end_block(struct ph_account *a)
 {
+	if (a->health.state == PH_ACCOUNT_COOLING)
+		ph_probe_due(a);
 	a->health.state = PH_ACCOUNT_ACTIVE;
 	a->health.until_ms = 0;
 	settle(a);
@@ -115,6 +119,8 @@ void ph_health_on_due(void *arg)
 
 		if (h->until_ms && h->until_ms <= now)
 			end_block(a);
+		if (ph_probe_until_ms(a) && ph_probe_until_ms(a) <= now)
+			ph_probe_end(a);
 		if (h->used_until_ms && h->used_until_ms <= now)
 			ph_usage_note(r, a, 0, 0);
 		if (ph_usage_due(a) && ph_usage_due(a) <= now)
@@ -133,8 +139,12 @@ static void take_over(struct ph_accounts *r, struct ph_account *a, const struct 
 	/* What was seen before a block was lifted must not bring it back. */
 	if (h->state == PH_ACCOUNT_EXHAUSTED && row->state == PH_ACCOUNT_ACTIVE)
 		ph_usage_forget(a);
-	if (row->version != h->version)
+	if (row->version != h->version) {
 		h->blocked_ms = ph_loop_now_ms(r->loop);
+		ph_probe_end(a);
+	} else if (h->state == PH_ACCOUNT_COOLING && row->state == PH_ACCOUNT_ACTIVE) {
+		ph_probe_due(a); /* its end, by the database's clock */
+	}
 	h->version = row->version;
 	h->strikes = row->strikes;
 	h->state = row->state;
@@ -163,6 +173,7 @@ void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struc
 		.version = ph_pg_int(rows, row, PH_ACCOUNT_VERSION),
 		.strikes = (int)ph_pg_int(rows, row, PH_ACCOUNT_STRIKES),
 	};
+	int64_t used;
 
 	if (now.version > a->health.version && now.state == PH_ACCOUNT_ACTIVE)
 		a->health.faults = 0; /* an operator's word forgives */
@@ -170,15 +181,17 @@ void ph_health_reloaded(struct ph_accounts *r, struct ph_account *a, const struc
 		settle(a); /* it was read before that answer was written */
 	else
 		take_over(r, a, &now);
-	if (!ph_usage_ahead(a))
-		ph_usage_note(r, a, ph_pg_int(rows, row, PH_ACCOUNT_USED_PERCENT),
-			(uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_USED_MS));
+	/* A fuller window is newer, also where this node has not written yet what it saw itself. */
+	used = ph_pg_int(rows, row, PH_ACCOUNT_USED_PERCENT);
+	if (!ph_usage_ahead(a) || used > a->health.used_percent)
+		ph_usage_note(r, a, used, (uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_USED_MS));
 }
 
 void ph_health_drop(struct ph_account *a)
 {
 	ph_report_drop(a);
 	ph_usage_drop(a);
+	ph_probe_drop(a);
 }
 
 /* ---- what this node finds ---- */

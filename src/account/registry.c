@@ -20,6 +20,7 @@ struct ph_accounts *ph_accounts_new(
 	r->node = node;
 	ph_list_init(&r->all);
 	ph_waiting_init(r);
+	r->prefer = ph_prefer_new(r);
 	ph_timer_init(&r->due, loop, ph_health_on_due, r);
 	return r;
 }
@@ -42,6 +43,7 @@ struct ph_accounts *ph_accounts_free(struct ph_accounts *r)
 	ph_defer_cancel(&r->wake);
 	ph_timer_stop(&r->due);
 	ph_rests_drop(r);
+	r->prefer = ph_prefer_free(r->prefer);
 	PH_LIST_EACH_SAFE (it, &r->all)
 		drop(PH_CONTAINER(it, struct ph_account, node));
 	free(r);
@@ -106,6 +108,7 @@ static void apply(struct ph_accounts *r, const struct ph_pg_result *rows)
 			drop(a);
 	}
 	r->loaded = true;
+	ph_prefer_forget(r->prefer);
 	ph_health_due(r);
 	ph_accounts_wake(r);
 }

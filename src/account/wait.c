@@ -115,7 +115,7 @@ bool ph_account_waits(const struct ph_account_wait *w)
 
 struct ph_account *ph_account_take(struct ph_account *a)
 {
-	if (a->max_streams && ph_lease_room(a) == 0)
+	if ((a->max_streams && ph_lease_room(a) == 0) || !ph_probe_take(a))
 		return NULL;
 	a->running++;
 	ph_lease_began(a);
@@ -125,6 +125,7 @@ struct ph_account *ph_account_take(struct ph_account *a)
 void ph_account_release(struct ph_accounts *r, struct ph_account *a)
 {
 	a->running--;
+	ph_probe_release(r, a);
 	ph_lease_ended(a);
 	ph_accounts_wake_some(r);
 	ph_account_unref(a);

@@ -23,6 +23,9 @@ static const struct ph_cli_option account_add_options[] = {
 	{"max-streams", "N", "Turns that may run at once, in the whole cluster (new accounts: no limit)"},
 	{"weight", "N", "Share of the load among accounts, 1 to 1000 (new accounts: 1)"},
 	{"priority", "N", "Lower is preferred; equal ones share (new accounts: 0)"},
+	{"max-used-percent", "N",
+		"Above this part of its quota, 1 to 100, it gets no new conversation, and no other turn "
+		"that another account can take (new accounts: no bound)"},
 	{"model", "MODEL", "A model that it serves; may be repeated (default: any)"},
 	{"token-url", "URL", "Where a codex account's tokens are refreshed"},
 	{NULL, NULL, NULL},

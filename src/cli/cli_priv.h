@@ -145,6 +145,7 @@ struct ph_cli_account {
 	const struct ph_cli_login *login;        /* NULL: a key, or nothing */
 	struct ph_str sealed, key_id;            /* empty: leave what there is */
 	int64_t max_streams, weight, priority;   /* PH_CLI_LEAVE: leave what there is */
+	int64_t max_used_percent;                /* likewise */
 	const struct ph_str *models;
 	size_t model_count; /* 0: leave what there is */
 };

@@ -141,17 +141,19 @@ int ph_cli_store_put_account(
 		int_or_null(a->priority),
 		array_or_null(&models, a->models, a->model_count),
 		text_or_null(a->token_url),
+		int_or_null(a->max_used_percent),
 		filled_or_null(a->login ? a->login->identity : ""),
 		filled_or_null(a->login ? a->login->plan : ""),
 	};
 	if (a->login)
 		r = ph_pgs_query(pg,
-			"SELECT posthouse.put_login($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-			p, 13, err);
+			"SELECT posthouse.put_login($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, "
+			"$12)",
+			p, 14, err);
 	else
 		r = ph_pgs_query(pg,
-			"SELECT posthouse.put_account($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", p, 11,
-			err);
+			"SELECT posthouse.put_account($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", p,
+			12, err);
 	ph_buf_deinit(&models);
 	if (r == NULL)
 		return -err->code;

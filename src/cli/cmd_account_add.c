@@ -125,7 +125,8 @@ static int read_options(
 		check_logins(c, a->name, err) < 0 ||
 		ph_cli_number(c, "max-streams", 1, 1000000, PH_CLI_LEAVE, &a->max_streams, err) < 0 ||
 		ph_cli_number(c, "weight", 1, 1000, PH_CLI_LEAVE, &a->weight, err) < 0 ||
-		ph_cli_number(c, "priority", -1000000, 1000000, PH_CLI_LEAVE, &a->priority, err) < 0)
+		ph_cli_number(c, "priority", -1000000, 1000000, PH_CLI_LEAVE, &a->priority, err) < 0 ||
+		ph_cli_number(c, "max-used-percent", 1, 100, PH_CLI_LEAVE, &a->max_used_percent, err) < 0)
 		return -PH_E_USAGE;
 	return 0;
 }

@@ -202,6 +202,7 @@ static struct ph_chain *chain_of(const struct ph_chain_read *read, struct ph_pg_
 	chain->until = (int32_t)ph_pg_int(r, 0, UNTIL);
 	if (chain->status != PH_CHAIN_OK)
 		return chain;
+	chain->root = ph_pg_str(r, ph_pg_rows(r) - 1, RESPONSE_ID);
 	rc = add_rows(chain, read->position, max_bytes);
 	if (rc)
 		chain->status = rc == -PH_E_CHAIN_TOO_LARGE ? PH_CHAIN_TOO_LARGE : PH_CHAIN_BROKEN;

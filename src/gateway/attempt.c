@@ -226,8 +226,7 @@ int ph_attempt_ended_early(struct ph_request *r)
 /* The conversation comes from another account, as far as is known here. */
 static bool moved(const struct ph_request *r)
 {
-	int64_t before =
-		r->chain && r->chain->status == PH_CHAIN_OK ? r->chain->account : r->choice.preferred;
+	int64_t before = ph_prefer_home(r);
 
 	return before != 0 && before != r->account->id;
 }

@@ -30,17 +30,20 @@ enum chunk {
 static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 {
 	static const struct ph_str wanted[] = {PH_STR_INIT("prompt_tokens"), PH_STR_INIT("completion_tokens"),
-		PH_STR_INIT("prompt_tokens_details")};
-	static const struct ph_str cached = PH_STR_INIT("cached_tokens");
-	struct ph_json_member m[3], details;
+		PH_STR_INIT("prompt_tokens_details"), PH_STR_INIT("completion_tokens_details")};
+	static const struct ph_str cached = PH_STR_INIT("cached_tokens"),
+				   reasoning = PH_STR_INIT("reasoning_tokens");
+	struct ph_json_member m[4], read, spent;
 
 	if (usage->kind != PH_JSON_OBJECT)
 		return;
-	ph_chat_look(usage, wanted, 3, m);
-	ph_chat_look(&m[2], &cached, 1, &details);
+	ph_chat_look(usage, wanted, 4, m);
+	ph_chat_look(&m[2], &cached, 1, &read);
+	ph_chat_look(&m[3], &reasoning, 1, &spent);
 	c->input_tokens = ph_chat_number(&m[0]);
 	c->output_tokens = ph_chat_number(&m[1]);
-	c->cached_tokens = ph_chat_number(&details);
+	c->cached_tokens = ph_chat_number(&read);
+	c->reasoning_tokens = ph_chat_number(&spent);
 }
 
 /* ---- one chunk ---- */

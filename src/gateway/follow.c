@@ -36,6 +36,9 @@ struct ph_follow {
 	int64_t version[TOPICS];    /* known here */
 	struct ph_timer retry;      /* a read failed */
 	struct ph_pg_call *reading; /* settings */
+	struct ph_timer poll;       /* while nothing listens, since that connection polls else */
+	struct ph_pg_call *polling;
+	bool listening;
 	bool settings_known;
 	bool stale[TOPICS]; /* must be read again once the database is back */
 };
@@ -80,22 +83,25 @@ static void retry_later(struct ph_follow *f, int topic)
 		ph_timer_start(&f->retry, RETRY_MS);
 }
 
+/* Any version that came while it was read has it read again: this one is what is here now. */
+static void on_read(struct ph_follow *f, int topic, int status)
+{
+	if (status)
+		retry_later(f, topic);
+	else if (!f->stale[topic])
+		ph_log(PH_LOG_DEBUG, "%.*s are as of version %lld", PH_STR_ARG(topic_names[topic]),
+			(long long)f->version[topic]);
+	check_ready(f);
+}
+
 static void on_accounts(void *arg, int status)
 {
-	struct ph_follow *f = arg;
-
-	if (status)
-		retry_later(f, ACCOUNTS);
-	check_ready(f);
+	on_read(arg, ACCOUNTS, status);
 }
 
 static void on_keys(void *arg, int status)
 {
-	struct ph_follow *f = arg;
-
-	if (status)
-		retry_later(f, API_KEYS);
-	check_ready(f);
+	on_read(arg, API_KEYS, status);
 }
 
 static void on_prices(void *arg, int status)
@@ -116,7 +122,8 @@ static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err
 		TODAY,
 		SERVER_VERSION,
 		RETENTION,
-		RETENTION_UNSTORED
+		RETENTION_UNSTORED,
+		STRATEGY
 	};
 	struct ph_follow *f = arg;
 
@@ -127,8 +134,13 @@ static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err
 	}
 	ph_continuity_set_retention(
 		f->g->continuity, ph_pg_float(r, 0, RETENTION), ph_pg_float(r, 0, RETENTION_UNSTORED));
+	if (!ph_accounts_set_strategy(f->g->accounts, ph_pg_str(r, 0, STRATEGY)))
+		ph_log(PH_LOG_WARN,
+			"the setting strategy is \"%.*s\", which this program does not know: accounts "
+			"are chosen as before",
+			PH_STR_ARG(ph_pg_str(r, 0, STRATEGY)));
 	f->settings_known = true;
-	check_ready(f);
+	on_read(f, SETTINGS, 0);
 }
 
 static void read_topic(struct ph_follow *f, int topic)
@@ -172,14 +184,19 @@ static void on_listening(void *arg)
 	struct ph_follow *f = arg;
 
 	ph_metric_set(PH_M_LISTENING, 0, 0, 1);
+	f->listening = true;
+	ph_timer_stop(&f->poll);
 	for (int i = 0; i < TOPICS; i++)
 		read_topic(f, i);
 }
 
 static void on_lost(void *arg)
 {
-	(void)arg;
+	struct ph_follow *f = arg;
+
 	ph_metric_set(PH_M_LISTENING, 0, 0, 0);
+	f->listening = false;
+	ph_timer_start(&f->poll, f->g->config->poll_interval_ms);
 }
 
 /* What is said of slots and nodes. */
@@ -221,12 +238,32 @@ static void on_poll(void *arg, const struct ph_pg_result *r)
 	}
 }
 
+static void on_polled(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct ph_follow *f = arg;
+
+	f->polling = NULL;
+	if (!f->listening)
+		ph_timer_start(&f->poll, f->g->config->poll_interval_ms);
+	if (!err)
+		on_poll(f, r);
+}
+
+static void on_poll_timer(void *arg)
+{
+	struct ph_follow *f = arg;
+
+	if (!f->polling)
+		f->polling = ph_follow_store_topics(f->g->pg, on_polled, f);
+}
+
 struct ph_follow *ph_follow_new(struct ph_gateway *g)
 {
 	struct ph_follow *f = ph_alloc(sizeof *f);
 
 	f->g = g;
 	ph_timer_init(&f->retry, g->loop, on_retry, f);
+	ph_timer_init(&f->poll, g->loop, on_poll_timer, f);
 	return f;
 }
 
@@ -244,8 +281,8 @@ void ph_follow_start(struct ph_follow *f)
 	};
 
 	ph_pg_listen(f->g->pg, &listen);
-	/* Where LISTEN cannot be had (a pooler in between) the node still starts, and follows by polling
-	 * reads. */
+	/* Where the listener cannot connect the node still starts, and follows by polling. */
+	ph_timer_start(&f->poll, f->g->config->poll_interval_ms);
 	for (int i = 0; i < TOPICS; i++)
 		read_topic(f, i);
 }
@@ -255,6 +292,9 @@ struct ph_follow *ph_follow_free(struct ph_follow *f)
 	if (!f)
 		return NULL;
 	ph_timer_stop(&f->retry);
+	ph_timer_stop(&f->poll);
+	if (f->polling)
+		ph_pg_abandon(f->polling);
 	if (f->reading)
 		ph_pg_abandon(f->reading);
 	free(f);

@@ -7,6 +7,11 @@
 const char *const ph_gateway_warm_sql = "SELECT posthouse.warm()";
 const char *const ph_follow_store_poll = "SELECT * FROM posthouse.topics()";
 
+struct ph_pg_call *ph_follow_store_topics(struct ph_pg *pg, ph_pg_cb cb, void *arg)
+{
+	return ph_pg_query(pg, ph_follow_store_poll, NULL, 0, 0, cb, arg);
+}
+
 struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 {
 	return ph_pg_query(pg, "SELECT * FROM posthouse.hello()", NULL, 0, 0, cb, arg);
@@ -25,6 +30,13 @@ struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void 
 struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 {
 	return ph_pg_query(pg, "SELECT posthouse.sweep_nodes()", NULL, 0, 0, cb, arg);
+}
+
+struct ph_pg_call *ph_follow_store_sweep_preferences(struct ph_pg *pg, int64_t most, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_INT(most)};
+
+	return ph_pg_query(pg, "SELECT posthouse.sweep_preferences($1)", p, 1, UPKEEP_TIMEOUT_MS, cb, arg);
 }
 
 struct ph_pg_call *ph_follow_store_setting(

@@ -119,10 +119,13 @@ void ph_health_event(struct ph_gateway *g, struct ph_account *a, struct ph_str j
 
 /* ---- follow_store.c: the SQL of following and upkeep ---- */
 extern const char *const ph_follow_store_poll; /* rows: topic, version */
+struct ph_pg_call *ph_follow_store_topics(
+	struct ph_pg *pg, ph_pg_cb cb, void *arg); /* the same, on the pool */
 struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_roll_up(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_follow_store_sweep_preferences(struct ph_pg *pg, int64_t most, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg);

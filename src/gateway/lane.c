@@ -213,7 +213,8 @@ bool ph_lane_live(const struct ph_request *r)
 		!is_last(lane, r->body.previous))
 		return false;
 	a = ph_accounts_find(r->g->accounts, lane->account);
-	return a && ph_lease_eligible(r, a) && ph_lane_fits(lane, a->id);
+	return a && ph_lease_eligible(r, a) && !ph_account_spared(lane->g->accounts, &r->choice, a) &&
+	       ph_lane_fits(lane, a->id);
 }
 
 /* ---- kept for HTTP clients ---- */

@@ -195,25 +195,13 @@ static int away(struct ph_request *r)
 	return ph_fail(&r->fault, PH_E_DATABASE_AWAY, "slots of accounts cannot be had");
 }
 
-/* The word for the log. */
-static const char *why(const struct ph_request *r, int64_t account)
-{
-	if (r->mode == PH_MODE_LIVE)
-		return "live";
-	if (r->bound_to)
-		return "bound";
-	if (r->choice.required || r->choice.preferred == account)
-		return "owner";
-	return r->choice.preferred ? "moved" : "chosen";
-}
-
 static int take(struct ph_request *r, struct ph_account *a)
 {
 	r->account = ph_account_take(a);
 	if (!r->account)
 		return wait_for_slot(r, a->id);
+	r->chosen = ph_prefer_why(r, a);
 	r->account_id = a->id;
-	r->chosen = why(r, a->id);
 	return 1;
 }
 
@@ -249,7 +237,7 @@ int ph_lease_start(struct ph_request *r)
 {
 	int rc;
 
-	if (waits_for_token(r))
+	if (waits_for_token(r) || !ph_prefer_start(r))
 		return 0;
 	rc = choose(r);
 	if (rc || r->resting)
@@ -273,5 +261,6 @@ void ph_lease_cancel(struct ph_request *r)
 {
 	ph_renew_wait_stop(&r->renewal);
 	stop_waiting(r);
+	ph_prefer_wait_stop(&r->preference);
 	r->resting = false;
 }

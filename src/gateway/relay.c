@@ -54,6 +54,7 @@ static void send_head(struct ph_request *r)
 static void first_shown(struct ph_request *r)
 {
 	r->shown = true;
+	ph_account_answered(r->g->accounts, r->account, r->attempt.health_version);
 	ph_turn_body_shrink(&r->body, r->lane || ph_record_keeps(r));
 	ph_chat_forget(r->chat);
 	r->choice.model = r->body.model;

@@ -265,8 +265,10 @@ static int commit_start(struct ph_request *r)
 	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
 	owned = r->relay.ended != PH_TERMINAL_FAILED && r->account && r->account->kind == PH_PLATFORM &&
 		r->body.store && !r->chat;
-	if (r->account)
+	if (r->account) {
+		ph_account_answered(r->g->accounts, r->account, r->attempt.health_version);
 		ph_account_worked(r->g->accounts, r->account);
+	}
 	r->outcome = outcome_of(r->relay.ended);
 	/* A client of a limited key may come back at once, and must not meet its own reservation. */
 	if (!keep && !owned && !r->reserved) {
@@ -541,6 +543,7 @@ static void request_bury(struct ph_request *r)
 	ph_timer_stop(&r->timer);
 	ph_timer_stop(&r->hold);
 	ph_account_wait_stop(&r->wait);
+	ph_prefer_wait_stop(&r->preference);
 	ph_renew_wait_stop(&r->renewal);
 	ph_list_remove(&r->node);
 	r->g->turns--;
@@ -566,6 +569,7 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	ph_timer_init(&r->timer, g->loop, on_timer, r);
 	ph_timer_init(&r->hold, g->loop, ph_relay_timer, r);
 	ph_account_wait_init(&r->wait, on_slot, r);
+	ph_prefer_wait_init(&r->preference, ph_prefer_answered, r);
 	ph_renew_wait_init(&r->renewal, on_slot, r);
 	ph_door_init(&r->door, g, x, on_door, r);
 	r->left[PH_OTHER_ACCOUNT] = OTHER_MAX;

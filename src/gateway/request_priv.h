@@ -5,6 +5,7 @@
 
 #include "gateway_priv.h"
 #include "lane.h"
+#include "posthouse/prefer.h"
 #include "posthouse/sm.h"
 #include "posthouse/sse.h"
 #include "renew.h"
@@ -298,9 +299,13 @@ struct ph_request {
 	const char *chosen;         /* why this account, in one word (sql/README.md) */
 	struct ph_account_wait wait;
 	uint64_t queued_since_ns, queued_ns; /* waiting for a slot; in all */
-	unsigned rounds;                     /* times the whole pool was tried */
-	bool paused;                         /* the client is slower than upstream: reading stopped */
-	bool resting;                        /* waits before the next round */
+	struct ph_prefer_wait preference;
+	size_t asked;    /* about its preference, so far: once more for each account that was tried */
+	bool prefers;    /* choice.preferred is its answer */
+	int64_t home;    /* where the conversation was, as far as is known; 0 = nowhere */
+	unsigned rounds; /* times the whole pool was tried */
+	bool paused;     /* the client is slower than upstream: reading stopped */
+	bool resting;    /* waits before the next round */
 	struct ph_renew_wait renewal;
 	int64_t expired;   /* version of the secret that was refused: its renewal is waited for; 0 = none */
 	bool failed;       /* an account failed, and not for a limit */
@@ -367,6 +372,13 @@ void ph_lease_cancel(struct ph_request *r);
 void ph_lease_release(struct ph_request *r);
 void ph_lease_failed(
 	struct ph_request *r); /* the account failed this turn: not again, unless the pool is small */
+
+/* prefer.c: the account that the conversation stays on */
+bool ph_prefer_start(struct ph_request *r);         /* false: it waits, and goes on in LEASE */
+void ph_prefer_answered(void *arg);                 /* of struct ph_request */
+int64_t ph_prefer_home(const struct ph_request *r); /* where it was before this turn, or 0 */
+/* live, owner, bound, preferred, chosen, moved: sql/README.md. As it is about to go there. */
+const char *ph_prefer_why(const struct ph_request *r, const struct ph_account *a);
 
 /* attempt.c */
 #define PH_REFUSE_MAX (1024 * 1024) /* of an error's body; the rest is ignored */

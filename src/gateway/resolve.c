@@ -162,10 +162,11 @@ static bool able(const struct ph_request *r, const struct ph_account *a)
 	return a->kind == PH_PLATFORM && ph_lease_eligible(r, a);
 }
 
-/* A busy owner does not make the turn wait while another account may have a slot: then it is replayed. */
+/* A busy owner does not make the turn wait while another account may have a slot: then it is replayed; nor
+ * does one that is to be spared get it. */
 static bool forwardable(const struct ph_request *r, const struct ph_account *a)
 {
-	return able(r, a) && !ph_account_full(a);
+	return able(r, a) && !ph_account_full(a) && !ph_account_spared(r->g->accounts, &r->choice, a);
 }
 
 static int forward_to(struct ph_request *r, int64_t account)

@@ -21,6 +21,8 @@
 #define SWEEP_MS    (60 * 1000)
 #define ROLL_UP_MS  (15 * 1000) /* as old as the figures by hour may be */
 #define HOLD_MS     (60 * 1000)
+#define PREFER_MS   (60 * 60 * 1000)
+#define PREFER_MOST 10000 /* preferences that one sweep deletes */
 
 enum step {
 	MASTER_KEY,
@@ -37,8 +39,8 @@ struct ph_upkeep {
 	enum step step;
 	struct ph_pg_call *call;
 	struct ph_timer timer; /* the next try */
-	struct ph_job partitions, sweep, usage;
-	struct ph_pg_call *maintaining, *sweeping, *adding;
+	struct ph_job partitions, sweep, usage, preferences;
+	struct ph_pg_call *maintaining, *sweeping, *adding, *forgetting;
 	bool told;     /* what is waited for was logged */
 	char why[256]; /* the last fault, for /readyz */
 };
@@ -182,6 +184,25 @@ static void add_up(void *arg)
 	u->adding = ph_follow_store_roll_up(u->g->pg, on_added, u);
 }
 
+static void on_forgotten(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct ph_upkeep *u = arg;
+	bool more = !err && ph_pg_int(r, 0, 0) == PREFER_MOST;
+
+	u->forgetting = NULL;
+	if (err)
+		ph_log(PH_LOG_WARN, "old preferences could not be swept: %s; tried again in an hour",
+			err->detail);
+	ph_job_done(&u->preferences, more ? AGAIN_MS : PREFER_MS);
+}
+
+static void forget(void *arg)
+{
+	struct ph_upkeep *u = arg;
+
+	u->forgetting = ph_follow_store_sweep_preferences(u->g->pg, PREFER_MOST, on_forgotten, u);
+}
+
 static void check_master_key(struct ph_upkeep *u)
 {
 	struct ph_buf ids;
@@ -228,6 +249,7 @@ static void try_step(struct ph_upkeep *u)
 		ph_job_start(&u->partitions);
 		ph_job_start(&u->sweep);
 		ph_job_start(&u->usage);
+		ph_job_start(&u->preferences);
 		ph_renewals_start(u->g->renewals);
 		ph_traffic_start(u->g->traffic);
 	}
@@ -248,6 +270,7 @@ struct ph_upkeep *ph_upkeep_new(struct ph_gateway *g, const struct ph_master_key
 	ph_job_init(&u->partitions, g->member, "partitions", HOLD_MS, maintain, u);
 	ph_job_init(&u->sweep, g->member, "sweep", HOLD_MS, sweep, u);
 	ph_job_init(&u->usage, g->member, "usage", HOLD_MS, add_up, u);
+	ph_job_init(&u->preferences, g->member, "preferences", HOLD_MS, forget, u);
 	return u;
 }
 
@@ -277,10 +300,12 @@ struct ph_upkeep *ph_upkeep_free(struct ph_upkeep *u)
 	ph_job_stop(&u->partitions);
 	ph_job_stop(&u->sweep);
 	ph_job_stop(&u->usage);
+	ph_job_stop(&u->preferences);
 	drop(u->call);
 	drop(u->maintaining);
 	drop(u->sweeping);
 	drop(u->adding);
+	drop(u->forgetting);
 	free(u);
 	return NULL;
 }

@@ -27,7 +27,7 @@ HEADERS = {
     'loop': ['stream'],
     'codec': ['http1', 'sse', 'url', 'ws', 'zip'],
     'pg': ['migrate', 'embedded'],
-    'account': ['lease', 'login', 'member'],
+    'account': ['lease', 'login', 'member', 'prefer'],
 }
 
 # Where a library's header may be included: a directory or a file.

@@ -28,6 +28,7 @@ CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$
 	DELETE FROM posthouse.usage_hours;
 	DELETE FROM posthouse.key_reservations;
 	DELETE FROM posthouse.usage_windows;
+	DELETE FROM posthouse.preferences;
 	UPDATE posthouse.accounts SET max_streams = 3, hold_until = NULL $$;
 CREATE VIEW test.held AS
 	SELECT right(node_id::text, 1) AS node, slots, expires_at > clock_timestamp() + interval '5 s' AS lasting
@@ -73,3 +74,9 @@ CREATE FUNCTION test.sweep() RETURNS void LANGUAGE sql AS $$
 CREATE FUNCTION test.keep(n int) RETURNS int LANGUAGE sql AS $$ SELECT posthouse.keep_reservations(test.node(n), '{}', -1000) $$;
 CREATE VIEW test.counted AS
 	SELECT used, reserved, (SELECT count(*) FROM posthouse.key_reservations) AS rows FROM posthouse.limits_now WHERE key_id = 1;
+/* A conversation, and an account whose block has just ended. */
+CREATE FUNCTION test.prefer(name text, able bigint[], choice bigint, OUT account bigint, OUT was bigint) LANGUAGE sql AS $$
+	SELECT account_id, was FROM posthouse.prefer(5, convert_to(name, 'UTF8'), able, choice) $$;
+CREATE FUNCTION test.cooled() RETURNS void LANGUAGE sql AS $$
+	INSERT INTO posthouse.account_health (account_id, state, until, version)
+	VALUES (1, 'cooling', clock_timestamp(), 7) $$;
