@@ -40,6 +40,11 @@ void ph_request_event(struct ph_request *r, int result)
 		r->sm.state++;
 }
 
+int64_t ph_prefer_home(const struct ph_request *r)
+{
+	return r->home;
+}
+
 void ph_relay_open(struct ph_request *r, bool messages)
 {
 	(void)r;

@@ -23,6 +23,7 @@ struct world {
 	struct ph_request r;
 	struct ph_exchange x;
 	struct ph_key key;
+	struct ph_account account;
 	struct ph_buf out; /* what the client got */
 	int heads, finished;
 	int began;   /* AWAIT -> RELAY */
@@ -136,6 +137,7 @@ static void world_open(struct world *w)
 		.max_body = 1 << 20, .hold_timeout_ms = 60000, .keepalive_interval_ms = 60000};
 	w->g = (struct ph_gateway){.loop = w->loop, .config = &w->config, .node = "n"};
 	w->x = (struct ph_exchange){.ops = &ops, .end = w};
+	w->r.account = &w->account;
 	w->r.g = &w->g;
 	w->r.x = &w->x;
 	w->r.door.key = &w->key;
