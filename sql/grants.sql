@@ -23,7 +23,7 @@ BEGIN
 		GRANT SELECT, INSERT ON posthouse.snapshot_items TO posthouse_node;
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
-		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (hidden), DELETE ON posthouse.resource_owners TO posthouse_node;
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
 		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn, posthouse.log_turns,
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,
@@ -32,7 +32,8 @@ BEGIN
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
-			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
+			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
+			posthouse.own_ids, posthouse.find_owned, posthouse.list_owned, posthouse.disown_ids
 			TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;

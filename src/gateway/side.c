@@ -37,6 +37,8 @@ static void authenticated(struct ph_side *s, int result, const struct ph_err *er
 {
 	if (result < 0)
 		ph_side_error(s, result, err, 0);
+	else if (s->admitted)
+		s->admitted(s);
 	else if (s->x->ops->read_body(s->x->end))
 		s->ops->serve(s);
 }
@@ -106,5 +108,10 @@ void ph_side_start(struct ph_side *s)
 void ph_side_cut(struct ph_side *s)
 {
 	s->ops->cancel(s);
-	ph_side_error(s, PH_E_DRAINING, NULL, 0);
+	if (!s->shown) {
+		ph_side_error(s, PH_E_DRAINING, NULL, 0);
+		return;
+	}
+	s->x->ops->abort(s->x->end);
+	ph_side_close(s);
 }
