@@ -156,19 +156,31 @@ static bool is_open(const struct ph_multipart *m, struct ph_str line)
 	return m->in_head || m->in_value || ph_str_starts(boundary, line) || ph_str_starts(line, boundary);
 }
 
+/* The last boundary need not end with a line. */
+static bool is_last(const struct ph_multipart *m, struct ph_str line)
+{
+	return ph_str_starts(line, ph_str(m->boundary, m->boundary_n)) &&
+	       ph_str_starts(ph_str_from(line, m->boundary_n), PH_STR("--"));
+}
+
 static int keep_line(struct ph_multipart *m, struct ph_str piece)
 {
-	if (ph_buf_puts(&m->line, piece) && !m->in_value)
-		return -PH_E_BODY_BAD;
-	if (m->line.failed) { /* of a value, which is too long with it */
-		m->too_long = true;
-		m->skips = true;
-	} else if (!is_open(m, ph_buf_str(&m->line))) {
-		m->skips = true;
-	}
-	if (m->skips)
-		ph_buf_reset(&m->line);
-	return 0;
+	size_t room = HEAD_MAX - m->line.n;
+	bool cut = piece.n > room;
+	int rc = 0;
+
+	ph_buf_puts(&m->line, cut ? ph_str(piece.p, room) : piece);
+	if (is_last(m, ph_buf_str(&m->line)))
+		rc = take_line(m, ph_buf_str(&m->line));
+	else if (cut && m->in_head)
+		rc = -PH_E_BODY_BAD;
+	else if (!cut && is_open(m, ph_buf_str(&m->line)))
+		return 0;
+	else
+		m->too_long = m->in_value;
+	m->skips = true;
+	ph_buf_reset(&m->line);
+	return rc;
 }
 
 int ph_multipart_feed(struct ph_multipart *m, struct ph_str bytes)

@@ -348,6 +348,11 @@ static void serve(struct ph_side *s)
 
 static const struct ph_side_ops ops = {PH_ROUTE_RELAY, serve, stop, ph_pass_drain};
 
+static void free_buf(void *buf)
+{
+	ph_buf_deinit(buf);
+}
+
 void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
 {
 	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct ph_pass));
@@ -360,6 +365,8 @@ void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 	p->last = PH_E_NO_ACCOUNTS;
 	ph_buf_init(&p->headers, PH_HEAD_MAX);
 	ph_buf_init(&p->words, 0);
+	ph_arena_defer(&s->arena, free_buf, &p->headers);
+	ph_arena_defer(&s->arena, free_buf, &p->words);
 	ph_timer_init(&p->timer, g->loop, on_timer, s);
 	ph_account_wait_init(&p->wait, on_slot, s);
 	s->admitted = ph_pass_admit;
