@@ -84,7 +84,8 @@ enum ph_framing {
 /* The client's end, given by the server, or for a turn on a WebSocket by its session. */
 struct ph_exchange_ops {
 	/* Lets the body come (answers Expect). True: it is complete already. With x->on_piece set before, it
-	 * is told as it comes, neither decoded nor bounded, and not kept; on_body says that it is complete. */
+	 * is told as it comes, neither decoded nor bounded, and not kept; on_body says that it is complete.
+	 */
 	bool (*read_body)(void *end);
 	/* Status and header lines (without framing and Connection). length -1: streamed. */
 	void (*head)(void *end, int status, const struct ph_buf *headers, int64_t length);

@@ -15,7 +15,8 @@ struct ph_owned_find {
 	void *arg;
 };
 
-int ph_owned_unknown(struct ph_err *err, const struct ph_owned_id *id)
+/* One answer for what is not there and for what is not this scope's. */
+static int unknown(struct ph_err *err, const struct ph_owned_id *id)
 {
 	struct ph_str shown = id->id.n > 128 ? ph_str(id->id.p, 128) : id->id;
 
@@ -52,7 +53,7 @@ static int place_of(const struct ph_owned_find *f, const struct ph_pg_result *r,
 		int64_t account = account_of(r, f->ids->list[i].id);
 
 		if (!account || !is_reachable(f, account))
-			return ph_owned_unknown(err, &f->ids->list[i]);
+			return unknown(err, &f->ids->list[i]);
 		if (place->account && place->account != account)
 			return ph_fail_param(err, PH_E_IDS_MIXED, f->ids->list[i].param, "%s", "");
 		place->account = account;

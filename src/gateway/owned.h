@@ -79,8 +79,6 @@ typedef void (*ph_owned_cb)(void *arg, const struct ph_owned_place *place, const
 struct ph_owned_find *ph_owned_find(struct ph_gateway *g, const struct ph_key *key,
 	const struct ph_owned_ids *ids, ph_owned_cb cb, void *arg);
 void ph_owned_find_cancel(struct ph_owned_find *f);
-/* The words for an id that is not the scope's. */
-int ph_owned_unknown(struct ph_err *err, const struct ph_owned_id *id);
 
 /* Remembers, or forgets where account is 0. Written until it is done, whatever becomes of the request; cb
  * fires once, unless it was cancelled: 0 or a negative code. */

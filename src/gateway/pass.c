@@ -13,7 +13,8 @@
 
 static int try_account(struct ph_side *s, struct ph_err *err);
 
-void ph_pass_release(struct ph_side *s)
+/* The account, and whatever is held of it. */
+static void release(struct ph_side *s)
 {
 	struct ph_pass *p = s->data;
 
@@ -39,7 +40,7 @@ static void stop(struct ph_side *s)
 	p->call = NULL;
 	ph_defer_cancel(&p->later);
 	ph_pass_answer_cancel(p);
-	ph_pass_release(s);
+	release(s);
 	ph_pass_body_free(p);
 }
 
@@ -234,7 +235,7 @@ void ph_pass_redial(struct ph_side *s)
 	struct ph_err why = {0};
 	int rc;
 
-	ph_pass_release(s);
+	release(s);
 	rc = try_account(s, &why);
 	if (rc)
 		ph_pass_fail(s, rc, &why);

@@ -58,10 +58,9 @@ struct ph_pass {
 /* pass.c */
 void ph_pass_begin(struct ph_side *s); /* its body is known as far as needed */
 void ph_pass_fail(struct ph_side *s, int code, const struct ph_err *err); /* ends it */
-void ph_pass_next(struct ph_side *s);    /* the account could not: another one */
-void ph_pass_redial(struct ph_side *s);  /* a connection had ended: once more */
-void ph_pass_release(struct ph_side *s); /* the account, whatever is held of it */
-void ph_pass_over(struct ph_side *s);    /* the answer is complete */
+void ph_pass_next(struct ph_side *s);   /* the account could not: another one */
+void ph_pass_redial(struct ph_side *s); /* a connection had ended: once more */
+void ph_pass_over(struct ph_side *s);   /* the answer is complete */
 
 /* pass_body.c */
 void ph_pass_admit(struct ph_side *s);      /* the client is known: how will its body be read? */

@@ -107,12 +107,12 @@ void ph_keeper_close_all(struct ph_door_keeper *k);
 extern const struct ph_exchange_ops ph_client_ops;
 
 /* body.c */
-#define PH_BODY_MS 30000 /* silence between pieces of a body */
+#define PH_BODY_MS 30000                /* silence between pieces of a body */
 bool ph_body_want(struct ph_client *c); /* ph_exchange_ops.read_body */
 void ph_body_take(struct ph_client *c, struct ph_str bytes);
 void ph_body_end(struct ph_client *c);
 void ph_body_fail(struct ph_client *c, int code); /* told to the handler outside the parser */
-void ph_body_read(struct ph_client *c, bool on); /* ph_exchange_ops.read, of a body */
+void ph_body_read(struct ph_client *c, bool on);  /* ph_exchange_ops.read, of a body */
 void ph_body_forget(struct ph_client *c);
 
 /* socket.c */

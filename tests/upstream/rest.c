@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every endpoint but the turn, and what resource.c has: stored responses and their items, models, embeddings, and
- * an echo for whatever else is posted, so that a relay can be tested on paths that nobody thought of.
+ * Every endpoint but the turn, and what resource.c has: stored responses and their items, models, embeddings,
+ * and an echo for whatever else is posted, so that a relay can be tested on paths that nobody thought of.
  */
 #include <stdio.h>
 
