@@ -133,6 +133,6 @@ void ph_path_read(struct ph_str method, struct ph_str path, struct ph_path *ret)
 			read_resource(method, rest, ret);
 		return;
 	}
-	if (ph_str_eq(method, PH_STR("POST")) && are_words(rest) && !is_closed(rest))
+	if (ph_str_eq(method, PH_STR("POST")) && rest.n && are_words(rest) && !is_closed(rest))
 		ret->use = PH_PATH_RELAY;
 }

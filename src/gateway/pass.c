@@ -9,6 +9,9 @@
  */
 #include "pass.h"
 
+#include "posthouse/clock.h"
+#include "posthouse/log.h"
+
 #define TRIES 3
 
 static int try_account(struct ph_side *s, struct ph_err *err);
@@ -28,10 +31,31 @@ static void release(struct ph_side *s)
 	p->connected = false;
 }
 
+static void log_end(struct ph_side *s)
+{
+	const struct ph_pass *p = s->data;
+	const struct ph_account *a = ph_accounts_find(s->g->accounts, p->account_id);
+	const struct ph_field fields[] = {
+		PH_F_C("request_id", s->x->request_id),
+		PH_F_C("key", s->door.key ? s->door.key->name : ""),
+		PH_F_C("account", a ? a->name : ""),
+		PH_F_STR("kind", p->route.collection ? p->route.collection->kind : PH_STR("")),
+		PH_F_INT("status", p->told),
+		PH_F_INT("attempts", p->tries),
+		PH_F_MS("ms", ph_clock_ns() - s->x->started_ns),
+		PH_F_INT("in", p->bytes_in),
+		PH_F_INT("out", p->bytes_out),
+	};
+
+	ph_log_fields(PH_LOG_INFO, "relay", fields, sizeof fields / sizeof *fields);
+}
+
+/* Once, however it ends. */
 static void stop(struct ph_side *s)
 {
 	struct ph_pass *p = s->data;
 
+	log_end(s);
 	if (p->find)
 		ph_owned_find_cancel(p->find);
 	p->find = NULL;
@@ -122,6 +146,7 @@ static int start_call(struct ph_side *s, struct ph_account *a)
 	struct ph_buf head;
 
 	p->account = a;
+	p->account_id = a->id;
 	p->health_version = a->health.version;
 	ph_buf_init(&head, PH_HEAD_MAX * 2);
 	ph_account_headers(&head, a, x, accept.n ? accept : PH_STR("*/*"), false, false);

@@ -38,6 +38,7 @@ struct ph_pass {
 	struct ph_account_wait wait;
 	int tries;
 	int last; /* what went wrong with the last account */
+	int64_t account_id; /* the last one, for the log */
 
 	/* the call */
 	struct ph_call *call;
@@ -52,6 +53,8 @@ struct ph_pass {
 	bool withheld; /* it may speak of the account rather than of the request */
 	uint64_t after_ms;
 	struct ph_buf headers, words;
+	int told; /* the status that the client saw; 0: none of an upstream's */
+	uint64_t bytes_in, bytes_out;
 	struct ph_owned_write *writing[2];
 };
 

@@ -65,6 +65,7 @@ static void on_head(void *owner, const struct ph_head *head)
 	ph_reply_pass_headers(head, &headers);
 	ph_reply_common(s->g, s->x, &headers);
 	p->head_sent = s->shown = true;
+	p->told = head->status;
 	s->x->ops->head(s->x->end, head->status, &headers, length_known ? head->length : -1);
 	ph_buf_deinit(&headers);
 }
@@ -81,7 +82,10 @@ static void on_body(void *owner, struct ph_str bytes)
 		ph_buf_puts(&p->words, ph_str(bytes.p, bytes.n < room ? bytes.n : room));
 	} else if (p->status) {
 		ph_buf_puts(&p->words, bytes);
-	} else if (s->x->ops->push(s->x->end, bytes) <= 0) {
+	} else {
+		p->bytes_out += bytes.n;
+		if (s->x->ops->push(s->x->end, bytes) > 0)
+			return;
 		p->paused = true;
 		ph_call_read(p->call, false);
 	}
@@ -104,6 +108,8 @@ static void tell(struct ph_side *s)
 
 	ph_reply_common(s->g, x, &p->headers);
 	p->head_sent = s->shown = true;
+	p->told = p->status;
+	p->bytes_out = p->words.n;
 	x->ops->head(x->end, p->status, &p->headers, (int64_t)p->words.n);
 	x->ops->push(x->end, ph_buf_str(&p->words));
 	ph_pass_over(s);
@@ -228,6 +234,7 @@ static void on_end(void *owner, int status, const struct ph_err *err)
 	struct ph_pass *p = s->data;
 
 	p->call = NULL;
+	p->connected = false; /* what still comes of the body is nobody's */
 	if (status == 0 && p->withheld) {
 		on_withheld(s);
 	} else if (status == 0) {

@@ -93,6 +93,7 @@ static void on_piece(void *h, struct ph_str bytes)
 
 	if (p->bad)
 		return;
+	p->bytes_in += bytes.n;
 	if (p->form && ph_multipart_feed(p->form, bytes))
 		refuse_later(s, ph_fail(&p->why, PH_E_BODY_BAD, "A part's head in the form cannot be read."));
 	if (p->bad)
@@ -102,7 +103,8 @@ static void on_piece(void *h, struct ph_str bytes)
 			block(s, true);
 		return;
 	}
-	ph_buf_puts(&p->held, bytes);
+	if (ph_buf_puts(&p->held, bytes))
+		refuse_later(s, ph_fail(&p->why, PH_E_INTERNAL, "more came than was asked for"));
 	if (p->held.n < HOLD)
 		return;
 	block(s, true);
@@ -174,6 +176,8 @@ void ph_pass_body_ready(struct ph_side *s)
 	struct ph_pass *p = s->data;
 
 	p->complete = true;
+	if (!p->streamed)
+		p->bytes_in = s->x->body.n;
 	if (p->bad)
 		return;
 	if (!p->begun)

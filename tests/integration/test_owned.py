@@ -8,6 +8,7 @@ import pytest
 
 import client as http
 from harness import FakeUpstream, seeded
+from wsclient import Socket
 
 COLLECTIONS = {
     'files': None, 'batches': {'endpoint': '/v1/responses'}, 'vector_stores': {'name': 'v'}, 'containers': {'name': 'c'},
@@ -381,6 +382,28 @@ def test_foreign_conversations_in_turns(world):
     assert len(world.received()) == sent
     for blank in (None, '', ' '):
         assert say(world, owner, blank, 'x').status == 'completed'
+
+
+def test_on_sockets(world):
+    """The same for a turn that comes as a frame; the socket stays."""
+    key, thief = world.key(), world.key()
+    conversation, file = world.make(key, 'conversations')['id'], world.make(key)['id']
+    account = account_of(conversation)
+    bodies = [{'input': 'x', 'conversation': conversation}, {'input': with_file(file)}]
+    with Socket(next(world.turns).url, key) as ws:
+        for body in bodies * 2:
+            assert account_of(ws.turn(dict(body, model='demo')).id) == account
+        assert ws.turn({'model': 'demo', 'input': 'anywhere'}).status == 'completed'
+    assert len(world.good(key, 'GET', 'conversations/%s/items' % conversation)['data']) == 4
+    sent = len(world.received())
+    with Socket(next(world.turns).url, thief) as ws:
+        for body in bodies:
+            ws.send(dict(body, model='demo', type='response.create'))
+            refusal = ws.receive()
+            assert (refusal['type'], refusal['status']) == ('error', 404), refusal
+        assert len(world.received()) == sent
+        assert ws.turn({'model': 'demo', 'input': 'mine'}).status == 'completed'
+    assert world.foreign() == 0
 
 
 def test_a_conversations_turn_can_be_gone_on_from_at_its_account_only(world):

@@ -51,7 +51,7 @@ static void paths(void **state)
 		{"POST", "/responses/compact", PH_PATH_CLOSED, "", "", false, false, false},
 		{"POST", "/organization/admin_keys", PH_PATH_CLOSED, "", "", false, false, false},
 		{"POST", "/realtime/client_secrets", PH_PATH_CLOSED, "", "", false, false, false},
-		{"POST", "/", PH_PATH_RELAY, "", "", false, false, false},
+		{"POST", "/", PH_PATH_CLOSED, "", "", false, false, false},
 	};
 	struct ph_path p;
 
