@@ -16,6 +16,7 @@ struct ph_collection {
 	struct ph_str kind;   /* its path behind the base, and what its rows say */
 	const char *noun;     /* what one of them is called */
 	bool listed;          /* GET on it is a list */
+	bool runs;            /* a POST on it makes models run */
 	struct ph_str filter; /* query parameter of that list, and member of what it shows; or empty */
 };
 
@@ -33,6 +34,7 @@ struct ph_path {
 	bool creates;                           /* the answer is a new resource */
 	bool object;                            /* the answer is a small one, that may tell more ids */
 	bool removes;
+	bool runs; /* it makes models run */
 };
 /* path: behind the base. */
 void ph_path_read(struct ph_str method, struct ph_str path, struct ph_path *ret);

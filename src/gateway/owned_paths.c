@@ -10,16 +10,16 @@
 
 /* clang-format off */
 static const struct ph_collection collections[] = {
-	{PH_STR_INIT("files"),            "File",            true,  PH_STR_INIT("purpose")},
-	{PH_STR_INIT("batches"),          "Batch",           true,  {NULL, 0}},
-	{PH_STR_INIT("vector_stores"),    "Vector store",    true,  {NULL, 0}},
-	{PH_STR_INIT("containers"),       "Container",       true,  PH_STR_INIT("name")},
-	{PH_STR_INIT("conversations"),    "Conversation",    false, {NULL, 0}},
-	{PH_STR_INIT("uploads"),          "Upload",          false, {NULL, 0}},
-	{PH_STR_INIT("evals"),            "Eval",            true,  {NULL, 0}},
-	{PH_STR_INIT("fine_tuning/jobs"), "Fine-tuning job", true,  {NULL, 0}},
-	{PH_STR_INIT("videos"),           "Video",           true,  {NULL, 0}},
-	{PH_STR_INIT("skills"),           "Skill",           true,  {NULL, 0}},
+	{PH_STR_INIT("files"),            "File",            true,  false, PH_STR_INIT("purpose")},
+	{PH_STR_INIT("batches"),          "Batch",           true,  true,  {NULL, 0}},
+	{PH_STR_INIT("vector_stores"),    "Vector store",    true,  false, {NULL, 0}},
+	{PH_STR_INIT("containers"),       "Container",       true,  false, PH_STR_INIT("name")},
+	{PH_STR_INIT("conversations"),    "Conversation",    false, false, {NULL, 0}},
+	{PH_STR_INIT("uploads"),          "Upload",          false, false, {NULL, 0}},
+	{PH_STR_INIT("evals"),            "Eval",            true,  true,  {NULL, 0}},
+	{PH_STR_INIT("fine_tuning/jobs"), "Fine-tuning job", true,  true,  {NULL, 0}},
+	{PH_STR_INIT("videos"),           "Video",           true,  true,  {NULL, 0}},
+	{PH_STR_INIT("skills"),           "Skill",           true,  false, {NULL, 0}},
 };
 /* clang-format on */
 
@@ -92,6 +92,7 @@ static void read_collection(struct ph_str method, struct ph_path *p)
 	if (ph_str_eq(method, PH_STR("POST"))) {
 		p->use = PH_PATH_RELAY;
 		p->creates = p->object = true;
+		p->runs = p->collection->runs;
 	} else {
 		p->use = ph_str_eq(method, PH_STR("GET")) && p->collection->listed ? PH_PATH_LIST
 										   : PH_PATH_NO_METHOD;
@@ -105,6 +106,7 @@ static void read_resource(struct ph_str method, struct ph_str rest, struct ph_pa
 
 	p->use = is_crooked(rest) ? PH_PATH_CLOSED : PH_PATH_RELAY;
 	p->object = post || (rest.n == 0 && !ph_str_eq(method, PH_STR("HEAD")));
+	p->runs = post && p->collection->runs;
 	p->removes = rest.n == 0 && ph_str_eq(method, PH_STR("DELETE"));
 	p->creates =
 		post && ph_str_eq(p->collection->kind, PH_STR("videos")) && ph_str_eq(rest, PH_STR("remix"));
@@ -134,5 +136,5 @@ void ph_path_read(struct ph_str method, struct ph_str path, struct ph_path *ret)
 		return;
 	}
 	if (ph_str_eq(method, PH_STR("POST")) && rest.n && are_words(rest) && !is_closed(rest))
-		ret->use = PH_PATH_RELAY;
+		*ret = (struct ph_path){.use = PH_PATH_RELAY, .runs = true};
 }

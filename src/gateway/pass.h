@@ -37,7 +37,7 @@ struct ph_pass {
 	bool slot;                  /* and a running turn of it */
 	struct ph_account_wait wait;
 	int tries;
-	int last; /* what went wrong with the last account */
+	int last;           /* what went wrong with the last account */
 	int64_t account_id; /* the last one, for the log */
 
 	/* the call */
@@ -61,6 +61,7 @@ struct ph_pass {
 /* pass.c */
 void ph_pass_begin(struct ph_side *s); /* its body is known as far as needed */
 void ph_pass_fail(struct ph_side *s, int code, const struct ph_err *err); /* ends it */
+bool ph_pass_allows(const struct ph_side *s, struct ph_str model);        /* to the key */
 void ph_pass_next(struct ph_side *s);   /* the account could not: another one */
 void ph_pass_redial(struct ph_side *s); /* a connection had ended: once more */
 void ph_pass_over(struct ph_side *s);   /* the answer is complete */

@@ -61,9 +61,11 @@ static void take_model(struct ph_side *s, struct ph_str value)
 {
 	struct ph_pass *p = s->data;
 
-	if (!p->begun)
+	if (p->choice.model.n && !ph_str_eq(p->choice.model, value))
+		refuse_later(s, ph_fail_param(&p->why, PH_E_PARAM_BAD, "model", "It is there twice."));
+	else if (!p->begun)
 		p->choice.model = ph_arena_dup(&s->arena, value);
-	else if (!p->route.collection && !ph_key_allows_model(s->door.key, value))
+	else if (!ph_pass_allows(s, value))
 		refuse_later(s, ph_fail(&p->why, PH_E_MODEL_DENIED, "%s", ""));
 }
 
@@ -241,10 +243,10 @@ static int json_names(struct ph_side *s, struct ph_err *err)
 
 	if (p->streamed || body.n == 0)
 		return 0;
-	rc = ph_json_check(body, err);
+	rc = ph_json_scan(body, &name, 1, &m, err);
 	if (rc)
 		return rc;
-	if (ph_json_find(body, &name, 1, &m) && m.kind == PH_JSON_STRING)
+	if (m.kind == PH_JSON_STRING)
 		ph_json_text(m.value, &s->arena, &p->choice.model);
 	ph_owned_names(body, &s->arena, &p->ids);
 	return 0;

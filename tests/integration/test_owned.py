@@ -226,6 +226,20 @@ def test_allowed_accounts(world):
                                                'has_more': False}
 
 
+def test_allowed_models(world):
+    """What a batch runs stands in a file: it is for keys that may use any model."""
+    key = world.key('--model', 'demo')
+    file = world.make(key)['id']
+    for path, body in (('batches', {'input_file_id': file}), ('evals', {'name': 'e'}),
+                       ('fine_tuning/jobs', {'model': 'gpt-fake', 'training_file': file}), ('embeddings', {'model': 'other'})):
+        answer = world.call(key, 'POST', path, body)
+        assert answer.status == 403 and answer.error['code'] == 'model_not_allowed', (path, answer)
+    assert world.good(key, 'POST', 'fine_tuning/jobs', {'model': 'demo', 'training_file': file})['id']
+    assert world.good(key, 'GET', 'batches')['data'] == []
+    twice = world.call(key, 'POST', 'embeddings', b'{"model":"other","model":"demo"}')
+    assert twice.status == 400, twice
+
+
 def move(world, rid, key_name):
     """As if it had been made at the other account."""
     other = {'p1': 'p2', 'p2': 'p1'}[account_of(rid)]
@@ -399,7 +413,7 @@ def test_on_sockets(world):
     with Socket(next(world.turns).url, thief) as ws:
         for body in bodies:
             ws.send(dict(body, model='demo', type='response.create'))
-            refusal = ws.receive()
+            refusal = ws.receive().data
             assert (refusal['type'], refusal['status']) == ('error', 404), refusal
         assert len(world.received()) == sent
         assert ws.turn({'model': 'demo', 'input': 'mine'}).status == 'completed'

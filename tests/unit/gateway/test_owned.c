@@ -69,6 +69,34 @@ static void paths(void **state)
 	}
 }
 
+static void what_makes_models_run(void **state)
+{
+	static const struct {
+		const char *method, *path;
+		bool runs;
+	} all[] = {
+		{"POST", "/batches", true},
+		{"GET", "/batches/b", false},
+		{"POST", "/evals/e/runs", true},
+		{"DELETE", "/evals/e", false},
+		{"POST", "/fine_tuning/jobs", true},
+		{"POST", "/videos", true},
+		{"POST", "/files", false},
+		{"POST", "/conversations/c/items", false},
+		{"POST", "/embeddings", true},
+		{"POST", "/anything/else", true},
+	};
+	struct ph_path p;
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(all); i++) {
+		ph_path_read(ph_str_c(all[i].method), ph_str_c(all[i].path), &p);
+		assert_int_equal(p.use, PH_PATH_RELAY);
+		if (p.runs != all[i].runs)
+			fail_msg("%s %s: %d", all[i].method, all[i].path, p.runs);
+	}
+}
+
 /* The ids in their order, joined by commas. */
 static void named(void (*read)(struct ph_str, struct ph_arena *, struct ph_owned_ids *), const char *json,
 	const char *expected)
@@ -211,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths),
+		cmocka_unit_test(what_makes_models_run),
 		cmocka_unit_test(names_in_requests),
 		cmocka_unit_test(names_in_turns),
 		cmocka_unit_test(more_than_a_request_may_name),
