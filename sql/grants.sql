@@ -24,7 +24,7 @@ BEGIN
 		GRANT SELECT, INSERT ON posthouse.snapshot_items TO posthouse_node;
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
-		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (hidden), DELETE ON posthouse.resource_owners TO posthouse_node;
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
 		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn, posthouse.log_turns,
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,
@@ -37,7 +37,8 @@ BEGIN
 			posthouse.put_traffic, posthouse.status,
 			posthouse.is_counted, posthouse.reserve_turn, posthouse.settle_turns, posthouse.release_turn,
 			posthouse.keep_reservations, posthouse.usage_of, posthouse.load_prices,
-			posthouse.prefer, posthouse.sweep_preferences, posthouse.claim_probe, posthouse.end_probe
+			posthouse.prefer, posthouse.sweep_preferences, posthouse.claim_probe, posthouse.end_probe,
+			posthouse.own_ids, posthouse.find_owned, posthouse.list_owned, posthouse.disown_ids
 			TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;

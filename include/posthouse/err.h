@@ -74,6 +74,9 @@ enum ph_blame {
 	X(RESPONSE_UNKNOWN,  404, GIVE_UP,       CLIENT,  "response_unknown",  "invalid_request_error", NULL,                          "Response not found.") \
 	X(ITEM_UNKNOWN,      404, GIVE_UP,       CLIENT,  "item_unknown",      "invalid_request_error", NULL,                          "Item not found.") \
 	X(MODEL_UNKNOWN,     404, GIVE_UP,       CLIENT,  "model_unknown",     "invalid_request_error", "model_not_found",             "The model does not exist or no account can serve it.") \
+	X(RESOURCE_UNKNOWN,  404, GIVE_UP,       CLIENT,  "resource_unknown",  "invalid_request_error", NULL,                          "Resource not found.") \
+	X(IDS_MIXED,         400, GIVE_UP,       CLIENT,  "ids_mixed",         "invalid_request_error", "resources_of_two_accounts",   "The ids in this request are kept by different upstream accounts and cannot be used together.") \
+	X(PATH_UNSERVED,     404, GIVE_UP,       CLIENT,  "path_unserved",     "invalid_request_error", "unsupported_endpoint",        "No upstream account that this API key may use can serve this URL: it takes one of kind platform.") \
 	X(ANCHOR_BAD,        400, GIVE_UP,       CLIENT,  "anchor_bad",        "invalid_request_error", NULL,                          "Invalid previous_response_id.") \
 	X(ANCHOR_UNKNOWN,    400, GIVE_UP,       CLIENT,  "anchor_unknown",    "invalid_request_error", "previous_response_not_found", "Previous response not found.") \
 	X(ANCHOR_LOST,       400, REPLAY,        NOBODY,  "anchor_lost",       "invalid_request_error", "previous_response_not_found", "Previous response not found.") \

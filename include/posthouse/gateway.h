@@ -101,7 +101,9 @@ enum ph_framing {
 
 /* The client's end, given by the server, or for a turn on a WebSocket by its session. */
 struct ph_exchange_ops {
-	/* Lets the body come (answers Expect). True: it is complete already. */
+	/* Lets the body come (answers Expect). True: it is complete already. With x->on_piece set before, it
+	 * is told as it comes, neither decoded nor bounded, and not kept; on_body says that it is complete.
+	 */
 	bool (*read_body)(void *end);
 	/* Status and header lines (without framing and Connection). length -1: streamed. */
 	void (*head)(void *end, int status, const struct ph_buf *headers, int64_t length);
@@ -113,8 +115,10 @@ struct ph_exchange_ops {
 	 * with this handler, and x->head stays valid until on_gone. */
 	void (*upgrade)(
 		void *end, const struct ph_buf *headers, const struct ph_socket_handler *handler, void *h);
+	/* Back-pressure on a body that is told piece by piece; on a WebSocket on its messages: pings are read
+	 * all the same. */
+	void (*read)(void *end, bool on);
 	/* On a WebSocket alone. */
-	void (*read)(void *end, bool on); /* back-pressure on its messages; pings are read all the same */
 	void (*close)(void *end, int code, const char *reason); /* behind what was pushed; then on_gone */
 };
 
@@ -125,6 +129,9 @@ struct ph_exchange {
 	char request_id[136];
 	uint64_t started_ns;
 	struct ph_buf body; /* decoded */
+	/* A piece of the body, valid during the call, which must not end the exchange. NULL: it is collected.
+	 */
+	void (*on_piece)(void *h, struct ph_str bytes);
 	const struct ph_exchange_ops *ops;
 	void *end;
 	const struct ph_handler *handler; /* NULL until a handler took it */

@@ -52,6 +52,19 @@ struct ph_call_events {
  * before this returns. Strings of r are copied. */
 struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_request *r,
 	const struct ph_call_events *events, void *owner);
+/* A call whose body its owner sends as it comes: r->body is NULL, and on_sent is never told. It goes out on a
+ * connection of its own, so that no body is lost to one that had ended. An answer may come, and end the call,
+ * before the body is complete; then the connection carries nothing more. */
+struct ph_call_upload {
+	int64_t length;                /* of the body; -1: it goes in chunks */
+	void (*on_drain)(void *owner); /* what was pushed has left */
+};
+struct ph_call *ph_call_upload(struct ph_upstream *u, const struct ph_call_request *r,
+	const struct ph_call_upload *upload, const struct ph_call_events *events, void *owner);
+/* From on_connected on. Copies; returns the room left: zero or less: stop until on_drain. */
+long ph_call_push(struct ph_call *c, struct ph_str bytes);
+void ph_call_push_end(struct ph_call *c); /* the body is complete */
+
 void ph_call_read(struct ph_call *c, bool on); /* back-pressure: stops and resumes reading the answer */
 uint64_t ph_call_progress_ms(const struct ph_call *c); /* loop time of the last byte that moved, either way */
 void ph_call_cancel(struct ph_call *c);

@@ -37,7 +37,7 @@ BEGIN
 		RETURN;
 	END IF;
 	UPDATE posthouse.resource_owners o SET hidden = true
-	WHERE o.scope = p_scope AND o.id = p_id AND NOT o.hidden RETURNING o.account_id INTO v_account;
+	WHERE o.scope = p_scope AND o.id = p_id AND o.kind IS NULL AND NOT o.hidden RETURNING o.account_id INTO v_account;
 	IF v_tip.day IS NOT NULL THEN
 		UPDATE posthouse.snapshots s SET flags = s.flags | 8::smallint
 		WHERE s.scope = p_scope AND s.response_id = p_id AND s.class = v_tip.class AND s.day = v_tip.day;

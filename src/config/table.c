@@ -145,7 +145,7 @@ const struct ph_setting ph_settings[] = {
 		.min = KIB,
 		.max = 512 * MIB,
 		.example = "64MiB",
-		.doc = "Largest request body, after decompression",
+		.doc = "Largest request body that is read, after decompression; uploads pass by at any size",
 	},
 	{
 		.variable = "POSTHOUSE_CONNECT_TIMEOUT",

@@ -32,7 +32,9 @@ static void bound_error(struct ph_request *r, const struct ph_bound *bound)
 {
 	const struct ph_account *owner = ph_accounts_find(r->g->accounts, bound->account);
 
-	if (owner && !r->bound_to && ph_lease_eligible(r, owner)) {
+	if (r->bound_to && r->bound_to != bound->account) {
+		ph_fail_param(&r->fault, PH_E_IDS_MIXED, "input", "%s", "");
+	} else if (owner && !r->bound_to && ph_lease_eligible(r, owner)) {
 		r->bound_to = owner->id;
 		ph_fail_param(&r->fault, PH_E_OWNER_BUSY, "input", "%s", "");
 	} else if (owner && owner->state != PH_ACCOUNT_DISABLED) {

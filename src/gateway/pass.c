@@ -1,112 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Other paths under /v1 (embeddings, moderations, audio ...): relayed as they are to an account that has
- * them. Only paths on which no id that somebody owns, and no stored collection, can be named come here;
- * gateway.c holds the list. One try: what these calls do upstream is not known to be repeatable, but where
- * nothing was sent the next account is asked.
+ * Other paths under /v1: relayed as they are to the account that keeps what they name, or to one that has
+ * them. One try: what these calls do upstream is not known to be repeatable, but where nothing was sent, or
+ * an upstream refused before it did anything and the body is still here, the next account is asked.
+ *
+ * What a key makes goes where its newest resource is, so that it can use them together; its first goes to the
+ * same account from whichever node. Slots are for what runs a model: the rest is not held up by turns.
  */
+#include "pass.h"
+
 #include "posthouse/clock.h"
-#include "side.h"
+#include "posthouse/log.h"
 
-#define TRIES        3
-#define WITHHELD_MAX (64 * 1024)
-
-struct pass {
-	struct ph_str path; /* behind /v1, with its query */
-	struct ph_account *account;
-	struct ph_call *call;
-	struct ph_choice choice;
-	struct ph_timer timer; /* a slot, then the answer's head, then silence */
-	struct ph_account_wait wait;
-	bool head_sent;
-	int tries;
-	/* An answer that speaks of the account rather than of the request: kept back until it is understood.
-	 */
-	int withheld;           /* its status, or 0 */
-	int64_t health_version; /* of the account, when it was asked */
-	uint64_t after_ms;
-	struct ph_buf headers, words;
-	int last; /* what went wrong with the last account */
-};
+#define TRIES 3
 
 static int try_account(struct ph_side *s, struct ph_err *err);
 
+/* The account, and whatever is held of it. */
 static void release(struct ph_side *s)
 {
-	struct pass *p = s->data;
+	struct ph_pass *p = s->data;
 
 	ph_timer_stop(&p->timer);
 	ph_account_wait_stop(&p->wait);
-	if (p->account)
+	if (p->account && p->slot)
 		ph_account_release(s->g->accounts, p->account);
+	else
+		ph_account_unref(p->account);
 	p->account = NULL;
+	p->connected = false;
 }
 
-static void on_nothing(void *owner)
+static void log_end(struct ph_side *s)
 {
-	(void)owner;
+	const struct ph_pass *p = s->data;
+	const struct ph_account *a = ph_accounts_find(s->g->accounts, p->account_id);
+	const struct ph_field fields[] = {
+		PH_F_C("request_id", s->x->request_id),
+		PH_F_C("key", s->door.key ? s->door.key->name : ""),
+		PH_F_C("account", a ? a->name : ""),
+		PH_F_STR("kind", p->route.collection ? p->route.collection->kind : PH_STR("")),
+		PH_F_INT("status", p->told),
+		PH_F_INT("attempts", p->tries),
+		PH_F_MS("ms", ph_clock_ns() - s->x->started_ns),
+		PH_F_INT("in", p->bytes_in),
+		PH_F_INT("out", p->bytes_out),
+	};
+
+	ph_log_fields(PH_LOG_INFO, "relay", fields, sizeof fields / sizeof *fields);
 }
 
-/* Statuses under which an upstream judges its caller's credential or limits: the account's, not the client's.
- */
-static bool speaks_of_account(int status)
+/* Once, however it ends. */
+static void stop(struct ph_side *s)
 {
-	return status == 401 || status == 402 || status == 403 || status == 429;
+	struct ph_pass *p = s->data;
+
+	log_end(s);
+	if (p->find)
+		ph_owned_find_cancel(p->find);
+	p->find = NULL;
+	if (p->call)
+		ph_call_cancel(p->call);
+	p->call = NULL;
+	ph_defer_cancel(&p->later);
+	ph_pass_answer_cancel(p);
+	release(s);
+	ph_pass_body_free(p);
 }
 
-static void withhold(struct pass *p, const struct ph_head *head)
+void ph_pass_over(struct ph_side *s)
 {
-	p->withheld = head->status;
-	p->after_ms = ph_retry_after_ms(head);
-	ph_buf_reset(&p->headers);
-	ph_buf_reset(&p->words);
-	ph_reply_pass_headers(head, &p->headers);
-}
-
-static void on_head(void *owner, const struct ph_head *head)
-{
-	struct ph_side *s = owner;
-	struct pass *p = s->data;
-	struct ph_buf headers;
-	bool length_known = !head->chunked && head->length >= 0;
-
-	if (speaks_of_account(head->status)) {
-		withhold(p, head);
-		return;
-	}
-
-	ph_buf_init(&headers, PH_HEAD_MAX);
-	ph_reply_pass_headers(head, &headers);
-	ph_reply_common(s->g, s->x, &headers);
-	p->head_sent = true;
-	s->x->ops->head(s->x->end, head->status, &headers, length_known ? head->length : -1);
-	ph_buf_deinit(&headers);
-	ph_timer_start(&p->timer, s->g->config->idle_timeout_ms);
-}
-
-static void on_body(void *owner, struct ph_str bytes)
-{
-	struct ph_side *s = owner;
-	struct pass *p = s->data;
-
-	ph_timer_start(&p->timer, s->g->config->idle_timeout_ms);
-	if (p->withheld) {
-		size_t room = WITHHELD_MAX - p->words.n;
-
-		ph_buf_puts(&p->words, ph_str(bytes.p, bytes.n < room ? bytes.n : room));
-		return;
-	}
-	if (s->x->ops->push(s->x->end, bytes) <= 0)
-		ph_call_read(p->call, false);
+	stop(s);
+	s->x->ops->finish(s->x->end);
+	ph_side_close(s);
 }
 
 /* Nothing well-formed can follow half an answer: the connection ends, and the client sees that it was cut. */
-static void give_up(struct ph_side *s, int code, const struct ph_err *err)
+void ph_pass_fail(struct ph_side *s, int code, const struct ph_err *err)
 {
-	struct pass *p = s->data;
+	struct ph_pass *p = s->data;
 	struct ph_exchange *x = s->x;
 
-	release(s);
+	stop(s);
 	if (!p->head_sent) {
 		ph_side_error(s, code, err, p->after_ms);
 		return;
@@ -115,134 +90,100 @@ static void give_up(struct ph_side *s, int code, const struct ph_err *err)
 	ph_side_close(s);
 }
 
-static void next_account(struct ph_side *s)
-{
-	struct pass *p = s->data;
-	struct ph_err why = {0};
-	int rc;
+/* ---- the account ---- */
 
-	if (p->choice.tried_count < PH_TRIED_MAX)
-		p->choice.tried[p->choice.tried_count++] = p->account->id;
-	release(s);
-	rc = try_account(s, &why);
-	if (rc)
-		give_up(s, rc, &why);
+static bool was_tried(const struct ph_choice *c, int64_t id)
+{
+	for (size_t i = 0; i < c->tried_count; i++)
+		if (c->tried[i] == id)
+			return true;
+	return false;
 }
 
-/* A model that is not served, say: what the request asked for. */
-static void tell_withheld(struct ph_side *s)
+/* Of those that could have it at all: how much this one should. The same on every node. */
+static uint64_t rank(const struct ph_pass *p, const struct ph_key *key, const struct ph_account *a)
 {
-	struct pass *p = s->data;
+	const int64_t pair[] = {key->id, a->id};
+	uint64_t hash = ph_hash64(ph_str((const char *)pair, sizeof pair), 0) >> 2 | 1;
+
+	return (a->id == p->home ? UINT64_C(1) << 63 : 0) | (a->kind == PH_PLATFORM ? UINT64_C(1) << 62 : 0) |
+	       hash;
+}
+
+/* Where a new resource goes. *exists: there is an account that has such things, whether it can now or not. */
+static struct ph_account *pick(struct ph_side *s, bool *exists)
+{
+	struct ph_pass *p = s->data;
+	struct ph_account *best = NULL;
+
+	*exists = false;
+	PH_LIST_EACH (it, ph_accounts_list(s->g->accounts)) {
+		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (a->kind == PH_CODEX || !ph_key_allows_account(s->door.key, a->id))
+			continue;
+		*exists = true;
+		if (!ph_account_usable(a) || was_tried(&p->choice, a->id))
+			continue;
+		if (!best || rank(p, s->door.key, a) > rank(p, s->door.key, best))
+			best = a;
+	}
+	return best;
+}
+
+static uint64_t returns_ms(const struct ph_side *s, const struct ph_account *a)
+{
+	uint64_t now = ph_loop_now_ms(s->g->loop);
+
+	return ph_account_blocked(a) && a->health.until_ms > now ? a->health.until_ms - now : 0;
+}
+
+static int start_call(struct ph_side *s, struct ph_account *a)
+{
+	struct ph_pass *p = s->data;
 	struct ph_exchange *x = s->x;
-
-	release(s);
-	ph_reply_common(s->g, x, &p->headers);
-	x->ops->head(x->end, p->withheld, &p->headers, (int64_t)p->words.n);
-	x->ops->push(x->end, ph_buf_str(&p->words));
-	x->ops->finish(x->end);
-	ph_side_close(s);
-}
-
-/* The upstream refused before it did anything, so another account may be asked. What it said of this one
- * stays here. */
-static void on_withheld(struct ph_side *s)
-{
-	struct pass *p = s->data;
-	struct ph_failed_answer a = {.status = p->withheld,
-		.body = ph_buf_str(&p->words),
-		.head_after_ms = p->after_ms,
-		.renewable = p->account->kind == PH_CODEX};
-	struct ph_asked asked = {
-		p->choice.model, PH_STR_NONE, p->health_version, false, p->account->secret_version};
-	struct ph_failure f;
-
-	ph_classify(&a, &f);
-	ph_health_failure(s->g, p->account, &f, &asked);
-	if (f.code == PH_E_UPSTREAM_CANNOT || f.code == PH_E_UPSTREAM_REFUSED) {
-		tell_withheld(s);
-		return;
-	}
-	p->withheld = 0;
-	p->last = f.code;
-	next_account(s);
-}
-
-static void on_end(void *owner, int status, const struct ph_err *err)
-{
-	struct ph_side *s = owner;
-	struct pass *p = s->data;
-	struct ph_exchange *x = s->x;
-	struct ph_err why = {0};
-	int rc;
-
-	p->call = NULL;
-	if (status == 0 && p->withheld) {
-		on_withheld(s);
-		return;
-	}
-	if (status == 0) {
-		ph_account_worked(s->g->accounts, p->account);
-		release(s);
-		x->ops->finish(x->end);
-		ph_side_close(s);
-		return;
-	}
-	p->last = PH_E_UPSTREAM_CONNECT;
-	ph_health_unreached(s->g, p->account);
-	if (status != -PH_E_UPSTREAM_CONNECT && status != -PH_E_UPSTREAM_STALE) {
-		give_up(s, status, err);
-		return;
-	}
-	if (status == -PH_E_UPSTREAM_CONNECT) {
-		next_account(s);
-		return;
-	}
-	release(s);
-	rc = try_account(s, &why);
-	if (rc)
-		give_up(s, rc, &why);
-}
-
-static void on_timer(void *arg)
-{
-	struct ph_side *s = arg;
-	struct pass *p = s->data;
-
-	if (!p->account) {
-		give_up(s, -PH_E_ACCOUNTS_BUSY, NULL);
-		return;
-	}
-	ph_call_cancel(p->call);
-	p->call = NULL;
-	give_up(s, -PH_E_UPSTREAM_SILENT, NULL);
-}
-
-static void start_call(struct ph_side *s, bool fresh)
-{
-	static const struct ph_call_events events = {on_nothing, on_nothing, on_head, on_body, on_end};
-	struct pass *p = s->data;
-	struct ph_exchange *x = s->x;
-	struct ph_str type = ph_head_get(x->head, PH_STR("content-type"));
 	struct ph_str accept = ph_head_get(x->head, PH_STR("accept"));
-	struct ph_buf head, body;
+	struct ph_buf head;
 
+	p->account = a;
+	p->account_id = a->id;
+	p->health_version = a->health.version;
 	ph_buf_init(&head, PH_HEAD_MAX * 2);
-	ph_buf_init(&body, x->body.max);
-	ph_account_headers(&head, p->account, x, accept.n ? accept : PH_STR("*/*"), false, false);
-	if (type.n)
-		ph_http_put_header(&head, PH_STR("content-type"), type);
-	ph_buf_puts(&body, ph_buf_str(&x->body));
-	struct ph_call_request r = {
-		&p->account->base, x->head->method, p->path, &head, x->head->has_body ? &body : NULL, fresh};
-	ph_timer_start(&p->timer, s->g->config->answer_timeout_ms);
-	p->call = ph_call_start(s->g->upstream, &r, &events, s);
+	ph_account_headers(&head, a, x, accept.n ? accept : PH_STR("*/*"), false, false);
+	struct ph_call_request r = {&a->base, x->head->method, p->path, &head, NULL, p->tries++ > 0};
+	ph_pass_send(s, &r);
 	ph_buf_deinit(&head);
-	ph_buf_deinit(&body);
+	return 0;
+}
+
+/* The account that keeps what the request names, and no other. */
+static int try_owner(struct ph_side *s, struct ph_err *err)
+{
+	struct ph_pass *p = s->data;
+	struct ph_account *a = ph_accounts_find(s->g->accounts, p->pinned);
+
+	if (a && ph_account_usable(a) && !was_tried(&p->choice, a->id))
+		return start_call(s, ph_account_ref(a));
+	p->after_ms = a && returns_ms(s, a) ? returns_ms(s, a) : p->after_ms;
+	return ph_fail(err, PH_E_ACCOUNT_AWAY, "%s", "");
+}
+
+static int try_home(struct ph_side *s, struct ph_err *err)
+{
+	struct ph_pass *p = s->data;
+	bool exists;
+	struct ph_account *a = p->tries < TRIES ? pick(s, &exists) : NULL;
+
+	if (a)
+		return start_call(s, ph_account_ref(a));
+	if (p->tries)
+		return ph_fail(err, p->last, "%s", "");
+	return ph_fail(err, exists ? PH_E_NO_ACCOUNTS : PH_E_PATH_UNSERVED, "%s", "");
 }
 
 static int wait_for_slot(struct ph_side *s, int64_t account)
 {
-	struct pass *p = s->data;
+	struct ph_pass *p = s->data;
 
 	if (!ph_account_waits(&p->wait))
 		ph_timer_start(&p->timer, s->g->config->queue_timeout_ms);
@@ -257,28 +198,37 @@ static void on_slot(void *arg)
 	int rc = try_account(s, &why);
 
 	if (rc)
-		give_up(s, rc, &why);
+		ph_pass_fail(s, rc, &why);
 }
 
-static int try_account(struct ph_side *s, struct ph_err *err)
+static int nobody(struct ph_side *s, struct ph_err *err)
 {
-	struct pass *p = s->data;
+	struct ph_pass *p = s->data;
+	bool exists;
+
+	pick(s, &exists);
+	return ph_fail(err, exists || p->tries ? p->last : PH_E_PATH_UNSERVED, "%s", "");
+}
+
+/* Where a model runs, like a turn. */
+static int try_pool(struct ph_side *s, struct ph_err *err)
+{
+	struct ph_pass *p = s->data;
 	enum ph_choice_verdict verdict = PH_CHOICE_TRIED;
+	struct ph_account *taken;
 	struct ph_chosen chosen;
 
-	p->after_ms = 0;
 	p->choice.queued = ph_account_waits(&p->wait);
 	if (p->tries < TRIES)
 		verdict = ph_account_choose(s->g->accounts, &p->choice, &chosen);
 	switch (verdict) {
 	case PH_CHOSEN:
-		p->account = ph_account_take(chosen.account);
-		if (!p->account)
+		taken = ph_account_take(chosen.account);
+		if (!taken)
 			return wait_for_slot(s, chosen.account->id);
 		ph_account_wait_stop(&p->wait);
-		p->health_version = p->account->health.version;
-		start_call(s, p->tries++ > 0);
-		return 0;
+		p->slot = true;
+		return start_call(s, taken);
 	case PH_CHOICE_BUSY:
 		return wait_for_slot(s, 0);
 	case PH_CHOICE_AWAY:
@@ -287,64 +237,151 @@ static int try_account(struct ph_side *s, struct ph_err *err)
 	case PH_CHOICE_EXHAUSTED:
 		p->after_ms = chosen.after_ms;
 		return ph_fail(err,
-			verdict == PH_CHOICE_EXHAUSTED ? PH_E_ACCOUNTS_EXHAUSTED : PH_E_ACCOUNTS_BUSY, "%s",
-			"");
+			p->pinned                        ? PH_E_ACCOUNT_AWAY
+			: verdict == PH_CHOICE_EXHAUSTED ? PH_E_ACCOUNTS_EXHAUSTED
+							 : PH_E_ACCOUNTS_BUSY,
+			"%s", "");
 	default:
-		return ph_fail(err, p->last, "%s", "");
+		return p->pinned ? ph_fail(err, PH_E_ACCOUNT_AWAY, "%s", "") : nobody(s, err);
 	}
 }
 
-/* The model that a JSON body names decides among the accounts; other bodies go to any. */
-static struct ph_str model_of(struct ph_side *s)
+static int try_account(struct ph_side *s, struct ph_err *err)
 {
-	static const struct ph_str name = PH_STR_INIT("model");
-	struct ph_str body = ph_buf_str(&s->x->body), model = PH_STR_NONE;
-	struct ph_json_member m;
+	struct ph_pass *p = s->data;
 
-	if (body.n == 0 || ph_json_scan(body, &name, 1, &m, NULL) || m.kind != PH_JSON_STRING ||
-		!ph_json_text(m.value, &s->arena, &model))
-		return PH_STR_NONE;
-	return model;
+	if (!p->route.collection)
+		return try_pool(s, err);
+	return p->pinned ? try_owner(s, err) : try_home(s, err);
+}
+
+void ph_pass_redial(struct ph_side *s)
+{
+	struct ph_err why = {0};
+	int rc;
+
+	release(s);
+	rc = try_account(s, &why);
+	if (rc)
+		ph_pass_fail(s, rc, &why);
+}
+
+void ph_pass_next(struct ph_side *s)
+{
+	struct ph_pass *p = s->data;
+
+	if (p->choice.tried_count < PH_TRIED_MAX)
+		p->choice.tried[p->choice.tried_count++] = p->account->id;
+	ph_pass_redial(s);
+}
+
+/* ---- the way there ---- */
+
+static void go(struct ph_side *s)
+{
+	struct ph_pass *p = s->data;
+	struct ph_err err = {0};
+	int rc;
+
+	p->choice.required = p->pinned;
+	p->choice.kinds = 1 << PH_PLATFORM | 1 << PH_STATELESS;
+	p->choice.allowed = s->door.key->accounts;
+	p->choice.allowed_count = s->door.key->account_count;
+	rc = try_account(s, &err);
+	if (rc)
+		ph_pass_fail(s, rc, &err);
+}
+
+static void on_found(void *arg, const struct ph_owned_place *place, const struct ph_err *err)
+{
+	struct ph_side *s = arg;
+	struct ph_pass *p = s->data;
+
+	p->find = NULL;
+	if (err) {
+		ph_pass_fail(s, err->code, err);
+		return;
+	}
+	p->pinned = place->account;
+	p->home = place->home;
+	go(s);
+}
+
+/* What a batch or an evaluation runs stands where nobody here looks: such things are for keys that may use
+ * any model. */
+bool ph_pass_allows(const struct ph_side *s, struct ph_str model)
+{
+	const struct ph_pass *p = s->data;
+
+	return !p->route.runs || ph_key_allows_model(s->door.key, model);
+}
+
+void ph_pass_begin(struct ph_side *s)
+{
+	struct ph_pass *p = s->data;
+	struct ph_err err = {0};
+	int rc = ph_pass_names(s, &err);
+
+	p->begun = true;
+	if (rc) {
+		ph_pass_fail(s, rc, &err);
+		return;
+	}
+	if (!ph_pass_allows(s, p->choice.model)) {
+		ph_pass_fail(s, PH_E_MODEL_DENIED, NULL);
+		return;
+	}
+	if (p->ids.full || p->ids.forbidden) {
+		ph_fail(&err, PH_E_PARAM_BAD,
+			p->ids.full ? "A request may name at most %d ids."
+				    : "A source of all that an account stored is not available here.",
+			PH_OWNED_IDS_MAX);
+		ph_pass_fail(s, PH_E_PARAM_BAD, &err);
+		return;
+	}
+	if (p->route.collection || p->ids.n)
+		p->find = ph_owned_find(s->g, s->door.key, &p->ids, on_found, s);
+	else
+		go(s);
+}
+
+/* ---- what may happen meanwhile ---- */
+
+/* The upstream takes nothing of the body; or the client gives none, which the server notices. */
+static bool body_goes_on(struct ph_side *s)
+{
+	struct ph_pass *p = s->data;
+	uint64_t idle;
+
+	if (!p->connected || !p->streamed || p->complete || p->head_sent)
+		return false;
+	idle = ph_loop_now_ms(s->g->loop) - ph_call_progress_ms(p->call);
+	return !p->blocked || idle < s->g->config->idle_timeout_ms;
+}
+
+static void on_timer(void *arg)
+{
+	struct ph_side *s = arg;
+	struct ph_pass *p = s->data;
+
+	if (p->writing[0] || p->writing[1]) {
+		ph_pass_answer_late(s);
+	} else if (!p->account) {
+		ph_pass_fail(s, -PH_E_ACCOUNTS_BUSY, NULL);
+	} else if (p->paused || body_goes_on(s)) {
+		ph_timer_start(&p->timer, s->g->config->idle_timeout_ms);
+	} else {
+		ph_health_unreached(s->g, p->account);
+		ph_pass_fail(s, -PH_E_UPSTREAM_SILENT, NULL);
+	}
 }
 
 static void serve(struct ph_side *s)
 {
-	struct pass *p = s->data;
-	struct ph_err err = {0};
-	int rc;
-
-	p->choice.model = model_of(s);
-	p->choice.kinds = 1 << PH_PLATFORM | 1 << PH_STATELESS;
-	p->choice.allowed = s->door.key->accounts;
-	p->choice.allowed_count = s->door.key->account_count;
-	if (!ph_key_allows_model(s->door.key, p->choice.model)) {
-		ph_side_error(s, PH_E_MODEL_DENIED, NULL, 0);
-		return;
-	}
-	rc = try_account(s, &err);
-	if (rc)
-		ph_side_error(s, rc, &err, p->after_ms);
+	ph_pass_body_ready(s);
 }
 
-static void cancel(struct ph_side *s)
-{
-	struct pass *p = s->data;
-
-	if (p->call)
-		ph_call_cancel(p->call);
-	p->call = NULL;
-	release(s);
-}
-
-static void drain(struct ph_side *s)
-{
-	struct pass *p = s->data;
-
-	if (p->call)
-		ph_call_read(p->call, true);
-}
-
-static const struct ph_side_ops ops = {PH_ROUTE_RELAY, serve, cancel, drain};
+static const struct ph_side_ops ops = {PH_ROUTE_RELAY, serve, stop, ph_pass_drain};
 
 static void free_buf(void *buf)
 {
@@ -353,18 +390,20 @@ static void free_buf(void *buf)
 
 void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
 {
-	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct pass));
-	struct pass *p = s->data;
+	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct ph_pass));
+	struct ph_pass *p = s->data;
 	char *whole = ph_arena_printf(
 		&s->arena, "%.*s%s%.*s", PH_STR_ARG(path), x->query.n ? "?" : "", PH_STR_ARG(x->query));
 
 	p->path = ph_str_c(whole);
+	ph_path_read(x->head->method, ph_str(p->path.p, path.n), &p->route);
 	p->last = PH_E_NO_ACCOUNTS;
 	ph_buf_init(&p->headers, PH_HEAD_MAX);
-	ph_buf_init(&p->words, WITHHELD_MAX);
+	ph_buf_init(&p->words, 0);
 	ph_arena_defer(&s->arena, free_buf, &p->headers);
 	ph_arena_defer(&s->arena, free_buf, &p->words);
 	ph_timer_init(&p->timer, g->loop, on_timer, s);
 	ph_account_wait_init(&p->wait, on_slot, s);
+	s->admitted = ph_pass_admit;
 	ph_side_start(s);
 }

@@ -114,7 +114,7 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 		r->relay.ended == PH_TERMINAL_INCOMPLETE ? PH_STR("incomplete") : PH_STR("completed");
 	t->parent = linked ? r->chain : NULL;
 	t->fold = linked && r->fold && r->chain->status == PH_CHAIN_OK;
-	t->partial = r->body.previous.n && !linked;
+	t->partial = r->body.upstreams || (r->body.previous.n && !linked);
 	if (t->keep || t->stored_upstream)
 		t->output = c->output; /* whose ids its items have */
 	if (!t->keep)
@@ -126,7 +126,8 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 /* What the lane's next turn continues from: the row to come, or, where none is kept, the context itself. */
 static void tell_lane(struct ph_request *r, const struct ph_turn_record *t)
 {
-	bool whole = r->body.previous.n == 0 || (r->chain && r->chain->status == PH_CHAIN_OK);
+	bool whole = !r->body.upstreams &&
+		     (r->body.previous.n == 0 || (r->chain && r->chain->status == PH_CHAIN_OK));
 	struct ph_turn_record unkept = *t;
 	struct ph_chain *known = NULL;
 
@@ -149,8 +150,10 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 
 	fill_log(r, &t);
 	t.keep = keep && answered;
-	if (answered)
+	if (answered) {
 		fill_snapshot(r, &t);
+		ph_turn_own(r);
+	}
 	if (r->lane && r->sm.state == REQ_COMMIT) {
 		tell_lane(r, &t);
 		ph_steer_plan_successor(r);

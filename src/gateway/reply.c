@@ -60,7 +60,8 @@ static void put_string_or_null(struct ph_buf *b, const char *name, const char *v
 static bool is_bare(int code)
 {
 	code = code < 0 ? -code : code;
-	return code == PH_E_ANCHOR_UNKNOWN || code == PH_E_RESPONSE_UNKNOWN || code == PH_E_ITEM_UNKNOWN;
+	return code == PH_E_ANCHOR_UNKNOWN || code == PH_E_RESPONSE_UNKNOWN || code == PH_E_ITEM_UNKNOWN ||
+	       code == PH_E_RESOURCE_UNKNOWN;
 }
 
 /* When a usage limit ends, as clients read it of upstreams. */

@@ -34,6 +34,7 @@ enum {
 	PH_B_USER,
 	PH_B_TYPE,
 	PH_B_STREAM_ID,
+	PH_B_TOOLS,
 	PH_B_NR,
 };
 extern const struct ph_str ph_turn_body_names[PH_B_NR];
@@ -46,12 +47,14 @@ struct ph_turn_body {
 	struct ph_str previous; /* decoded and trimmed; empty = no anchor */
 	struct ph_str
 		compared; /* comparison_response_id: another response that the request names; empty = none */
-	struct ph_str items; /* the inside of the input array; a string has become a user message */
+	struct ph_str conversation; /* upstream's, that the turn is a part of; empty = none */
+	struct ph_str items;        /* the inside of the input array; a string has become a user message */
 	bool stream, store, background;
 	bool generate;   /* false: a warm-up, which is to be continued but not to be answered */
 	bool references; /* items hold item_references */
 	bool carried;    /* items hold what an account may have made */
 	bool dropped;    /* the items are gone: see ph_turn_body_shrink() */
+	bool upstreams;  /* the conversation is: what it holds is not known here */
 	bool frame;      /* it came as response.create: a stream, whatever it says of itself */
 };
 /* Reads and validates. Needs the arena of the turn for decoded text. */
@@ -276,14 +279,17 @@ struct ph_request {
 	bool looked_behind; /* compaction items: once */
 	bool compared_known;
 	enum ph_continuity_mode mode;
-	bool denied;      /* an account denied its own id: never ask it again */
-	bool owner_away;  /* the owner became busy or unusable: replay */
-	bool live;        /* the lane's socket can go on from the anchor */
-	bool live_lost;   /* it could not after all */
-	bool unknown;     /* the anchor is known upstream at best: forwarded once, never replayed */
-	bool fold;        /* the snapshot must hold the whole context */
-	bool fold_read;   /* the chain was read whole although its account could go on by itself */
-	int64_t bound_to; /* the one account that can read an item of this turn; 0 = none */
+	bool denied;                /* an account denied its own id: never ask it again */
+	bool owner_away;            /* the owner became busy or unusable: replay */
+	bool live;                  /* the lane's socket can go on from the anchor */
+	bool live_lost;             /* it could not after all */
+	bool unknown;               /* the anchor is known upstream at best: forwarded once, never replayed */
+	bool fold;                  /* the snapshot must hold the whole context */
+	bool fold_read;             /* the chain was read whole although its account could go on by itself */
+	int64_t bound_to;           /* the one account that can read an item of this turn; 0 = none */
+	struct ph_owned_ids *owned; /* what the turn names of what upstreams keep; in the arena */
+	struct ph_owned_find *owning;
+	bool owned_known; /* bound_to is where it is kept */
 	int64_t stay;     /* the account that a repaired request goes back to; 0 = any */
 
 	/* LIMIT */
@@ -347,7 +353,14 @@ bool ph_request_cut(struct ph_request *r); /* ends it now; false: it was ending 
 
 /* resolve.c */
 int ph_resolve_start_turn(struct ph_request *r);
+void ph_resolve_go_on(struct ph_request *r); /* one look-up is over: the next, or the machine */
 void ph_resolve_cancel_turn(struct ph_request *r);
+
+/* owned_turn.c: what a turn names that one account keeps: a conversation, files, containers ... */
+int ph_turn_owned(
+	struct ph_request *r); /* 1: bound_to is set, if it names any; 0: waits; or a negative code */
+void ph_turn_owned_cancel(struct ph_request *r);
+void ph_turn_own(struct ph_request *r); /* remembers what its answer hands out; before the commit */
 
 /* warmup.c: a turn that asks for no answer; its end, as upstream would have told it */
 bool ph_warmup_is_ours(const struct ph_request *r); /* to answer, as things stand */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RESOLVE: what the ids in a request stand for, and so how the turn is continued. Three look-ups, each once:
- * the items that references name, the response that is compared with, and the chain behind the anchor. The
- * decision is the handbook's table (continuity, section 3).
+ * RESOLVE: what the ids in a request stand for, and so how the turn is continued. Four look-ups, each once:
+ * what an upstream keeps of what it names (owned_turn.c), the items that references name, the response that
+ * is compared with, and the chain behind the anchor. The decision is the handbook's table (continuity,
+ * section 3).
  */
 #include <stdlib.h>
 
@@ -24,8 +25,7 @@ static int away(struct ph_request *r, const struct ph_err *err)
 		"%s", err->detail);
 }
 
-/* After one look-up: the next, or the machine. */
-static void looked_up(struct ph_request *r)
+void ph_resolve_go_on(struct ph_request *r)
 {
 	int rc = ph_resolve_start_turn(r);
 
@@ -56,7 +56,7 @@ static void on_found(void *arg, struct ph_found *found, const struct ph_err *err
 	r->ids_known = true;
 	r->found = ph_found_free(r->found);
 	r->found = found;
-	looked_up(r);
+	ph_resolve_go_on(r);
 }
 
 /* Compaction items of accounts that can take them need not be looked behind; none can once one refused. */
@@ -201,6 +201,8 @@ static int tied(struct ph_request *r, int64_t account, bool stored)
 {
 	const struct ph_account *a = ph_accounts_find(r->g->accounts, account);
 
+	if (r->bound_to && r->bound_to != account)
+		return ph_fail_param(&r->fault, PH_E_IDS_MIXED, "previous_response_id", "%s", "");
 	if (r->denied || !may_return(r, account))
 		return anchor_unknown(r);
 	if (a && stored && able(r, a))
@@ -227,6 +229,7 @@ static int nobody(struct ph_request *r)
 		return ph_fail(&r->fault, r->failed ? PH_E_UPSTREAM_FAILED : PH_E_ACCOUNTS_BUSY, "%s", "");
 	r->unknown = true;
 	r->choice.kinds = 1 << PH_PLATFORM;
+	r->choice.required = r->bound_to;
 	verdict = ph_account_choose(r->g->accounts, &r->choice, &chosen);
 	switch (verdict) {
 	case PH_CHOSEN:
@@ -319,7 +322,7 @@ static size_t forward_list(struct ph_request *r, int64_t ids[FORWARD_MAX])
 	PH_LIST_EACH (it, ph_accounts_list(r->g->accounts)) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 
-		if (n < FORWARD_MAX && forwardable(r, a))
+		if (n < FORWARD_MAX && forwardable(r, a) && (!r->bound_to || r->bound_to == a->id))
 			ids[n++] = a->id;
 	}
 	return n;
@@ -350,7 +353,7 @@ static void on_compared(void *arg, struct ph_chain *chain, const struct ph_err *
 			r, ph_fail_param(&r->fault, PH_E_RESPONSE_UNKNOWN, "prompt_cache_options",
 				   "Response with id '%.*s' not found.", PH_STR_ARG(r->body.compared)));
 	else
-		looked_up(r);
+		ph_resolve_go_on(r);
 }
 
 static void prepare_choice(struct ph_request *r)
@@ -379,7 +382,7 @@ static bool lane_goes_on(struct ph_request *r)
 {
 	struct ph_lane *lane = r->lane;
 
-	r->live = ph_lane_live(r);
+	r->live = ph_lane_live(r) && (!r->bound_to || r->bound_to == lane->account);
 	if (!r->chain && lane && (r->live || (lane->known && lane->known->held)))
 		r->chain = ph_lane_take_known(lane, r->body.previous);
 	return r->live;
@@ -400,6 +403,9 @@ int ph_resolve_start_turn(struct ph_request *r)
 	int rc;
 
 	prepare_choice(r);
+	rc = ph_turn_owned(r);
+	if (rc <= 0)
+		return rc;
 	if (r->body.references || r->body.carried) {
 		rc = ids(r);
 		if (rc <= 0)
@@ -425,6 +431,7 @@ int ph_resolve_start_turn(struct ph_request *r)
 
 void ph_resolve_cancel_turn(struct ph_request *r)
 {
+	ph_turn_owned_cancel(r);
 	if (r->reading) {
 		ph_chain_cancel(r->reading);
 		r->reading = NULL;

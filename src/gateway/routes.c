@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which handler serves which path: one table, first match. */
 #include "chat.h"
+#include "owned.h"
 
 /*
  * path stands behind the base. In it, {id} is one segment, and * at the end whatever is left: that word,
@@ -43,7 +44,7 @@ static void get_model(struct ph_gateway *g, struct ph_exchange *x, struct ph_str
 		ph_reply_error(g, x, PH_E_MODEL_UNKNOWN, &err, 0, NULL);
 }
 
-/* Paths of the relay name no id that somebody owns and list no stored collection. */
+/* Other paths: owned_paths.c. Those of them that stand here have one method. */
 static const struct route routes[] = {
 	{"POST", PH_STR_INIT("/responses"), PH_ROUTE_RESPONSES, create_response},
 	{"GET", PH_STR_INIT("/responses/{id}"), PH_ROUTE_RESPONSE, ph_responses_get},
@@ -124,6 +125,27 @@ static void serve(struct ph_gateway *g, struct ph_exchange *x, const struct rout
 	route->serve(g, x, raw.n ? word : path);
 }
 
+/* What upstreams keep for a key, and paths that are not known here. */
+static void serve_other(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
+{
+	struct ph_path read;
+
+	ph_path_read(x->head->method, path, &read);
+	switch (read.use) {
+	case PH_PATH_RELAY:
+		ph_pass_open(g, x, path);
+		return;
+	case PH_PATH_LIST:
+		ph_owned_list_open(g, x, path);
+		return;
+	case PH_PATH_NO_METHOD:
+		refuse(g, x, PH_E_METHOD_BAD);
+		return;
+	case PH_PATH_CLOSED:
+		refuse(g, x, PH_E_ROUTE_UNKNOWN);
+	}
+}
+
 static void route(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
 {
 	int code = PH_E_ROUTE_UNKNOWN;
@@ -139,7 +161,10 @@ static void route(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 			return;
 		}
 	}
-	refuse(g, x, code);
+	if (code == PH_E_ROUTE_UNKNOWN)
+		serve_other(g, x, path);
+	else
+		refuse(g, x, code);
 }
 
 static void upgrade(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)

@@ -37,6 +37,8 @@ static void authenticated(struct ph_side *s, int result, const struct ph_err *er
 {
 	if (result < 0)
 		ph_side_error(s, result, err, 0);
+	else if (s->admitted)
+		s->admitted(s);
 	else if (s->x->ops->read_body(s->x->end))
 		s->ops->serve(s);
 }
@@ -53,9 +55,24 @@ static void on_body(void *h)
 	s->ops->serve(s);
 }
 
+/* The error, or where the answer has begun, its end. */
+static void give_up(struct ph_side *s, int code, const struct ph_err *err)
+{
+	if (!s->shown) {
+		ph_side_error(s, code, err, 0);
+		return;
+	}
+	s->x->ops->abort(s->x->end);
+	ph_side_close(s);
+}
+
 static void on_body_failed(void *h, int code, const struct ph_err *err)
 {
-	ph_side_error(h, code, err, 0);
+	struct ph_side *s = h;
+
+	if (s->admitted)
+		s->ops->cancel(s);
+	give_up(s, code, err);
 }
 
 static void on_drain(void *h)
@@ -106,5 +123,5 @@ void ph_side_start(struct ph_side *s)
 void ph_side_cut(struct ph_side *s)
 {
 	s->ops->cancel(s);
-	ph_side_error(s, PH_E_DRAINING, NULL, 0);
+	give_up(s, PH_E_DRAINING, NULL);
 }

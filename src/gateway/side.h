@@ -24,6 +24,10 @@ struct ph_side {
 	const struct ph_side_ops *ops;
 	struct ph_arena arena; /* a handler's own data */
 	void *data;            /* in the arena */
+	/* Set before the start, or NULL: once the client is known, it calls for the body itself, instead of
+	 * having it collected before serve(). */
+	void (*admitted)(struct ph_side *s);
+	bool shown; /* bytes of an answer went out: it can only be cut */
 };
 
 /* Takes the exchange; data_size bytes of zeroed memory become s->data, which fill() may write. */

@@ -33,6 +33,7 @@ const struct ph_str ph_turn_body_names[PH_B_NR] = {
 	[PH_B_USER] = PH_STR_INIT("user"),
 	[PH_B_TYPE] = PH_STR_INIT("type"),
 	[PH_B_STREAM_ID] = PH_STR_INIT("stream_id"),
+	[PH_B_TOOLS] = PH_STR_INIT("tools"),
 };
 
 static int wrong_type(struct ph_err *err, int member, const char *expected)
@@ -87,17 +88,26 @@ static int read_anchor(struct ph_turn_body *b, struct ph_arena *a, struct ph_err
 	return 0;
 }
 
-/* Conversations are created through a gateway or not at all: none can belong to this key yet. */
-static int read_conversation(struct ph_turn_body *b, struct ph_err *err)
+/* An id, or an object with one. Null or blank is none. */
+static int read_conversation(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
 {
-	if (b->m[PH_B_CONVERSATION].kind <= PH_JSON_NULL)
+	static const struct ph_str name = PH_STR_INIT("id");
+	struct ph_json_member id = b->m[PH_B_CONVERSATION];
+
+	if (id.kind <= PH_JSON_NULL)
 		return 0;
-	if (b->previous.n)
+	if (id.kind == PH_JSON_OBJECT && !ph_json_find(b->m[PH_B_CONVERSATION].value, &name, 1, &id))
+		id.kind = PH_JSON_ABSENT;
+	if (id.kind != PH_JSON_STRING || !ph_json_text(id.value, a, &b->conversation) ||
+		b->conversation.n > PH_RESPONSE_ID_MAX || memchr(b->conversation.p, '\0', b->conversation.n))
+		return wrong_type(err, PH_B_CONVERSATION, "a conversation's id, or an object with one");
+	b->conversation = ph_str_trim(b->conversation);
+	b->upstreams = b->conversation.n > 0;
+	if (b->upstreams && b->previous.n)
 		return ph_fail_param(err, PH_E_ANCHOR_BAD, ph_turn_body_names[PH_B_PREVIOUS].p,
 			"Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Provide "
 			"one of them.");
-	return ph_fail_param(err, PH_E_PARAM_BAD, ph_turn_body_names[PH_B_CONVERSATION].p,
-		"Conversation not found. Continue with 'previous_response_id' instead.");
+	return 0;
 }
 
 static int read_compared(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
@@ -180,7 +190,7 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_anchor(b, a, err);
 	if (rc == 0)
-		rc = read_conversation(b, err);
+		rc = read_conversation(b, a, err);
 	if (rc == 0)
 		rc = read_compared(b, a, err);
 	if (rc == 0)
@@ -211,6 +221,7 @@ void ph_turn_body_shrink(struct ph_turn_body *b, bool items)
 	b->m = NULL;
 	b->dropped = !items;
 	b->compared = PH_STR_NONE;
+	b->conversation = PH_STR_NONE;
 	at = b->own = ph_realloc(NULL, old.model.n + old.previous.n + old.items.n + 1);
 	b->model = keep(&at, old.model);
 	b->previous = keep(&at, old.previous);

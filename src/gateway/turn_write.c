@@ -165,6 +165,8 @@ static void plan_edits(struct writing *w)
 
 	if (!w->plan->anchor)
 		cut(w, &b->m[PH_B_PREVIOUS]);
+	if (b->m[PH_B_CONVERSATION].kind > PH_JSON_NULL && !b->upstreams)
+		cut(w, &b->m[PH_B_CONVERSATION]); /* blank: none was meant */
 	plan_frame(w);
 	plan_forced(w);
 	if (w->plan->items.p && b->m[PH_B_INPUT].kind != PH_JSON_ABSENT)

@@ -167,5 +167,15 @@ static void upgrade(void *end, const struct ph_buf *headers, const struct ph_soc
 	ph_socket_open(c, handler, h);
 }
 
+static void read_more(void *end, bool on)
+{
+	struct ph_client *c = end;
+
+	if (c->socket)
+		ph_socket_read(c, on);
+	else
+		ph_body_read(c, on);
+}
+
 const struct ph_exchange_ops ph_client_ops = {
-	read_body, head, push, finish, abort_answer, cut, upgrade, ph_socket_read, ph_socket_close};
+	read_body, head, push, finish, abort_answer, cut, upgrade, read_more, ph_socket_close};

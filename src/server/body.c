@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request's body: decoded as it comes, never above the maximum, and not before its handler wants it. */
+/* A request's body: decoded as it comes, never above the maximum, and not before its handler wants it; or
+ * told as it comes, to a handler that keeps none of it. */
 #include "server_priv.h"
 
 #define ROOM_MAX (256 * 1024)
@@ -34,9 +35,17 @@ static size_t at_once(uint64_t length)
 	return length < ROOM_MAX ? (size_t)length : ROOM_MAX;
 }
 
+static void make_room(struct ph_client *c)
+{
+	if (c->encoding != PH_IDENTITY)
+		c->unzip = ph_unzip_new(c->encoding, &c->x.body);
+	else if (c->x.head->length > 0)
+		ph_buf_room(&c->x.body, at_once((uint64_t)c->x.head->length));
+}
+
 bool ph_body_want(struct ph_client *c)
 {
-	int rc = refuse_early(c);
+	int rc = c->x.on_piece ? 0 : refuse_early(c);
 
 	c->body_wanted = true;
 	ph_buf_init(&c->x.body, c->keeper->max_body);
@@ -49,10 +58,8 @@ bool ph_body_want(struct ph_client *c)
 		c->body_done = true;
 		return true;
 	}
-	if (c->encoding != PH_IDENTITY)
-		c->unzip = ph_unzip_new(c->encoding, &c->x.body);
-	else if (c->x.head->length > 0)
-		ph_buf_room(&c->x.body, at_once((uint64_t)c->x.head->length));
+	if (!c->x.on_piece)
+		make_room(c);
 	if (c->x.head->expect_continue && c->waiting.n == 0 && c->arrived.n == 0)
 		ph_stream_push(c->stream, PH_STR("HTTP/1.1 100 Continue\r\n\r\n"));
 	ph_client_later(c);
@@ -65,6 +72,11 @@ void ph_body_take(struct ph_client *c, struct ph_str bytes)
 
 	if (c->body_fault || c->sm.state == CLIENT_SKIP)
 		return;
+	if (c->x.on_piece) {
+		if (c->x.handler)
+			c->x.on_piece(c->x.h, bytes);
+		return;
+	}
 	if (c->unzip)
 		rc = ph_unzip_feed(c->unzip, bytes);
 	else
@@ -82,6 +94,20 @@ void ph_body_end(struct ph_client *c)
 		fault(c, rc);
 }
 
+/* While it is held back nobody waits for the client. */
+void ph_body_read(struct ph_client *c, bool on)
+{
+	if (c->body_held == !on)
+		return;
+	c->body_held = !on;
+	if (!c->answering && on)
+		ph_timer_start(&c->timer, PH_BODY_MS);
+	else if (!c->answering)
+		ph_timer_stop(&c->timer);
+	if (on)
+		ph_client_later(c);
+}
+
 void ph_body_forget(struct ph_client *c)
 {
 	ph_unzip_free(c->unzip);
@@ -89,5 +115,6 @@ void ph_body_forget(struct ph_client *c)
 	ph_buf_deinit(&c->x.body);
 	c->body_wanted = false;
 	c->body_done = false;
+	c->body_held = false;
 	c->body_fault = 0;
 }

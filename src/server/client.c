@@ -13,7 +13,6 @@
 #include "server_priv.h"
 
 #define HEAD_MS     10000 /* a head must be complete within */
-#define BODY_MS     30000 /* silence between pieces of a body */
 #define IDLE_MS     75000
 #define LINGER_MS   5000
 #define DISCARD_MAX 8 /* times max_body: a WebSocket's message is refused where it exceeds four times */
@@ -240,7 +239,7 @@ static bool feed(struct ph_client *c)
 	struct ph_str bytes = ph_client_bytes(c);
 	long used;
 
-	if (c->sm.state == CLIENT_BUSY && (!c->body_wanted || c->body_done || c->body_fault))
+	if (c->sm.state == CLIENT_BUSY && (!c->body_wanted || c->body_done || c->body_fault || c->body_held))
 		return false;
 	if (bytes.n == 0)
 		return false;
@@ -256,8 +255,8 @@ static bool feed(struct ph_client *c)
 	ph_client_used(c, (size_t)used);
 	if (c->head_seen)
 		handle(c);
-	else if (c->sm.state == CLIENT_BUSY)
-		ph_timer_start(&c->timer, BODY_MS);
+	else if (c->sm.state == CLIENT_BUSY && !c->body_held)
+		ph_timer_start(&c->timer, PH_BODY_MS);
 	return used > 0 || c->sm.state == CLIENT_BUSY;
 }
 

@@ -72,6 +72,7 @@ struct ph_client {
 	bool head_seen;   /* within one feed: a head is ready to be handled */
 	bool body_wanted; /* the handler asked for it */
 	bool body_done;
+	bool body_held; /* told piece by piece, and its handler has no room */
 	int body_fault; /* negated */
 	enum ph_encoding encoding;
 	struct ph_unzip *unzip;
@@ -106,10 +107,12 @@ void ph_keeper_close_all(struct ph_door_keeper *k);
 extern const struct ph_exchange_ops ph_client_ops;
 
 /* body.c */
+#define PH_BODY_MS 30000                /* silence between pieces of a body */
 bool ph_body_want(struct ph_client *c); /* ph_exchange_ops.read_body */
 void ph_body_take(struct ph_client *c, struct ph_str bytes);
 void ph_body_end(struct ph_client *c);
 void ph_body_fail(struct ph_client *c, int code); /* told to the handler outside the parser */
+void ph_body_read(struct ph_client *c, bool on);  /* ph_exchange_ops.read, of a body */
 void ph_body_forget(struct ph_client *c);
 
 /* socket.c */
@@ -120,7 +123,7 @@ void ph_socket_heard(struct ph_client *c); /* bytes came */
 void ph_socket_drained(struct ph_client *c);
 void ph_socket_timer(struct ph_client *c);
 void ph_socket_cut(struct ph_client *c);                       /* ph_exchange_ops.abort */
-void ph_socket_read(void *end, bool on);                       /* ph_exchange_ops.read */
+void ph_socket_read(void *end, bool on);                       /* ph_exchange_ops.read, of a WebSocket */
 void ph_socket_close(void *end, int code, const char *reason); /* ph_exchange_ops.close */
 void ph_socket_leave(struct ph_socket *s);                     /* on_gone */
 struct ph_socket *ph_socket_free(struct ph_socket *s);         /* returns NULL */

@@ -22,10 +22,12 @@ struct ph_call {
 	const struct ph_call_events *events;
 	void *owner;
 	struct ph_buf head;
-	struct body *body;         /* a large one, until it was written */
-	struct ph_timer abandoned; /* runs once nobody listens any more */
-	struct ph_defer started;   /* tells the owner about a pooled connection, which is ready at once */
-	bool large;                /* the body is borrowed by the stream, which tells when it was written */
+	struct body *body;            /* a large one, until it was written */
+	struct ph_timer abandoned;    /* runs once nobody listens any more */
+	struct ph_defer started;      /* tells the owner about a pooled connection, which is ready at once */
+	struct ph_call_upload upload; /* on_drain set: the owner sends the body */
+	bool large;  /* the body is borrowed by the stream, which tells when it was written */
+	bool unsent; /* more of the body is to come from the owner */
 	bool body_pushed;
 	bool no_answer_body;
 	bool answered; /* a byte of the answer came */
@@ -86,7 +88,7 @@ static void end(struct ph_call *c, int status, const struct ph_err *err)
 		struct ph_upconn *conn = c->conn;
 
 		c->conn = NULL;
-		if (status == 0 && c->keep)
+		if (status == 0 && c->keep && !c->unsent)
 			ph_pool_put(conn);
 		else
 			ph_upconn_close(conn);
@@ -101,7 +103,8 @@ static void end(struct ph_call *c, int status, const struct ph_err *err)
 static bool start(struct ph_call *c)
 {
 	/* The kernel takes small requests at once. */
-	return tell(c, c->events->on_connected) && (c->large || tell(c, c->events->on_sent));
+	return tell(c, c->events->on_connected) &&
+	       (c->large || c->upload.on_drain || tell(c, c->events->on_sent));
 }
 
 static void on_started(void *arg)
@@ -181,6 +184,10 @@ static void write_head(struct ph_call *c, const struct ph_call_request *r)
 		ph_buf_puts(&c->head, ph_buf_str(r->head));
 	if (r->body)
 		ph_http_put_length(&c->head, r->body->n);
+	else if (c->upload.on_drain && c->upload.length >= 0)
+		ph_http_put_length(&c->head, (uint64_t)c->upload.length);
+	else if (c->upload.on_drain)
+		ph_http_put_header(&c->head, PH_STR("transfer-encoding"), PH_STR("chunked"));
 	ph_http_put_end(&c->head);
 }
 
@@ -239,7 +246,7 @@ void ph_call_abandon(struct ph_call *c)
 	ph_timer_start(&c->abandoned, ABANDONED_MS);
 }
 
-struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_request *r,
+static struct ph_call *call_new(struct ph_upstream *u, const struct ph_call_request *r,
 	const struct ph_call_events *events, void *owner)
 {
 	struct ph_call *c = ph_alloc(sizeof *c);
@@ -252,6 +259,14 @@ struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_reques
 	ph_defer_init(&c->started, on_started, c);
 	ph_timer_init(&c->abandoned, u->loop, on_abandoned_too_long, c);
 	ph_buf_init(&c->head, PH_REQUEST_HEAD_MAX + COPY_MAX);
+	return c;
+}
+
+struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_request *r,
+	const struct ph_call_events *events, void *owner)
+{
+	struct ph_call *c = call_new(u, r, events, owner);
+
 	write_head(c, r);
 	if (r->body)
 		take_body(c, r->body);
@@ -264,6 +279,46 @@ struct ph_call *ph_call_start(struct ph_upstream *u, const struct ph_call_reques
 	if (!events)
 		ph_call_abandon(c);
 	return c;
+}
+
+struct ph_call *ph_call_upload(struct ph_upstream *u, const struct ph_call_request *r,
+	const struct ph_call_upload *upload, const struct ph_call_events *events, void *owner)
+{
+	struct ph_call *c = call_new(u, r, events, owner);
+
+	c->upload = *upload;
+	c->unsent = true;
+	write_head(c, r);
+	c->conn = ph_pool_get(u, r->base, true, c);
+	return c;
+}
+
+long ph_call_push(struct ph_call *c, struct ph_str bytes)
+{
+	struct ph_stream *s = c->conn->stream;
+	struct ph_buf size;
+
+	if (bytes.n == 0 || c->upload.length >= 0)
+		return ph_stream_push(s, bytes);
+	ph_buf_init(&size, 64);
+	ph_http_put_chunk_head(&size, bytes.n);
+	ph_stream_push(s, ph_buf_str(&size));
+	ph_buf_deinit(&size);
+	ph_stream_push(s, bytes);
+	return ph_stream_push(s, PH_STR("\r\n"));
+}
+
+void ph_call_push_end(struct ph_call *c)
+{
+	if (c->upload.length < 0)
+		ph_stream_push(c->conn->stream, PH_HTTP_LAST_CHUNK);
+	c->unsent = false;
+}
+
+void ph_call_on_drain(struct ph_call *c)
+{
+	if (c->upload.on_drain)
+		tell(c, c->upload.on_drain);
 }
 
 void ph_call_read(struct ph_call *c, bool on)

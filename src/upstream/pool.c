@@ -135,7 +135,15 @@ static void on_end(void *owner, int status)
 		ph_upconn_close(c);
 }
 
-static const struct ph_stream_events stream_events = {NULL, on_data, on_end, NULL, on_closed};
+static void on_drain(void *owner)
+{
+	struct ph_upconn *c = owner;
+
+	if (c->call)
+		ph_call_on_drain(c->call);
+}
+
+static const struct ph_stream_events stream_events = {NULL, on_data, on_end, on_drain, on_closed};
 
 static void on_dialled(void *owner, struct ph_stream *s, const struct ph_err *err)
 {

@@ -65,6 +65,7 @@ void ph_call_on_unready(
 	struct ph_call *c, const struct ph_err *err); /* connecting failed; the connection is gone */
 void ph_call_on_data(struct ph_call *c, struct ph_str bytes);
 void ph_call_on_eof(struct ph_call *c, int status);
+void ph_call_on_drain(struct ph_call *c);
 /* The request line and Host. */
 void ph_call_put_start(
 	struct ph_buf *head, struct ph_str method, const struct ph_url *base, struct ph_str path);

@@ -640,6 +640,43 @@ def test_embeddings_files_and_echo(up):
     assert (echo["account"], echo["path"], echo["bytes"]) == ("a", "/v1/moderations?x=1", 5)
 
 
+def test_resources(up):
+    """Each account has its own, and lists all of them."""
+    file = call(up, "a", "x", "/v1/files").json()["id"]
+    made = {}
+    for kind, body in (("batches", {"input_file_id": file}), ("vector_stores", {"file_ids": [file]}), ("containers", {}),
+                       ("uploads", {}), ("evals", {}), ("fine_tuning/jobs", {"training_file": file}), ("conversations", {})):
+        made[kind] = call(up, "a", body, "/v1/" + kind).json()
+        assert made[kind]["id"].split("_")[1] == "a"
+        path = "/v1/%s/%s" % (kind, made[kind]["id"])
+        assert call(up, "a", None, path, "GET").json() == made[kind]
+        assert call(up, "b", None, path, "GET").status == 404
+        assert call(up, "a", None, "/v1/" + kind, "GET").json()["data"][0] == made[kind]
+    assert up.stats("b")["found"]["foreign_file"] == 7
+    assert call(up, "b", {"input_file_id": file}, "/v1/batches").status == 404
+    output = made["batches"]["output_file_id"]
+    assert call(up, "a", None, "/v1/files/%s/content" % output, "GET").body == b'{"fake":"batch"}\n'
+    first = call(up, "a", None, "/v1/files?limit=1", "GET").json()
+    assert first["data"][0]["id"] == output and first["has_more"]
+    rest = call(up, "a", None, "/v1/files?order=asc&after=" + file, "GET").json()
+    assert [r["id"] for r in rest["data"]] == [output] and not rest["has_more"]
+    assert call(up, "a", None, "/v1/files/" + file, "DELETE").json()["deleted"] is True
+    assert call(up, "a", None, "/v1/files/" + file, "GET").status == 404
+    assert call(up, "s", {}, "/v1/conversations").json()["object"] == "fake.echo", "other kinds keep nothing"
+
+
+def test_conversations(up):
+    name = call(up, "a", {"items": [{"role": "user", "content": "one"}]}, "/v1/conversations").json()["id"]
+    answer = turn(up, "a", "two", conversation={"id": name}).json()
+    assert answer["output"][0]["content"][0]["text"] == fake.expected_text(["user:one", "user:two"])
+    items = call(up, "a", None, "/v1/conversations/%s/items?order=asc" % name, "GET").json()["data"]
+    assert len(items) == 3 and all(i["id"] for i in items) and items[2]["id"] == answer["output"][0]["id"]
+    for account in ("a", "b"):
+        refusal = turn(up, account, "x", conversation=name if account == "b" else "conv_a_none")
+        assert refusal.status == 404 and refusal.json()["error"]["param"] == "conversation"
+    assert up.stats("b")["found"]["foreign_response"] == 1
+
+
 def test_recording_is_exact_and_can_be_off(up):
     body = b' {"model" : "m", "input":"\\u0041 \xc3\xa4",\n"x":1e400, "x":2}'
     answer = call(up, "a", body, headers={"X-Case": "Kept"})

@@ -130,7 +130,7 @@ def test_every_path_wants_a_key(world, api, path):
     ('PUT', '/v1/responses', 405), ('DELETE', '/v1/responses', 405), ('PATCH', '/v1/responses', 405),
     ('POST', '/v1/responses/resp_1/input_items', 405), ('PUT', '/v1/responses/resp_1', 405),
     ('DELETE', '/v1/models', 405), ('GET', '/', 404), ('GET', '/v2/responses', 404), ('POST', '/responses', 404),
-    ('GET', '/v1/responses/resp_1/nothing', 404), ('GET', '/v1/files/file_1', 404), ('GET', '/v1/files', 404),
+    ('GET', '/v1/responses/resp_1/nothing', 404), ('GET', '/v1/files/file_1', 404), ('PUT', '/v1/files', 405),
     ('GET', '/v1/conversations/conv_1', 404), ('POST', '/v1/conversations', 404), ('GET', '/metrics', 404),
     ('GET', '/v1', 404), ('GET', '/v1/../metrics', 404), ('GET', '/v1/responses/' + 'r' * 300, 404),
     ('GET', '/v1/responses/resp_%00', 404), ('GET', '/v1/responses/..%2f..%2fmetrics', 404),

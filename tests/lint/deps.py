@@ -25,7 +25,7 @@ LAYERS = [
 HEADERS = {
     'base': ['err', 'str', 'buf', 'arena', 'list', 'sm', 'clock', 'crypt', 'log', 'metrics', 'json', 'jwt', 'usage'],
     'loop': ['stream'],
-    'codec': ['http1', 'sse', 'url', 'ws', 'zip'],
+    'codec': ['http1', 'multipart', 'sse', 'url', 'ws', 'zip'],
     'pg': ['migrate', 'embedded'],
     'account': ['lease', 'login', 'member', 'prefer'],
 }

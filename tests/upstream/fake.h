@@ -522,6 +522,15 @@ void fake_chat_read(struct fake_exchange *x);
 struct fake_turn *fake_turn_free(struct fake_turn *t); /* returns NULL; NULL is allowed */
 void fake_upgrade_start(struct fake_exchange *x);
 void fake_rest_start(struct fake_exchange *x);
+/* resource.c: what platform accounts keep besides responses. False: it is no such path. */
+bool fake_resource_answer(struct fake_exchange *x);
+struct fake_resource;
+struct fake_resource *fake_conversation(struct fake_exchange *x, struct ph_str id);
+/* Its items, joined; and more of them. */
+void fake_conversation_put(
+	struct fake_exchange *x, const struct fake_resource *conversation, struct ph_buf *items);
+void fake_conversation_add(struct fake_resource *conversation, struct ph_str items);
+void fake_resources_free(struct fake_server *s);
 void fake_control_start(struct fake_exchange *x);
 /* The part of path behind prefix, or false. */
 bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *rest);
@@ -579,6 +588,7 @@ struct fake_listener {
 struct fake_server {
 	struct ph_loop *loop;
 	struct ph_list accounts, conns, listeners;
+	struct ph_list resources; /* of struct fake_resource */
 	struct ph_list ticking;
 	int tick_fd;
 	struct ph_watch *tick;

@@ -168,6 +168,7 @@ static struct fake_server *server_new(void)
 	s->tick_fd = -1;
 	ph_list_init(&s->accounts);
 	ph_list_init(&s->conns);
+	ph_list_init(&s->resources);
 	ph_list_init(&s->listeners);
 	ph_list_init(&s->ticking);
 	return s;
@@ -183,6 +184,7 @@ static int server_free(struct fake_server *s)
 		free(PH_CONTAINER(n, struct fake_listener, node));
 	fake_log_clear(&s->log);
 	fake_store_deinit(&s->store);
+	fake_resources_free(s);
 	fake_accounts_free(s);
 	free(s);
 	return left;

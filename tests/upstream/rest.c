@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every endpoint but the turn: stored responses and their items, models, embeddings, files, and an echo for
- * whatever else is posted, so that a relay can be tested on paths that nobody thought of.
+ * Every endpoint but the turn, and what resource.c has: stored responses and their items, models, embeddings,
+ * and an echo for whatever else is posted, so that a relay can be tested on paths that nobody thought of.
  */
 #include <stdio.h>
 
@@ -236,44 +236,6 @@ static void answer_embeddings(struct fake_exchange *x)
 	fake_answer(x, 200, "application/json", FAKE_LENGTH);
 }
 
-static void put_file(struct ph_buf *b, struct ph_str id)
-{
-	ph_buf_puts(b, PH_STR("{\"id\":"));
-	fake_put_string(b, id);
-	ph_buf_puts(b,
-		PH_STR(",\"object\":\"file\",\"bytes\":1,\"created_at\":1700000000,\"filename\":\"fake.txt\","
-		       "\"purpose\":\"user_data\",\"status\":\"processed\"}"));
-}
-
-/* Files are known by their name alone: whatever this account could have minted, it has. */
-static void answer_files(struct fake_exchange *x, struct ph_str rest)
-{
-	struct fake_account *owner;
-	struct ph_str id;
-	char name[FAKE_ID_MAX];
-
-	if (method_is(x, "POST") && rest.n <= 1) {
-		snprintf(name, sizeof(name), "file-%s-%s%llu", x->account->name, x->server->run,
-			(unsigned long long)++x->account->last_id);
-		put_file(&x->play.payload, ph_str_c(name));
-		fake_answer(x, 200, "application/json", FAKE_LENGTH);
-		return;
-	}
-	rest = rest.n ? ph_str_from(rest, 1) : rest;
-	id = ph_str_split(&rest, '/');
-	owner = fake_account_of_id(x->server, id);
-	if (!id.n) {
-		fake_answer_json(x, 200, PH_STR("{\"object\":\"list\",\"data\":[],\"has_more\":false}"));
-	} else if (owner != x->account) {
-		x->account->found[owner ? FAKE_FOREIGN_FILE : FAKE_UNKNOWN_FILE]++;
-		fake_answer_error(x, 404, "invalid_request_error", NULL, "id", "No such File object: %.*s",
-			(int)(id.n < 100 ? id.n : 100), id.p);
-	} else {
-		put_file(&x->play.payload, id);
-		fake_answer(x, 200, "application/json", FAKE_LENGTH);
-	}
-}
-
 static void answer_echo(struct fake_exchange *x)
 {
 	struct ph_buf *b = &x->play.payload;
@@ -308,8 +270,8 @@ static void dispatch(struct fake_exchange *x)
 		answer_models(x, rest);
 	else if (fake_path_under(x->path, PH_STR("/embeddings"), &rest) && method_is(x, "POST"))
 		answer_embeddings(x);
-	else if (fake_path_under(x->path, PH_STR("/files"), &rest))
-		answer_files(x, rest);
+	else if (fake_resource_answer(x))
+		return;
 	else if (method_is(x, "POST") && x->path.n > 1 && !ph_str_eq(x->path, PH_STR("/chat/completions")))
 		answer_echo(x);
 	else

@@ -131,14 +131,44 @@ static void continue_from(struct fake_turn *t, const struct fake_stored *parent)
 	fake_context_resume(&t->context, parent);
 }
 
+/* The account's own: what it holds stands before the input. */
+static void join_conversation(struct fake_turn *t)
+{
+	static const struct ph_str name = {"id", 2};
+	struct ph_json_member m = t->ask[FAKE_ASK_CONVERSATION];
+	const struct fake_resource *conversation = NULL;
+	struct ph_str id = PH_STR("");
+	struct ph_buf items;
+
+	if (m.kind == PH_JSON_OBJECT)
+		ph_json_find(m.value, &name, 1, &m);
+	if (m.kind == PH_JSON_STRING)
+		ph_json_text(m.value, &t->x->arena, &id);
+	if (t->x->account->kind == FAKE_PLATFORM)
+		conversation = fake_conversation(t->x, id);
+	if (!conversation) {
+		count_foreign_response(t, id);
+		fake_refuse(&t->context, FAKE_PARAMETER, 404, NULL, "conversation",
+			"Conversation with id '%.*s' not found.", (int)(id.n < 100 ? id.n : 100), id.p);
+		return;
+	}
+	ph_str_copy(t->conversation, sizeof(t->conversation), id);
+	ph_buf_init(&items, FAKE_ANSWER_MAX);
+	fake_conversation_put(t->x, conversation, &items);
+	t->context.own = true;
+	fake_context_items(&t->context, ph_buf_str(&items));
+	t->context.own = t->context.after_reasoning = false;
+	t->context.user_text = PH_STR("");
+	ph_buf_deinit(&items);
+}
+
 static void check_anchor(struct fake_turn *t)
 {
 	struct ph_str id = asked_text(t, FAKE_ASK_PREVIOUS);
 	const struct fake_stored *parent;
 
 	if (given(t, FAKE_ASK_CONVERSATION))
-		fake_refuse(
-			&t->context, FAKE_PARAMETER, 404, NULL, "conversation", "Conversation not found.");
+		join_conversation(t);
 	if (!id.n)
 		return;
 	ph_str_copy(t->x->anchor, sizeof(t->x->anchor), id);
@@ -366,6 +396,21 @@ static void keep_in(struct fake_turn *t, struct fake_stored *r)
 	keep_context(t, r);
 }
 
+/* Its input and its answer become the conversation's. */
+static void keep_in_conversation(struct fake_turn *t)
+{
+	struct fake_resource *conversation = fake_conversation(t->x, ph_str_c(t->conversation));
+	struct ph_buf input;
+
+	if (!conversation)
+		return;
+	ph_buf_init(&input, FAKE_ANSWER_MAX);
+	keep_input(t, &input);
+	fake_conversation_add(conversation, ph_buf_str(&input));
+	fake_conversation_add(conversation, ph_buf_str(&t->output));
+	ph_buf_deinit(&input);
+}
+
 void fake_turn_keep(struct fake_turn *t)
 {
 	struct fake_exchange *x = t->x;
@@ -373,6 +418,8 @@ void fake_turn_keep(struct fake_turn *t)
 
 	if (!t->finished)
 		return;
+	if (t->conversation[0])
+		keep_in_conversation(t);
 	if (x->lane) {
 		fake_stored_free(x->kept);
 		x->kept = fake_stored_new(x->account, ph_str_c(t->id));

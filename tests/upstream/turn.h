@@ -51,7 +51,8 @@ struct fake_turn {
 	struct fake_do *todo;
 	struct ph_json_member ask[FAKE_ASK_NR];
 	struct fake_context context;
-	char parent[FAKE_ID_MAX]; /* that it continues, or "" */
+	char parent[FAKE_ID_MAX];       /* that it continues, or "" */
+	char conversation[FAKE_ID_MAX]; /* that it is a part of, or "" */
 	uint64_t parent_bytes;
 	char tag[FAKE_TAG_MAX]; /* "NAME_0000002a": what the ids of this turn share */
 	char id[FAKE_ID_MAX];

@@ -36,7 +36,11 @@ static void refused(void **state)
 			"previous_response_id"},
 		{"{\"previous_response_id\":\"a\",\"conversation\":\"c\"}", PH_E_ANCHOR_BAD,
 			"previous_response_id"},
-		{"{\"conversation\":\"c\"}", PH_E_PARAM_BAD, "conversation"},
+		{"{\"conversation\":5}", PH_E_PARAM_BAD, "conversation"},
+		{"{\"conversation\":[]}", PH_E_PARAM_BAD, "conversation"},
+		{"{\"conversation\":{}}", PH_E_PARAM_BAD, "conversation"},
+		{"{\"conversation\":{\"id\":5}}", PH_E_PARAM_BAD, "conversation"},
+		{"{\"conversation\":\"a\\u0000b\"}", PH_E_PARAM_BAD, "conversation"},
 		{"{\"prompt_cache_options\":{\"comparison_response_id\":5}}", PH_E_PARAM_BAD,
 			"prompt_cache_options"},
 	};

@@ -227,6 +227,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_script, "log_turns"),
 		cmocka_unit_test_prestate(test_script, "resolve"),
 		cmocka_unit_test_prestate(test_script, "items"),
+		cmocka_unit_test_prestate(test_script, "owned"),
 		cmocka_unit_test_prestate(test_script, "scopes"),
 		cmocka_unit_test_prestate(test_script, "logins"),
 		cmocka_unit_test_prestate(test_script, "retention"),
