@@ -111,7 +111,13 @@ static void on_whole(struct ph_request *r)
 			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
 		return;
 	}
-	if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
+	if (!ph_ask_answered(r)) {
+		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "not the answer to what was asked"));
+		return;
+	}
+	if (r->ask != PH_ASK_RESPONSE) {
+		r->relay.ended = PH_TERMINAL_COMPLETED;
+	} else if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
 		int code = ph_attempt_failure(r, body, 0);
 
 		if (ph_err_info(code)->remedy != PH_GIVE_UP) {
@@ -164,7 +170,7 @@ void ph_attempt_start_http(struct ph_request *r, struct ph_buf *head, struct ph_
 	const struct ph_call_request request = {
 		.base = &r->account->base,
 		.method = PH_STR("POST"),
-		.path = PH_STR("/responses"),
+		.path = ph_ask_path(r),
 		.head = head,
 		.body = body,
 		.fresh = r->fresh,

@@ -13,6 +13,8 @@ bool ph_record_keeps(const struct ph_request *r)
 
 	if (r->body.dropped)
 		return false; /* by the policy of a moment ago */
+	if (r->ask == PH_ASK_TOKENS)
+		return false;
 	switch (r->door.key->snapshots) {
 	case PH_KEY_SNAPSHOTS_ALL:
 		policy = PH_SNAPSHOTS_ALL;
@@ -70,7 +72,7 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->node = r->g->node;
 	t->scope = r->door.key->id;
 	t->request_id = r->request_id;
-	t->route = "responses";
+	t->route = ph_ask_name(r);
 	t->model = r->body.model;
 	t->account = r->account_id;
 	t->continuity = ph_request_mode(r);
@@ -90,20 +92,28 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->output_tokens = r->collect.output_tokens;
 }
 
+static void fill_parent(const struct ph_request *r, struct ph_turn_record *t)
+{
+	bool linked = chain_linked(r);
+
+	t->parent = linked ? r->chain : NULL;
+	t->fold = linked && r->fold && r->chain->status == PH_CHAIN_OK;
+	t->partial = r->body.previous.n && !linked;
+}
+
 static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 {
 	struct ph_collect *c = &r->collect;
-	bool linked = chain_linked(r);
 
 	t->response_id = c->id;
-	t->stored_upstream = r->account && r->account->kind == PH_PLATFORM && r->body.store;
+	t->compaction = r->ask == PH_ASK_COMPACT;
+	t->stored_upstream = r->ask == PH_ASK_RESPONSE && r->account && r->account->kind == PH_PLATFORM &&
+			     r->body.store;
 	t->class = r->body.store ? 0 : 1;
 	/* The event says it; some upstreams leave it out of the response. */
 	t->turn_status =
 		r->relay.ended == PH_TERMINAL_INCOMPLETE ? PH_STR("incomplete") : PH_STR("completed");
-	t->parent = linked ? r->chain : NULL;
-	t->fold = linked && r->fold && r->chain->status == PH_CHAIN_OK;
-	t->partial = r->body.previous.n && !linked;
+	fill_parent(r, t);
 	if (t->keep || t->stored_upstream)
 		t->output = c->output; /* whose ids its items have */
 	if (!t->keep)
@@ -145,6 +155,21 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 		ph_steer_plan_successor(r);
 	}
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
+}
+
+void ph_record_begin(struct ph_request *r, struct ph_str id, void (*cb)(void *arg, int status))
+{
+	struct ph_turn_record t = {.account = 0};
+
+	fill_log(r, &t);
+	t.response_id = id;
+	t.keep = ph_record_keeps(r);
+	t.stored_upstream = true;
+	fill_parent(r, &t);
+	if (t.keep)
+		t.input = stored_items(r);
+	r->pending_commit++;
+	ph_background_begin(r->g->continuity, &t, cb, r);
 }
 
 /* ---- the log line and the metrics ---- */

@@ -263,7 +263,7 @@ struct fake_do {
 	/* the turn's content */
 	struct ph_str text, id, items, calls, usage;
 	int64_t text_bytes, reasoning, say, odd, deltas, delta_bytes, delay_ms, stamp, obfuscation;
-	int64_t output, sequence, queued;
+	int64_t output, sequence, queued, work_ms;
 	struct ph_str before, events, after, skip;
 	/* the stream's look */
 	int64_t done, line_end, comments, pretty, no_event, bom;
@@ -319,7 +319,16 @@ struct fake_stored {
 	uint8_t hash[32];
 	char last_user[FAKE_ECHO_MAX + 1];
 	size_t last_user_n;
+	/* of one that runs in the background */
+	bool background, streamed;
+	bool dead;             /* failed or cancelled: no anchor */
+	double ready_ms;       /* when it has finished */
+	struct ph_buf running; /* the response object until then */
+	struct ph_buf events;  /* its stream */
 };
+
+/* Whether it can be continued, or read as finished. */
+bool fake_stored_ready(const struct fake_stored *r);
 
 #define FAKE_BUCKETS 65536
 struct fake_store {
@@ -488,6 +497,11 @@ struct fake_exchange {
 	struct fake_do *todo;
 	struct fake_record *record;
 	bool turn;                /* counts as running */
+	enum fake_kind_of_turn {
+		FAKE_RESPONSE,
+		FAKE_COMPACT,
+		FAKE_TOKENS
+	} asked;
 	bool faulted;             /* mode or script made it fail */
 	bool by_path;             /* the account was named by the path */
 	char tag[FAKE_TAG_MAX];   /* of the turn, where its answer is to be kept; else empty */
@@ -509,6 +523,10 @@ void fake_exchange_end(struct fake_exchange *x, bool cancelled);
 void fake_exchange_create(struct fake_exchange *x);
 void fake_turn_start(struct fake_exchange *x);
 struct fake_turn *fake_turn_free(struct fake_turn *t); /* returns NULL; NULL is allowed */
+/* background.c: GET of one that runs, its stream, and its end by order */
+void fake_background_get(struct fake_exchange *x, struct fake_stored *r);
+void fake_background_stream(struct fake_exchange *x, struct fake_stored *r);
+void fake_background_cancel(struct fake_exchange *x, struct fake_stored *r);
 void fake_upgrade_start(struct fake_exchange *x);
 void fake_rest_start(struct fake_exchange *x);
 void fake_control_start(struct fake_exchange *x);
