@@ -76,8 +76,10 @@ static void start_keepalive(struct ph_request *r)
 	const struct ph_relay *y = &r->relay;
 
 	/* Who resumes a background response counts in upstream's numbers. */
-	if (r->body.background)
+	if (r->body.background) {
+		ph_timer_stop(&r->hold);
 		return;
+	}
 	/* Not between the terminal event and its release: the number of that one is settled. */
 	if (y->phase == PH_RELAY_SHOWN && y->open && !y->ended)
 		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);

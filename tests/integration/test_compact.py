@@ -146,7 +146,7 @@ def test_again_and_again(worlds):
         world.use(third)
         says(ring, two['output'] + new, dialogue.items + [user('more')] + new)
         world.use(first)
-        says(ring, two['output'] + new, one['output'] + [user('more')] + new)
+        says(ring, two['output'] + new, dialogue.items + [user('more')] + new)
     world.check()
 
 

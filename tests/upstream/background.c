@@ -62,7 +62,7 @@ static void put_unit(struct fake_exchange *x, const struct fake_stored *r, struc
 {
 	double left = r->ready_ms - fake_now_ms();
 
-	if (!is_terminal(unit)) {
+	if (!is_terminal(unit) || (x->todo && x->todo->fault)) {
 		ph_buf_puts(&x->play.payload, unit);
 		return;
 	}
