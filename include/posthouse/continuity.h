@@ -214,7 +214,7 @@ struct ph_turn_record {
 	const struct ph_chain *parent; /* NULL = first turn, or one whose parent has no row here */
 	bool fold;                     /* write the whole context */
 	bool partial;
-	bool compaction;         /* the answer of a compact call: its id is no response's */
+	bool compaction;           /* the answer of a compact call: its id is no response's */
 	struct ph_str turn_status; /* completed, incomplete */
 	struct ph_str input;       /* this turn's items, comma-joined */
 	struct ph_str output;
@@ -264,8 +264,8 @@ void ph_background_cancel(struct ph_background_read *r);
 
 /* It has finished: b->turn with its output, envelope, status and figures filled becomes a snapshot, and its
  * row goes. Several nodes may find that out at a time. cb as for ph_continuity_commit(). */
-void ph_background_end(struct ph_continuity *c, const struct ph_background *b,
-	void (*cb)(void *arg, int status), void *arg);
+void ph_background_end(
+	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg);
 
 /* ---- reading one response ---- */
 struct ph_response {

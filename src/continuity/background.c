@@ -60,8 +60,7 @@ static int fill_parent(struct ph_background *b, const struct ph_pg_result *r, in
 	b->turn.parent = parent;
 	parent->status = PH_CHAIN_OK;
 	parent->id = ph_pg_str(r, 0, PARENT_ID);
-	parent->day = ph_pg_is_null(r, 0, PARENT_DAY) ? PH_DAY_UNKNOWN
-						      : (int32_t)ph_pg_int(r, 0, PARENT_DAY);
+	parent->day = ph_pg_is_null(r, 0, PARENT_DAY) ? PH_DAY_UNKNOWN : (int32_t)ph_pg_int(r, 0, PARENT_DAY);
 	parent->class = (int32_t)ph_pg_int(r, 0, PARENT_CLASS);
 	parent->until = (int32_t)ph_pg_int(r, 0, PARENT_UNTIL);
 	parent->flags = (int)ph_pg_int(r, 0, PARENT_FLAGS);
@@ -94,7 +93,8 @@ static int fill(struct ph_background *b, const struct ph_pg_result *r)
 static void on_row(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
 	struct ph_background_read *read = arg;
-	struct ph_err unreadable = {.code = PH_E_DATABASE_ERROR, .detail = "a background turn cannot be read"};
+	struct ph_err unreadable = {
+		.code = PH_E_DATABASE_ERROR, .detail = "a background turn cannot be read"};
 	struct ph_background *b = NULL;
 
 	if (!err && ph_pg_rows(r)) {
@@ -136,8 +136,8 @@ void ph_background_cancel(struct ph_background_read *read)
 /* ---- its end ---- */
 
 /* The writer keeps the order: the row goes when the snapshot is there. */
-void ph_background_end(struct ph_continuity *c, const struct ph_background *b,
-	void (*cb)(void *arg, int status), void *arg)
+void ph_background_end(
+	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg)
 {
 	ph_continuity_commit(c, &b->turn, cb, arg, NULL);
 	if (b->turn.keep)

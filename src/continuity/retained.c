@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a client keeps of a conversation beside the item that it was compacted into: a compact call gives back
- * the user's words in front of it, and clients keep some by themselves. Where the item is replaced by all that
- * it stands for, those words would come twice; so what stands in front of it in the same list, and is there as
- * well, is left out.
+ * the user's words in front of it, and clients keep some by themselves. Where the item is replaced by all
+ * that it stands for, those words would come twice; so what stands in front of it in the same list, and is
+ * there as well, is left out.
  */
 #include "continuity_priv.h"
 

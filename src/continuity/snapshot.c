@@ -338,8 +338,8 @@ static void fill_begin(
 	memcpy(p, all, sizeof all);
 }
 
-void ph_background_begin(struct ph_continuity *c, const struct ph_turn_record *t,
-	void (*cb)(void *arg, int status), void *arg)
+void ph_background_begin(
+	struct ph_continuity *c, const struct ph_turn_record *t, void (*cb)(void *arg, int status), void *arg)
 {
 	struct commit *w = ph_alloc(sizeof *w);
 	struct ph_turn_record begun = *t;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What may be asked for besides an answer: a conversation made shorter (compact), and how many tokens it would
- * be (input_tokens). Both are turns of the same machine: their anchors are resolved, their ids looked up and
- * their accounts chosen as for a turn, and a compact call is written like one, so that what its item replaced
- * is found again. They differ by the table below, and in that nothing is streamed, live, or an anchor.
+ * What may be asked for besides an answer: a conversation made shorter (compact), and how many tokens it
+ * would be (input_tokens). Both are turns of the same machine: their anchors are resolved, their ids looked
+ * up and their accounts chosen as for a turn, and a compact call is written like one, so that what its item
+ * replaced is found again. They differ by the table below, and in that nothing is streamed, live, or an
+ * anchor.
  */
 #include "posthouse/clock.h"
 #include "request_priv.h"

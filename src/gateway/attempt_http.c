@@ -112,7 +112,8 @@ static void on_whole(struct ph_request *r)
 		return;
 	}
 	if (!ph_ask_answered(r)) {
-		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "not the answer to what was asked"));
+		ph_request_event(
+			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "not the answer to what was asked"));
 		return;
 	}
 	if (r->ask != PH_ASK_RESPONSE) {

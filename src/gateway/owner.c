@@ -12,7 +12,7 @@
 #include "request_priv.h"
 
 #define ANSWER_MAX (256u * 1024 * 1024)
-#define TARGET_MAX  (8 * PH_RESPONSE_ID_MAX)
+#define TARGET_MAX (8 * PH_RESPONSE_ID_MAX)
 #define CALL_MS    30000
 #define KEEP_MS    5000 /* as a turn's commit */
 
@@ -161,8 +161,8 @@ static bool has_finished(struct ph_str status)
 }
 
 /* What it was is in the row; what it has become, in the response. */
-static void complete(struct ph_gateway *g, const struct ph_exchange *x, struct ph_background *b,
-	struct ph_collect *c)
+static void complete(
+	struct ph_gateway *g, const struct ph_exchange *x, struct ph_background *b, struct ph_collect *c)
 {
 	struct ph_turn_record *t = &b->turn;
 
@@ -315,8 +315,7 @@ static bool is_over(struct ph_str response)
 	struct ph_json_member m;
 
 	return !ph_json_check(response, NULL) && ph_json_find(response, &name, 1, &m) &&
-	       (ph_json_text_is(m.value, PH_STR("failed")) ||
-		       ph_json_text_is(m.value, PH_STR("cancelled")));
+	       (ph_json_text_is(m.value, PH_STR("failed")) || ph_json_text_is(m.value, PH_STR("cancelled")));
 }
 
 static void on_answer(void *arg, int status, struct ph_str body)
@@ -366,8 +365,8 @@ static void on_turn(void *arg, struct ph_background *turn, const struct ph_err *
 	ph_buf_deinit(&path);
 }
 
-static struct ph_owner_ask *ask_new(struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key,
-	struct ph_str id, ph_owner_cb cb, void *arg)
+static struct ph_owner_ask *ask_new(struct ph_gateway *g, const struct ph_exchange *x,
+	const struct ph_key *key, struct ph_str id, ph_owner_cb cb, void *arg)
 {
 	struct ph_owner_ask *a = ph_alloc(sizeof *a);
 
@@ -388,8 +387,8 @@ struct ph_owner_ask *ph_owner_ask(struct ph_gateway *g, const struct ph_exchange
 	return ask_new(g, x, key, id, cb, arg);
 }
 
-struct ph_owner_ask *ph_owner_stop(struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key,
-	struct ph_str id, ph_owner_cb cb, void *arg)
+struct ph_owner_ask *ph_owner_stop(struct ph_gateway *g, const struct ph_exchange *x,
+	const struct ph_key *key, struct ph_str id, ph_owner_cb cb, void *arg)
 {
 	struct ph_owner_ask *a = ask_new(g, x, key, id, cb, arg);
 

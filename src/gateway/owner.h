@@ -21,12 +21,12 @@ void ph_owner_path(struct ph_buf *out, struct ph_str id, struct ph_str tail);
 
 /* ---- background responses ---- */
 struct ph_owner_answer {
-	bool known;        /* a background turn of this scope, that was not seen to finish before */
-	bool kept;         /* it has finished, and its snapshot is written now */
-	bool over;         /* it has ended in a way that nothing can be continued from */
-	int status;        /* of the account's answer; 0: it could not be asked */
-	struct ph_str body; /* of the answer; valid during the call */
-	uint64_t after_ms; /* where it could not be asked: when it may be, or 0 */
+	bool known;               /* a background turn of this scope, that was not seen to finish before */
+	bool kept;                /* it has finished, and its snapshot is written now */
+	bool over;                /* it has ended in a way that nothing can be continued from */
+	int status;               /* of the account's answer; 0: it could not be asked */
+	struct ph_str body;       /* of the answer; valid during the call */
+	uint64_t after_ms;        /* where it could not be asked: when it may be, or 0 */
 	const struct ph_err *err; /* the database could not be asked; or NULL */
 };
 struct ph_owner_ask;
@@ -35,8 +35,8 @@ typedef void (*ph_owner_cb)(void *arg, const struct ph_owner_answer *answer);
 struct ph_owner_ask *ph_owner_ask(struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key,
 	struct ph_str id, ph_owner_cb cb, void *arg);
 /* The same, after it was told to end. */
-struct ph_owner_ask *ph_owner_stop(struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key,
-	struct ph_str id, ph_owner_cb cb, void *arg);
+struct ph_owner_ask *ph_owner_stop(struct ph_gateway *g, const struct ph_exchange *x,
+	const struct ph_key *key, struct ph_str id, ph_owner_cb cb, void *arg);
 void ph_owner_cancel(struct ph_owner_ask *a);
 
 /* The response object of a finished background turn becomes its snapshot. NULL: it has not finished. cb fires

@@ -107,8 +107,8 @@ static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 
 	t->response_id = c->id;
 	t->compaction = r->ask == PH_ASK_COMPACT;
-	t->stored_upstream = r->ask == PH_ASK_RESPONSE && r->account && r->account->kind == PH_PLATFORM &&
-			     r->body.store;
+	t->stored_upstream =
+		r->ask == PH_ASK_RESPONSE && r->account && r->account->kind == PH_PLATFORM && r->body.store;
 	t->class = r->body.store ? 0 : 1;
 	/* The event says it; some upstreams leave it out of the response. */
 	t->turn_status =

@@ -231,8 +231,8 @@ static void on_owner(void *arg, const struct ph_owner_answer *answer)
 		ph_request_event(r, rc);
 }
 
-/* Only its account knows what stands behind the id; it is asked once whether that is a response which ran in the
- * background and is over by now. */
+/* Only its account knows what stands behind the id; it is asked once whether that is a response which ran in
+ * the background and is over by now. */
 static int owned(struct ph_request *r)
 {
 	if (r->asked_owner || !r->x) {

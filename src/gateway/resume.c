@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /v1/responses/{id}?stream=true&starting_after=n. Of a background response that its account still keeps the
- * stream is the account's own, from wherever the client left it: on any node, since the numbers of events are
- * upstream's. Its end is held until the snapshot is written, as a turn's. Of all others, and where the account
- * cannot be asked, it is told from the store.
+ * GET /v1/responses/{id}?stream=true&starting_after=n. Of a background response that its account still keeps
+ * the stream is the account's own, from wherever the client left it: on any node, since the numbers of events
+ * are upstream's. Its end is held until the snapshot is written, as a turn's. Of all others, and where the
+ * account cannot be asked, it is told from the store.
  */
 #include <stdlib.h>
 
@@ -24,12 +24,12 @@ struct resume {
 	struct ph_call *call;
 	struct ph_sse *sse;
 	struct ph_owner_keeping *keeping; /* of its snapshot */
-	struct ph_timer timer; /* silence */
-	struct ph_buf headers; /* of the account's answer */
-	struct ph_buf words;   /* of its refusal */
-	struct ph_buf end;     /* the terminal event */
-	int status;            /* of its answer */
-	bool stored;           /* there is a snapshot to tell it from */
+	struct ph_timer timer;            /* silence */
+	struct ph_buf headers;            /* of the account's answer */
+	struct ph_buf words;              /* of its refusal */
+	struct ph_buf end;                /* the terminal event */
+	int status;                       /* of its answer */
+	bool stored;                      /* there is a snapshot to tell it from */
 	bool head_sent;
 	bool ended; /* the terminal event came, and is held until the snapshot is there */
 };

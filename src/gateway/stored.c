@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET and DELETE /v1/responses/{id}, GET .../input_items, POST .../cancel: from the store, on any node, within
- * the key's scope. What still runs in the background is asked of its account (owner.c), and so is what a client
- * wants to have included beyond what its turn asked for; streams are resume.c's.
+ * GET and DELETE /v1/responses/{id}, GET .../input_items, POST .../cancel: from the store, on any node,
+ * within the key's scope. What still runs in the background is asked of its account (owner.c), and so is what
+ * a client wants to have included beyond what its turn asked for; streams are resume.c's.
  */
 #include "stored.h"
 
@@ -25,10 +25,10 @@ struct stored {
 	enum what what;
 	struct ph_str id; /* decoded, in the arena */
 	struct ph_response_read *read;
-	struct ph_owner_ask *asking;         /* of a background response */
-	struct ph_background_read *reading;  /* of its input items */
-	struct ph_owner_call *including;     /* what was not stored */
-	bool included;                       /* the account was asked, and did not say */
+	struct ph_owner_ask *asking;        /* of a background response */
+	struct ph_background_read *reading; /* of its input items */
+	struct ph_owner_call *including;    /* what was not stored */
+	bool included;                      /* the account was asked, and did not say */
 };
 
 void ph_stored_unknown(struct ph_side *s, struct ph_str id)
@@ -121,7 +121,8 @@ static int read_page(struct ph_side *s, struct ph_page *page, struct ph_err *err
 	}
 	if (ph_query_get(query, PH_STR("after"), &value)) {
 		if (ph_percent_decode(value, true, after, PH_RESPONSE_ID_MAX * 2, &page->after.n))
-			return ph_fail_param(err, PH_E_PARAM_BAD, "after", "Invalid value for 'after': it is no item id.");
+			return ph_fail_param(
+				err, PH_E_PARAM_BAD, "after", "Invalid value for 'after': it is no item id.");
 		page->after.p = after;
 	}
 	return 0;
@@ -138,7 +139,8 @@ static void reply_items(struct ph_side *s, struct ph_str id, struct ph_str items
 	if (rc == 0)
 		rc = ph_items_page(items, id, &page, &body);
 	if (rc == -PH_E_ITEM_UNKNOWN)
-		ph_fail_param(&err, PH_E_ITEM_UNKNOWN, "after", "Item with id '%.*s' not found.", PH_STR_ARG(page.after));
+		ph_fail_param(&err, PH_E_ITEM_UNKNOWN, "after", "Item with id '%.*s' not found.",
+			PH_STR_ARG(page.after));
 	if (rc)
 		ph_side_error(s, rc, &err, 0);
 	else
@@ -271,7 +273,8 @@ static bool include(struct ph_side *s, const struct ph_response *response)
 	if (d->included || !(response->flags & PH_TURN_STORED) ||
 		!ph_owner_usable(s->g, s->door.key, response->account))
 		return false;
-	if (!ph_query_get(query, PH_STR("include[]"), &value) && !ph_query_get(query, PH_STR("include"), &value) &&
+	if (!ph_query_get(query, PH_STR("include[]"), &value) &&
+		!ph_query_get(query, PH_STR("include"), &value) &&
 		!ph_query_get(query, PH_STR("include%5B%5D"), &value))
 		return false;
 	ph_buf_init(&path, TARGET_MAX);

@@ -167,12 +167,13 @@ static void tell_part(struct telling *t, const char *type, struct ph_str place, 
 	ph_buf_deinit(&rest);
 }
 
-static void tell_content(struct telling *t, const struct ph_json_member *item, size_t index, struct ph_str part,
-	size_t content_index)
+static void tell_content(struct telling *t, const struct ph_json_member *item, size_t index,
+	struct ph_str part, size_t content_index)
 {
 	static const struct ph_str names[] = {PH_STR_INIT("text"), PH_STR_INIT("refusal")};
 	static const struct replaced bare[] = {{PH_STR_INIT("text"), PH_STR_INIT("\"\"")},
-		{PH_STR_INIT("refusal"), PH_STR_INIT("\"\"")}, {PH_STR_INIT("annotations"), PH_STR_INIT("[]")},
+		{PH_STR_INIT("refusal"), PH_STR_INIT("\"\"")},
+		{PH_STR_INIT("annotations"), PH_STR_INIT("[]")},
 		{PH_STR_INIT("logprobs"), PH_STR_INIT("[]")}};
 	struct ph_json_member m[2];
 	struct ph_buf place, empty;
@@ -206,9 +207,12 @@ static void tell_inside(struct telling *t, const struct ph_json_member *m, size_
 	if (ph_json_text_is(m[TYPE].value, PH_STR("message")) && m[CONTENT].kind == PH_JSON_ARRAY)
 		for (size_t at = 0; ph_json_next(m[CONTENT].value, &at, &part); n++)
 			tell_content(t, m, index, part, n);
-	else if (ph_json_text_is(m[TYPE].value, PH_STR("function_call")) && m[ARGUMENTS].kind == PH_JSON_STRING)
-		tell_text(t, "function_call_arguments", "arguments", ph_buf_str(&place), m[ARGUMENTS].value, "");
-	else if (ph_json_text_is(m[TYPE].value, PH_STR("custom_tool_call")) && m[INPUT].kind == PH_JSON_STRING)
+	else if (ph_json_text_is(m[TYPE].value, PH_STR("function_call")) &&
+		 m[ARGUMENTS].kind == PH_JSON_STRING)
+		tell_text(t, "function_call_arguments", "arguments", ph_buf_str(&place), m[ARGUMENTS].value,
+			"");
+	else if (ph_json_text_is(m[TYPE].value, PH_STR("custom_tool_call")) &&
+		 m[INPUT].kind == PH_JSON_STRING)
 		tell_text(t, "custom_tool_call_input", "input", ph_buf_str(&place), m[INPUT].value, "");
 	ph_buf_deinit(&place);
 }

@@ -38,9 +38,14 @@ const struct ph_str ph_turn_body_names[PH_B_NR] = {
 
 static const char *kind_name(enum ph_json_kind kind)
 {
-	static const char *const names[] = {[PH_JSON_ABSENT] = "nothing", [PH_JSON_NULL] = "null",
-		[PH_JSON_FALSE] = "a boolean", [PH_JSON_TRUE] = "a boolean", [PH_JSON_NUMBER] = "a number",
-		[PH_JSON_STRING] = "a string", [PH_JSON_ARRAY] = "an array", [PH_JSON_OBJECT] = "an object"};
+	static const char *const names[] = {[PH_JSON_ABSENT] = "nothing",
+		[PH_JSON_NULL] = "null",
+		[PH_JSON_FALSE] = "a boolean",
+		[PH_JSON_TRUE] = "a boolean",
+		[PH_JSON_NUMBER] = "a number",
+		[PH_JSON_STRING] = "a string",
+		[PH_JSON_ARRAY] = "an array",
+		[PH_JSON_OBJECT] = "an object"};
 
 	return names[kind];
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What makes a conversation shorter: the compaction item that a turn with a trigger ends in, and the answer of
- * a compact call, the user's own words with such an item behind them. And the count of what a turn would hold.
+ * What makes a conversation shorter: the compaction item that a turn with a trigger ends in, and the answer
+ * of a compact call, the user's own words with such an item behind them. And the count of what a turn would
+ * hold.
  */
 #include "turn.h"
 
@@ -9,7 +10,8 @@
 
 void fake_compact_item(struct fake_turn *t, struct ph_buf *b)
 {
-	ph_buf_printf(b, "{\"id\":\"cmp_%s_%zu\",\"type\":\"compaction\",\"encrypted_content\":\"", t->tag, t->items);
+	ph_buf_printf(b, "{\"id\":\"cmp_%s_%zu\",\"type\":\"compaction\",\"encrypted_content\":\"", t->tag,
+		t->items);
 	fake_object_encrypted(t, b);
 	ph_buf_puts(b, PH_STR("\"}"));
 }
@@ -31,8 +33,9 @@ static void put_words(struct fake_turn *t, struct ph_buf *out, struct ph_str ite
 	while (ph_json_next(ph_str_c(array), &offset, &item)) {
 		if (!ph_json_find(item, names, NR, m) || !ph_json_text_is(m[ROLE].value, PH_STR("user")))
 			continue;
-		ph_buf_printf(out, "{\"id\":\"msg_%s_%zu\",\"type\":\"message\",\"status\":\"completed\",\"role\":"
-				   "\"user\",\"content\":",
+		ph_buf_printf(out,
+			"{\"id\":\"msg_%s_%zu\",\"type\":\"message\",\"status\":\"completed\",\"role\":"
+			"\"user\",\"content\":",
 			t->tag, t->items++);
 		if (m[CONTENT].kind == PH_JSON_STRING)
 			ph_buf_puts(out, PH_STR("[{\"type\":\"input_text\",\"text\":"));
@@ -63,14 +66,17 @@ void fake_compact_answer(struct fake_turn *t)
 
 	ph_buf_init(&input, FAKE_BODY_MAX);
 	fake_turn_input(t, &input);
-	ph_buf_printf(b, "{\"id\":\"%s\",\"object\":\"response.compaction\",\"created_at\":%llu,\"output\":[", t->id,
-		(unsigned long long)t->created_at);
+	ph_buf_printf(b, "{\"id\":\"%s\",\"object\":\"response.compaction\",\"created_at\":%llu,\"output\":[",
+		t->id, (unsigned long long)t->created_at);
 	put_stored_words(t, b, t->parent);
 	put_words(t, b, ph_buf_str(&input));
 	fake_compact_item(t, b);
-	ph_buf_printf(b, "],\"usage\":{\"input_tokens\":%llu,\"input_tokens_details\":{\"cached_tokens\":0},"
-			 "\"output_tokens\":4,\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":%llu}}",
-		(unsigned long long)(t->context.bytes / 4 + 8), (unsigned long long)(t->context.bytes / 4 + 12));
+	ph_buf_printf(b,
+		"],\"usage\":{\"input_tokens\":%llu,\"input_tokens_details\":{\"cached_tokens\":0},"
+		"\"output_tokens\":4,\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":%"
+		"llu}}",
+		(unsigned long long)(t->context.bytes / 4 + 8),
+		(unsigned long long)(t->context.bytes / 4 + 12));
 	ph_buf_deinit(&input);
 	fake_answer_plain(t->x, 200, "application/json");
 }

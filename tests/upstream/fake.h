@@ -496,7 +496,7 @@ struct fake_exchange {
 	struct fake_account *account; /* NULL: control, or nobody's */
 	struct fake_do *todo;
 	struct fake_record *record;
-	bool turn;                /* counts as running */
+	bool turn; /* counts as running */
 	enum fake_kind_of_turn {
 		FAKE_RESPONSE,
 		FAKE_COMPACT,

@@ -56,9 +56,9 @@ struct fake_turn {
 	char tag[FAKE_TAG_MAX]; /* "NAME_0000002a": what the ids of this turn share */
 	char id[FAKE_ID_MAX];
 	bool stream, store, reasoning, sealed;
-	bool warm;          /* generate:false: nothing is generated */
+	bool warm; /* generate:false: nothing is generated */
 	bool background;
-	bool trigger; /* the input ends in a compaction_trigger: the answer is one compaction item */
+	bool trigger;       /* the input ends in a compaction_trigger: the answer is one compaction item */
 	const char *reason; /* of an incomplete end, before the script's */
 	uint64_t created_at, seen_bytes, output_tokens;
 	struct ph_str text;    /* what the message says */

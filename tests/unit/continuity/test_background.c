@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Turns in the background: what is written of one when it begins, and what becomes of it, with the real schema. */
+/* Turns in the background: what is written of one when it begins, and what becomes of it, with the real
+ * schema. */
 #include "store_test.h"
 
 #define USER(text)   "{'role':'user','content':'" text "'}"
@@ -61,7 +62,8 @@ static void end(struct ph_background *b, const char *output)
 
 static bool is_gone(void)
 {
-	return ask("SELECT count(*) FROM posthouse.background_turns WHERE id LIKE '%_g2' OR id LIKE '%_f2'") == 0;
+	return ask("SELECT count(*) FROM posthouse.background_turns WHERE id LIKE '%_g2' OR id LIKE "
+		   "'%_f2'") == 0;
 }
 
 static void test_a_life(void **state)
@@ -98,8 +100,10 @@ static void test_a_life(void **state)
 	chain = read_chain(id_of("g2"));
 	assert_int_equal(chain->status, PH_CHAIN_OK);
 	assert_int_equal(chain->depth, 2);
-	assert_int_equal(chain->flags & (PH_TURN_STORED | PH_TURN_PARTIAL | PH_TURN_AMBIGUOUS), PH_TURN_STORED);
-	assert_replay(chain, A, USER("3"), USER("1") "," ANSWER("gm1") "," USER("2") "," ANSWER("gm2") "," USER("3"));
+	assert_int_equal(
+		chain->flags & (PH_TURN_STORED | PH_TURN_PARTIAL | PH_TURN_AMBIGUOUS), PH_TURN_STORED);
+	assert_replay(chain, A, USER("3"),
+		USER("1") "," ANSWER("gm1") "," USER("2") "," ANSWER("gm2") "," USER("3"));
 	ph_chain_free(chain);
 }
 
@@ -125,7 +129,8 @@ static void test_folded(void **state)
 	chain = read_chain(id_of("f2"));
 	assert_int_equal(chain->status, PH_CHAIN_OK);
 	assert_int_equal(chain->depth, 1);
-	assert_replay(chain, A, USER("3"), USER("1") "," ANSWER("fm1") "," USER("2") "," ANSWER("fm2") "," USER("3"));
+	assert_replay(chain, A, USER("3"),
+		USER("1") "," ANSWER("fm1") "," USER("2") "," ANSWER("fm2") "," USER("3"));
 	ph_chain_free(chain);
 }
 
@@ -137,7 +142,8 @@ static void test_other_ends(void **state)
 	struct ph_background *b;
 
 	begin(&t);
-	assert_int_equal(ask("SELECT count(*) FROM posthouse.background_turns b, posthouse.hide_response(7, b.id) WHERE "
+	assert_int_equal(ask("SELECT count(*) FROM posthouse.background_turns b, posthouse.hide_response(7, "
+			     "b.id) WHERE "
 			     "b.id LIKE '%_h1'"),
 		1);
 	assert_false(is_known(SCOPE, "h1"));

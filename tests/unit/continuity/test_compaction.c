@@ -248,9 +248,11 @@ static void test_compact_call(void **state)
 
 	write_turn(NULL, "w1", USER("1"), ANSWER("wm1"));
 	write_compact("w1", "w2", USER("2"), SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2"));
-	assert_told(COMPACTION("wk2"), SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"), B,
+	assert_told(COMPACTION("wk2"),
+		SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"), B,
 		USER("1") "," NEUTRAL("wm1") "," USER("2") "," USER("3"));
-	assert_told(COMPACTION("wk2"), SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"), A,
+	assert_told(COMPACTION("wk2"),
+		SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"), A,
 		SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"));
 	/* What was said besides stays, and so does what is said again behind the item. */
 	assert_told(COMPACTION("wk2"), USER("0") "," USER("1") "," COMPACTED("wk2") "," USER("1"), B,
@@ -270,11 +272,12 @@ static void test_compact_call_in_chains(void **state)
 
 	write_compact(NULL, "v1", USER("1") "," ANSWER("vm0") "," USER("2"),
 		SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1"));
-	write_turn(NULL, "v2", SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1") "," USER("3"), ANSWER("vm2"));
+	write_turn(NULL, "v2", SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1") "," USER("3"),
+		ANSWER("vm2"));
 	chain = read_chain(id_of("v2"));
 	assert_replay(chain, A, USER("4"),
-		SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1") "," USER("3") "," ANSWER("vm2") "," USER(
-			"4"));
+		SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1") "," USER("3") "," ANSWER(
+			"vm2") "," USER("4"));
 	assert_replay(chain, B, USER("4"),
 		USER("1") "," NEUTRAL("vm0") "," USER("2") "," USER("3") "," NEUTRAL("vm2") "," USER("4"));
 	ph_chain_free(chain);

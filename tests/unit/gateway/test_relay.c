@@ -25,10 +25,10 @@ struct world {
 	struct ph_key key;
 	struct ph_buf out; /* what the client got */
 	int heads, finished;
-	int began;   /* AWAIT -> RELAY */
-	int result;  /* 1: the terminal event came; negative: the attempt failed */
-	long room;   /* what push says */
-	int reading; /* what ph_call_read() was told last; -1 = nothing */
+	int began;      /* AWAIT -> RELAY */
+	int result;     /* 1: the terminal event came; negative: the attempt failed */
+	long room;      /* what push says */
+	int reading;    /* what ph_call_read() was told last; -1 = nothing */
 	char begun[64]; /* the response whose owner is being written */
 	void (*on_begun)(void *arg, int status);
 };
@@ -794,7 +794,8 @@ static void background_open(struct world *w)
 	w->r.body.background = true;
 }
 
-/* Nothing is shown, and upstream is not read, until it is written whose the response is; then all that came. */
+/* Nothing is shown, and upstream is not read, until it is written whose the response is; then all that came.
+ */
 static void a_background_response_has_an_owner_first(void **state)
 {
 	struct world w;
