@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Turns that run in the background at an account: all of them but their output, which only the account has until somebody
- * asks for it. A row goes when the turn's snapshot is there; what was never asked for goes with what upstream keeps.
+ * asks for it. When the turn's snapshot is there only the id stays, so that whoever looked for the snapshot a moment too
+ * early knows; rows go with what upstream keeps.
  */
 CREATE TABLE posthouse.background_turns (
 	scope bigint NOT NULL,
@@ -17,6 +18,7 @@ CREATE TABLE posthouse.background_turns (
 	keep bool NOT NULL, -- it will have a snapshot
 	fold bool NOT NULL, -- which is to hold the whole context: runs
 	partial bool NOT NULL,
+	ended bool NOT NULL DEFAULT false, -- its snapshot is there
 	turn uuid NOT NULL,
 	id text COLLATE "C" NOT NULL,
 	parent_id text COLLATE "C",

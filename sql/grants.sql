@@ -24,7 +24,7 @@ BEGIN
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
-		GRANT SELECT, INSERT, DELETE ON posthouse.background_turns TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (ended, input, runs) ON posthouse.background_turns TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.begin_background, posthouse.find_background, posthouse.end_background
 			TO posthouse_node;
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */

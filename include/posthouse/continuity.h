@@ -248,14 +248,14 @@ void ph_background_begin(struct ph_continuity *c, const struct ph_turn_record *t
 /* Owner: whoever asked; freed with ph_background_free(). */
 struct ph_background {
 	struct ph_turn_record turn; /* as it began: of its figures nothing is filled */
-	struct ph_pg_result *rows;  /* keeps the bytes */
+	bool ended; /* a snapshot stands for it now; of the turn little more than account and id is left */
+	struct ph_pg_result *rows; /* keeps the bytes */
 	struct ph_arena arena;
 	struct ph_chain parent; /* what turn.parent points to, where it has one */
 };
 struct ph_background *ph_background_free(struct ph_background *b); /* returns NULL; NULL is allowed */
 
-/* cb fires once, later; b is the callee's to free. b NULL and err NULL: this scope has no such turn, or it is
- * over, and a snapshot stands for it. */
+/* cb fires once, later; b is the callee's to free. b NULL and err NULL: this scope has no such turn. */
 struct ph_background_read;
 typedef void (*ph_background_cb)(void *arg, struct ph_background *b, const struct ph_err *err);
 struct ph_background_read *ph_background_read(
@@ -263,7 +263,7 @@ struct ph_background_read *ph_background_read(
 void ph_background_cancel(struct ph_background_read *r);
 
 /* It has finished: b->turn with its output, envelope, status and figures filled becomes a snapshot, and its
- * row goes. Several nodes may find that out at a time. cb as for ph_continuity_commit(). */
+ * row says so. Several nodes may find that out at a time. cb as for ph_continuity_commit(). */
 void ph_background_end(
 	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg);
 

@@ -21,18 +21,19 @@ BEGIN
 	ON CONFLICT (scope, id) DO NOTHING;
 END $$;
 
-/* Nothing for a response that was deleted, or whose snapshot is there. */
+/* Nothing for a response that was deleted. */
 CREATE OR REPLACE FUNCTION posthouse.find_background(p_scope bigint, p_id text)
 RETURNS TABLE (account_id bigint, turn uuid, keep bool, class int, model text, parent_id text, parent_day date,
 	parent_class int, parent_until date, parent_flags int, parent_depth int, fold bool, partial bool, codec int,
-	input bytea, runs bytea)
+	input bytea, runs bytea, ended bool)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
 	PERFORM set_config('posthouse.scope', p_scope::text, true);
 	RETURN QUERY
 	SELECT b.account_id, b.turn, b.keep, b.class::int, b.model, b.parent_id, b.parent_day, b.parent_class::int,
-		b.parent_until, b.parent_flags, b.parent_depth, b.fold, b.partial, b.codec::int, b.input, b.runs
+		b.parent_until, b.parent_flags, b.parent_depth, b.fold, b.partial, b.codec::int, b.input, b.runs,
+		b.ended
 	FROM posthouse.background_turns b
 	WHERE b.scope = p_scope AND b.id = p_id AND NOT EXISTS (SELECT FROM posthouse.resource_owners o
 		WHERE o.scope = p_scope AND o.id = p_id AND o.hidden);
@@ -42,10 +43,11 @@ CREATE OR REPLACE FUNCTION posthouse.end_background(p_scope bigint, p_id text) R
 LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
 	PERFORM set_config('posthouse.scope', p_scope::text, true);
-	DELETE FROM posthouse.background_turns b WHERE b.scope = p_scope AND b.id = p_id;
+	UPDATE posthouse.background_turns b SET ended = true, input = NULL, runs = NULL
+	WHERE b.scope = p_scope AND b.id = p_id AND NOT b.ended;
 END $$;
 
-/* Those that nobody asked for again: upstream keeps a response for 30 days. */
+/* Upstream keeps a response for 30 days. */
 CREATE OR REPLACE FUNCTION posthouse.purge_background() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 	DELETE FROM posthouse.background_turns b WHERE b.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 31

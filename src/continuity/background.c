@@ -26,6 +26,7 @@ enum {
 	CODEC,
 	INPUT,
 	RUNS,
+	ENDED,
 };
 
 struct ph_background_read {
@@ -85,6 +86,9 @@ static int fill(struct ph_background *b, const struct ph_pg_result *r)
 	t->model = ph_pg_str(r, 0, MODEL);
 	t->partial = ph_pg_int(r, 0, PARTIAL) != 0;
 	t->stored_upstream = true;
+	b->ended = ph_pg_int(r, 0, ENDED) != 0;
+	if (b->ended)
+		return 0;
 	if (ph_body_decode(&b->arena, codec, ph_pg_str(r, 0, INPUT), &t->input))
 		return -PH_E_INTERNAL;
 	return fill_parent(b, r, codec);
@@ -135,7 +139,7 @@ void ph_background_cancel(struct ph_background_read *read)
 
 /* ---- its end ---- */
 
-/* The writer keeps the order: the row goes when the snapshot is there. */
+/* The writer keeps the order: the row says so when the snapshot is there. */
 void ph_background_end(
 	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg)
 {

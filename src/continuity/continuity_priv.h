@@ -164,6 +164,11 @@ void ph_retained_deinit(struct ph_retained *r);
 /* Whether that item of the list is left out. */
 bool ph_retained_has(const struct ph_retained *r, struct ph_str items, struct ph_str bytes);
 
+/* ---- compacted.c ---- */
+/* True: the target has made an item of all that stands before this place of the chain. */
+bool ph_chain_compacted(const struct ph_chain *chain, struct ph_str new_items, const struct ph_target *target,
+	size_t *ret_run, size_t *ret_at);
+
 /* ---- prepare.c ---- */
 /* A request's own items: those that nobody here made go out as they came. Also -PH_E_ITEM_UNKNOWN. */
 int ph_transfer_request(struct ph_transfer *t, struct ph_str items) PH_WARN_UNUSED;

@@ -352,6 +352,11 @@ static void on_turn(void *arg, struct ph_background *turn, const struct ph_err *
 	a->turn = turn;
 	a->answer.err = err;
 	a->answer.known = turn != NULL;
+	a->answer.kept = turn && turn->ended;
+	if (a->answer.kept) {
+		answer(a);
+		return;
+	}
 	account = turn ? ph_accounts_find(a->g->accounts, turn->turn.account) : NULL;
 	if (!turn || !ph_owner_usable(a->g, a->key, turn->turn.account)) {
 		a->answer.after_ms = returns_ms(a, account);

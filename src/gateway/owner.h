@@ -21,8 +21,8 @@ void ph_owner_path(struct ph_buf *out, struct ph_str id, struct ph_str tail);
 
 /* ---- background responses ---- */
 struct ph_owner_answer {
-	bool known;               /* a background turn of this scope, that was not seen to finish before */
-	bool kept;                /* it has finished, and its snapshot is written now */
+	bool known;               /* a background turn of this scope */
+	bool kept;                /* it has finished, and its snapshot is there, now or since a moment ago */
 	bool over;                /* it has ended in a way that nothing can be continued from */
 	int status;               /* of the account's answer; 0: it could not be asked */
 	struct ph_str body;       /* of the answer; valid during the call */

@@ -31,6 +31,7 @@ struct resume {
 	int status;                       /* of its answer */
 	bool stored;                      /* there is a snapshot to tell it from */
 	bool head_sent;
+	bool again; /* the snapshot was read once more */
 	bool ended; /* the terminal event came, and is held until the snapshot is there */
 };
 
@@ -255,6 +256,18 @@ static void ask(struct ph_side *s, int64_t account)
 
 /* ---- whose stream it is ---- */
 
+static void on_read(void *arg, const struct ph_response *response, const struct ph_err *err);
+
+/* The snapshot came to be meanwhile. */
+static void read_again(struct ph_side *s)
+{
+	struct resume *d = s->data;
+
+	d->again = true;
+	d->turn = ph_background_free(d->turn);
+	d->read = ph_response_read(s->g->continuity, s->door.key->id, d->id, on_read, s);
+}
+
 static void on_turn(void *arg, struct ph_background *turn, const struct ph_err *err)
 {
 	struct ph_side *s = arg;
@@ -264,8 +277,10 @@ static void on_turn(void *arg, struct ph_background *turn, const struct ph_err *
 	d->turn = turn;
 	if (err)
 		ph_side_error(s, err->code, err, 0);
-	else if (!turn)
+	else if (!turn || (turn->ended && d->again))
 		unknown(s);
+	else if (turn->ended)
+		read_again(s);
 	else if (ph_owner_usable(s->g, s->door.key, turn->turn.account))
 		ask(s, turn->turn.account);
 	else

@@ -28,6 +28,7 @@ struct stored {
 	struct ph_owner_ask *asking;        /* of a background response */
 	struct ph_background_read *reading; /* of its input items */
 	struct ph_owner_call *including;    /* what was not stored */
+	bool again;                         /* the snapshot came to be meanwhile: it was read once more */
 	bool included;                      /* the account was asked, and did not say */
 };
 
@@ -183,6 +184,20 @@ static void delete_upstream(struct ph_side *s, const struct ph_response *respons
 
 /* ---- what still runs in the background ---- */
 
+static void read_row(struct ph_side *s);
+
+/* It was not there a moment ago. */
+static void read_again(struct ph_side *s)
+{
+	struct stored *d = s->data;
+
+	if (d->again)
+		unknown(s);
+	else
+		read_row(s);
+	d->again = true;
+}
+
 static void on_owner(void *arg, const struct ph_owner_answer *answer)
 {
 	struct ph_side *s = arg;
@@ -193,6 +208,8 @@ static void on_owner(void *arg, const struct ph_owner_answer *answer)
 		ph_side_error(s, answer->err->code, answer->err, 0);
 	else if (!answer->known || answer->status == 404)
 		unknown(s);
+	else if (answer->kept && answer->status == 0)
+		read_again(s);
 	else if (answer->status == 0)
 		ph_side_error(s, PH_E_ACCOUNT_AWAY, NULL, answer->after_ms);
 	else
@@ -207,6 +224,8 @@ static void on_turn(void *arg, struct ph_background *turn, const struct ph_err *
 	d->reading = NULL;
 	if (err)
 		ph_side_error(s, err->code, err, 0);
+	else if (turn && turn->ended)
+		read_again(s);
 	else if (!turn || !turn->turn.keep)
 		unknown(s);
 	else
@@ -247,8 +266,6 @@ static void reply_cancel(struct ph_side *s, const struct ph_response *response)
 }
 
 /* ---- what the account alone can include ---- */
-
-static void read_row(struct ph_side *s);
 
 static void on_included(void *arg, int status, struct ph_str body)
 {

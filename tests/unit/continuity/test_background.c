@@ -60,10 +60,10 @@ static void end(struct ph_background *b, const char *output)
 	assert_int_equal(written_status, 0);
 }
 
-static bool is_gone(void)
+static bool is_over(void)
 {
-	return ask("SELECT count(*) FROM posthouse.background_turns WHERE id LIKE '%_g2' OR id LIKE "
-		   "'%_f2'") == 0;
+	return ask("SELECT count(*) FROM posthouse.background_turns b WHERE (b.id LIKE '%_g2' OR b.id LIKE "
+		   "'%_f2') AND (NOT b.ended OR b.input IS NOT NULL)") == 0;
 }
 
 static void test_a_life(void **state)
@@ -95,8 +95,12 @@ static void test_a_life(void **state)
 	/* Two nodes may hear of it: the same turn, no conflict. */
 	end(b, ANSWER("gm2"));
 	ph_background_free(b);
-	run_until(is_gone);
-	assert_false(is_known(SCOPE, "g2"));
+	run_until(is_over);
+	b = find(SCOPE, "g2");
+	assert_true(b->ended);
+	assert_int_equal(b->turn.account, A);
+	assert_int_equal(b->turn.input.n, 0);
+	ph_background_free(b);
 	chain = read_chain(id_of("g2"));
 	assert_int_equal(chain->status, PH_CHAIN_OK);
 	assert_int_equal(chain->depth, 2);
@@ -125,7 +129,7 @@ static void test_folded(void **state)
 	b = find(SCOPE, "f2");
 	end(b, ANSWER("fm2"));
 	ph_background_free(b);
-	run_until(is_gone);
+	run_until(is_over);
 	chain = read_chain(id_of("f2"));
 	assert_int_equal(chain->status, PH_CHAIN_OK);
 	assert_int_equal(chain->depth, 1);

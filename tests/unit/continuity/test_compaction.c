@@ -283,6 +283,35 @@ static void test_compact_call_in_chains(void **state)
 	ph_chain_free(chain);
 }
 
+/* The account that compacted a conversation gets what it made of it, and what came after. */
+static void test_own_chain(void **state)
+{
+	NEED_SERVER();
+	struct ph_chain *chain;
+
+	write_turn(NULL, "o1", USER("1"), ANSWER("om1"));
+	write_turn("o1", "o2", USER("2") "," TRIGGER, ANSWER("om2") "," COMPACTED("ok2") "," ANSWER("om3"));
+	write_turn("o2", "o3", USER("3"), ANSWER("om4"));
+	chain = read_chain(id_of("o3"));
+	assert_replay(chain, A, USER("4"),
+		COMPACTED("ok2") "," ANSWER("om3") "," USER("3") "," ANSWER("om4") "," USER("4"));
+	assert_replay(chain, B, USER("4"),
+		USER("1") "," NEUTRAL("om1") "," USER("2") "," NEUTRAL("om2") "," NEUTRAL("om3") "," USER(
+			"3") "," NEUTRAL("om4") "," USER("4"));
+	ph_chain_free(chain);
+	/* What answers a call from before it needs that call. */
+	write_turn(NULL, "o5", USER("5"),
+		"{'id':'oc5','type':'function_call','call_id':'c5','name':'f','arguments':'{}'}," COMPACTED(
+			"ok5"));
+	chain = read_chain(id_of("o5"));
+	assert_replay(chain, A, "{'type':'function_call_output','call_id':'c5','output':'x'}",
+		USER("5") ",{'id':'oc5','type':'function_call','call_id':'c5','name':'f','arguments':'{}'}"
+			  "," COMPACTED(
+				  "ok5") ",{'type':'function_call_output','call_id':'c5','output':'x'}");
+	assert_replay(chain, A, USER("6"), COMPACTED("ok5") "," USER("6"));
+	ph_chain_free(chain);
+}
+
 /* All that is read for one request shares the bound of a chain. */
 static void test_bytes(void **state)
 {
@@ -375,6 +404,7 @@ int main(void)
 		TEST(test_alone),
 		TEST(test_nested),
 		TEST(test_in_chains),
+		TEST(test_own_chain),
 		TEST(test_compact_call),
 		TEST(test_compact_call_in_chains),
 		TEST(test_bytes),
