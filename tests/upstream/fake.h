@@ -9,6 +9,7 @@
  * WebSocket context.c   the conversation as the account sees it: entries, their hash, what is foreign or
  * unpaired rest.c      every other endpoint;  control.c  /_fake/... canned.c    answers made once, for
  * benchmarks answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
+ *     background.c  responses that run by themselves;  compact.c  compaction, and the count of tokens
  *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
  *     script.c    what a test ordered;  walk.c  members of JSON objects
  *
