@@ -267,6 +267,9 @@ void ph_background_cancel(struct ph_background_read *r);
 void ph_background_end(
 	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg);
 
+/* Behind the commit of a turn that was heard to its end by the node that began it. Nobody waits for it. */
+void ph_background_over(struct ph_continuity *c, int64_t scope, struct ph_str id);
+
 /* ---- reading one response ---- */
 struct ph_response {
 	struct ph_str id;

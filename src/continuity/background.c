@@ -139,11 +139,16 @@ void ph_background_cancel(struct ph_background_read *read)
 
 /* ---- its end ---- */
 
+void ph_background_over(struct ph_continuity *c, int64_t scope, struct ph_str id)
+{
+	ph_snapshot_store_end(c, scope, id);
+}
+
 /* The writer keeps the order: the row says so when the snapshot is there. */
 void ph_background_end(
 	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg)
 {
 	ph_continuity_commit(c, &b->turn, cb, arg, NULL);
 	if (b->turn.keep)
-		ph_snapshot_store_end(c, b->turn.scope, b->turn.response_id);
+		ph_background_over(c, b->turn.scope, b->turn.response_id);
 }

@@ -155,6 +155,8 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 		ph_steer_plan_successor(r);
 	}
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
+	if (r->body.background && t.keep)
+		ph_background_over(r->g->continuity, t.scope, t.response_id);
 }
 
 void ph_record_begin(struct ph_request *r, struct ph_str id, void (*cb)(void *arg, int status))

@@ -213,6 +213,8 @@ def test_a_stream_to_its_end(worlds):
         turn = streamed(ring)
         assert turn.status == 'completed' and 'keepalive' not in turn.types
         assert turn.events[0].data['sequence_number'] == 0
+        http.eventually(lambda: world.cluster.sql('SELECT ended, input FROM posthouse.background_turns WHERE id = %s',
+                                                  turn.id) == [(True, None)], what='its row to be over')
         world.use(*[name for name in world.names if name != owner_of(turn.id)])
         after = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': turn.id})
         assert after.text == expected_text(entries([user('hello')] + turn.response['output'] + [user('on')]))

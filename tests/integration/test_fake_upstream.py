@@ -702,7 +702,7 @@ def test_logins():
 
 def test_compact_and_triggers(up):
     first = turn(up, "a", "one").json()
-    found = call(up, "a", {"model": "m", "input": "two", "previous_response_id": first["id"]}, path="/responses/compact").json()
+    found = call(up, "a", {"model": "m", "input": "two", "previous_response_id": first["id"]}, path="/v1/responses/compact").json()
     assert found["object"] == "response.compaction"
     assert [i["type"] for i in found["output"]] == ["message", "message", "compaction"]
     assert [i["content"][0]["text"] for i in found["output"][:2]] == ["one", "two"]
@@ -714,7 +714,7 @@ def test_compact_and_triggers(up):
 
 def test_counting_the_context(up):
     first = turn(up, "a", "one " * 100).json()
-    alone, whole = (call(up, "a", {"model": "m", "input": "x", **more}, path="/responses/input_tokens").json()
+    alone, whole = (call(up, "a", {"model": "m", "input": "x", **more}, path="/v1/responses/input_tokens").json()
                     for more in ({}, {"previous_response_id": first["id"]}))
     assert alone["object"] == "response.input_tokens" and whole["input_tokens"] > alone["input_tokens"] + 100
 
@@ -722,13 +722,13 @@ def test_counting_the_context(up):
 def test_background(up):
     up.account("a", do={"work_ms": 700})
     begun = turn(up, "a", "x", background=True, stream=True)
-    assert begun.text.index("response.completed")
-    rid = json.loads(begun.text.split("data: ")[1].split("\n")[0])["response"]["id"]
-    rest = call(up, "a", None, method="GET", path="/responses/%s?stream=true&starting_after=2" % rid)
-    assert '"sequence_number":3,' in rest.text and '"sequence_number":2,' not in rest.text
+    assert begun.events()[-2][0] == "response.completed"
+    rid = begun.events()[0][1]["response"]["id"]
+    rest = call(up, "a", None, method="GET", path="/v1/responses/%s?stream=true&starting_after=2" % rid)
+    assert rest.events() == begun.events()[3:]
     running = turn(up, "a", "x", background=True).json()
     assert running["status"] == "queued"
-    path = "/responses/" + running["id"]
+    path = "/v1/responses/" + running["id"]
     assert call(up, "a", None, method="GET", path=path).json()["status"] == "in_progress"
     assert turn(up, "a", "y", previous_response_id=running["id"]).status == 400
     assert call(up, "a", None, method="GET", path=path + "?stream=true").status == 400
@@ -737,7 +737,7 @@ def test_background(up):
     assert turn(up, "a", "y", previous_response_id=running["id"]).status == 200
     cancelled = turn(up, "a", "x", background=True).json()["id"]
     for _ in range(2):
-        assert call(up, "a", None, path="/responses/%s/cancel" % cancelled).json()["status"] == "cancelled"
+        assert call(up, "a", None, path="/v1/responses/%s/cancel" % cancelled).json()["status"] == "cancelled"
     assert turn(up, "a", "y", previous_response_id=cancelled).status == 400
-    assert call(up, "a", None, path="/responses/%s/cancel" % turn(up, "a", "x").json()["id"]).status == 400
+    assert call(up, "a", None, path="/v1/responses/%s/cancel" % turn(up, "a", "x").json()["id"]).status == 400
     assert turn(up, "a", "x", background=True, store=False).status == 400
