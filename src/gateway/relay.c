@@ -5,6 +5,8 @@
  *
  *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a
  * failure is retried and nobody sees it;
+ *   - of a background response nothing is shown until it is written whose it is, and its numbers stay as they
+ *     are: no keepalive of ours, and none counted out;
  *   - the terminal event is held until the turn is committed;
  *   - [DONE] is written by us, once, at the end of a stream;
  *   - where the client reads another framing than upstream writes, an event's JSON goes into the other one,
