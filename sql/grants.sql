@@ -25,6 +25,9 @@ BEGIN
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (hidden), DELETE ON posthouse.resource_owners TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (ended, input, runs) ON posthouse.background_turns TO posthouse_node;
+		GRANT EXECUTE ON FUNCTION posthouse.begin_background, posthouse.find_background, posthouse.end_background
+			TO posthouse_node;
 		/* Functions that run as the owner and are not listed here stay closed: bump, note, create_partition ... */
 		GRANT EXECUTE ON FUNCTION posthouse.resolve, posthouse.locate, posthouse.walk, posthouse.is_foreign, posthouse.commit_turn, posthouse.log_turns,
 			posthouse.read_response, posthouse.hide_response, posthouse.find_items, posthouse.read_items, posthouse.hello,

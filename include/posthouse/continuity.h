@@ -20,6 +20,7 @@ enum {
 	PH_TURN_INPUT_OUTPUTS =
 		32, /* its input holds output-like items: the client may have sent history along */
 	PH_TURN_NO_OUTPUT = 64,
+	PH_TURN_COMPACTION = 128, /* no response: what the compaction item in its output replaced */
 };
 
 #define PH_ITEMS_MAX       100000 /* of a conversation that has to be compared item by item */
@@ -125,6 +126,7 @@ struct ph_items_facts {
 	bool carried;     /* output-like items with an id, or ciphertext: whoever made them matters */
 };
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret);
+bool ph_items_compacted(struct ph_str items); /* a compaction item is among them */
 /* ph_json_scan() of a request's body that takes the facts of the items in names[list] while it passes them.
  */
 int ph_items_scan(struct ph_str body, const struct ph_str *names, size_t count, size_t list,
@@ -218,6 +220,7 @@ struct ph_turn_record {
 	const struct ph_chain *parent; /* NULL = first turn, or one whose parent has no row here */
 	bool fold;                     /* write the whole context */
 	bool partial;
+	bool compaction;           /* the answer of a compact call: its id is no response's */
 	struct ph_str turn_status; /* completed, incomplete */
 	struct ph_str input;       /* this turn's items, comma-joined */
 	struct ph_str output;
@@ -237,6 +240,41 @@ void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *
  */
 struct ph_chain *ph_chain_tip(const struct ph_continuity *c, const struct ph_turn_record *t);
 struct ph_chain *ph_chain_hold(const struct ph_turn_record *t, const struct ph_chain *before, size_t max);
+
+/* ---- turns in the background ---- */
+
+/*
+ * An account runs such a turn by itself, and what it added is known only once it has finished, perhaps to
+ * another node. Until then a row says whose it is, and holds all of the turn but its output. cb as for
+ * ph_continuity_commit(); the record's output, envelope and figures are not looked at.
+ */
+void ph_background_begin(struct ph_continuity *c, const struct ph_turn_record *t,
+	void (*cb)(void *arg, int status), void *arg);
+
+/* Owner: whoever asked; freed with ph_background_free(). */
+struct ph_background {
+	struct ph_turn_record turn; /* as it began: of its figures nothing is filled */
+	bool ended; /* a snapshot stands for it now; of the turn little more than account and id is left */
+	struct ph_pg_result *rows; /* keeps the bytes */
+	struct ph_arena arena;
+	struct ph_chain parent; /* what turn.parent points to, where it has one */
+};
+struct ph_background *ph_background_free(struct ph_background *b); /* returns NULL; NULL is allowed */
+
+/* cb fires once, later; b is the callee's to free. b NULL and err NULL: this scope has no such turn. */
+struct ph_background_read;
+typedef void (*ph_background_cb)(void *arg, struct ph_background *b, const struct ph_err *err);
+struct ph_background_read *ph_background_read(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_background_cb cb, void *arg);
+void ph_background_cancel(struct ph_background_read *r);
+
+/* It has finished: b->turn with its output, envelope, status and figures filled becomes a snapshot, and its
+ * row says so. Several nodes may find that out at a time. cb as for ph_continuity_commit(). */
+void ph_background_end(
+	struct ph_continuity *c, const struct ph_background *b, void (*cb)(void *arg, int status), void *arg);
+
+/* Behind the commit of a turn that was heard to its end by the node that began it. Nobody waits for it. */
+void ph_background_over(struct ph_continuity *c, int64_t scope, struct ph_str id);
 
 /* ---- reading one response ---- */
 struct ph_response {

@@ -61,6 +61,12 @@ enum ph_blame {
 	X(JSON_BAD,          400, GIVE_UP,       CLIENT,  "json_bad",          "invalid_request_error", "invalid_json",                "The body is not valid JSON.") \
 	X(PARAM_BAD,         400, GIVE_UP,       CLIENT,  "param_bad",         "invalid_request_error", "invalid_value",               "A parameter is not valid.") \
 	X(PARAM_MISSING,     400, GIVE_UP,       CLIENT,  "param_missing",     "invalid_request_error", "missing_required_parameter",  "A required parameter is missing.") \
+	X(TYPE_BAD,          400, GIVE_UP,       CLIENT,  "type_bad",          "invalid_request_error", "invalid_type",                "A parameter has the wrong type.") \
+	X(VALUE_ABOVE,       400, GIVE_UP,       CLIENT,  "value_above",       "invalid_request_error", "integer_above_max_value",     "A parameter is too large.") \
+	X(VALUE_BELOW,       400, GIVE_UP,       CLIENT,  "value_below",       "invalid_request_error", "integer_below_min_value",     "A parameter is too small.") \
+	X(NOT_BACKGROUND,    400, GIVE_UP,       CLIENT,  "not_background",    "invalid_request_error", NULL,                          "Cannot cancel a synchronous response.") \
+	X(MODE_NONE,         400, GIVE_UP,       CLIENT,  "mode_none",         "invalid_request_error", "unsupported_parameter",       "No upstream account of this key runs responses in the background.") \
+	X(ENDPOINT_NONE,     400, GIVE_UP,       CLIENT,  "endpoint_none",     "invalid_request_error", "unsupported_endpoint",        "No upstream account of this key has this endpoint.") \
 	X(KEY_BAD,           401, GIVE_UP,       CLIENT,  "key_bad",           "invalid_request_error", "invalid_api_key",             "Incorrect API key provided. Send the key that `posthouse key create` printed as `Authorization: Bearer <key>`.") \
 	X(MODEL_DENIED,      403, GIVE_UP,       CLIENT,  "model_denied",      "invalid_request_error", "model_not_allowed",           "This API key may not use that model.") \
 	X(ROUTE_UNKNOWN,     404, GIVE_UP,       CLIENT,  "route_unknown",     "invalid_request_error", "unknown_url",                 "Unknown request URL.") \

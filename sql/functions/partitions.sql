@@ -80,6 +80,7 @@ BEGIN
 		created := created + 1;
 	END LOOP;
 	PERFORM posthouse.keep_promises();
+	PERFORM posthouse.purge_background();
 	dropped := posthouse.drop_partition(today);
 END $$;
 

@@ -33,7 +33,7 @@ DECLARE
 BEGIN
 	PERFORM set_config('posthouse.scope', p_scope::text, true);
 	SELECT * INTO v_tip FROM posthouse.locate(p_scope, p_id);
-	IF v_tip.flags & 24 <> 0 THEN
+	IF v_tip.flags & 152 <> 0 THEN -- what a compaction item replaced is no response either
 		RETURN;
 	END IF;
 	UPDATE posthouse.resource_owners o SET hidden = true

@@ -161,8 +161,9 @@ static int add_row(struct ph_chain *chain, int row, int64_t position)
 		rc = add_folded(chain, context, (size_t)row + 1);
 	if (rc)
 		return rc;
+	/* A compact call repeats what the client said before it. */
 	if (position != WHOLE)
-		output = ph_items_first(output, position);
+		output = flags & PH_TURN_COMPACTION ? PH_STR_NONE : ph_items_first(output, position);
 	add_run(chain,
 		(struct ph_chain_run){input, account, false, false, (flags & PH_TURN_INPUT_OUTPUTS) != 0});
 	add_run(chain, (struct ph_chain_run){output, account, true, (flags & PH_TURN_STORED) != 0, false});
@@ -200,6 +201,8 @@ static struct ph_chain *chain_of(const struct ph_chain_read *read, struct ph_pg_
 	chain->flags = (int)ph_pg_int(r, 0, FLAGS);
 	chain->depth = (int)ph_pg_int(r, 0, DEPTH);
 	chain->until = (int32_t)ph_pg_int(r, 0, UNTIL);
+	if (read->position == WHOLE && chain->flags & PH_TURN_COMPACTION)
+		chain->status = PH_CHAIN_HIDDEN;
 	if (chain->status != PH_CHAIN_OK)
 		return chain;
 	chain->root = ph_pg_str(r, ph_pg_rows(r) - 1, RESPONSE_ID);

@@ -154,6 +154,21 @@ int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run) PH_WA
 bool ph_transfer_call_dropped(const struct ph_transfer *t, const struct ph_item *answer);
 void ph_transfer_call_kept(struct ph_transfer *t, const struct ph_item *call);
 
+/* ---- retained.c: what stands in front of a compaction item, and in what replaces it ---- */
+struct ph_retained {
+	struct ph_map there; /* substance of what replaces the list's compaction items */
+	size_t upto;         /* where the last of them stands; 0: none is replaced */
+};
+void ph_retained_init(struct ph_retained *r, const struct ph_transfer *t, struct ph_str items);
+void ph_retained_deinit(struct ph_retained *r);
+/* Whether that item of the list is left out. */
+bool ph_retained_has(const struct ph_retained *r, struct ph_str items, struct ph_str bytes);
+
+/* ---- compacted.c ---- */
+/* True: the target has made an item of all that stands before this place of the chain. */
+bool ph_chain_compacted(const struct ph_chain *chain, struct ph_str new_items, const struct ph_target *target,
+	size_t *ret_run, size_t *ret_at);
+
 /* ---- prepare.c ---- */
 /* A request's own items: those that nobody here made go out as they came. Also -PH_E_ITEM_UNKNOWN. */
 int ph_transfer_request(struct ph_transfer *t, struct ph_str items) PH_WARN_UNUSED;
@@ -220,6 +235,15 @@ void ph_snapshot_store_commit(
 /* Only the row in the request log, for which nobody waits. p: the first of commit's. */
 void ph_snapshot_store_log(
 	struct ph_continuity *c, const struct ph_pg_param p[PH_LOG_PARAMS], ph_pg_cb cb, void *arg);
+
+struct ph_pg_call *ph_snapshot_store_background(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg);
+enum {
+	PH_BEGIN_PARAMS = 18,
+};
+void ph_snapshot_store_begin(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_BEGIN_PARAMS], ph_pg_cb cb, void *arg);
+void ph_snapshot_store_end(struct ph_continuity *c, int64_t scope, struct ph_str id);
 
 /* ---- snapshot.c ---- */
 /* Of a turn that is kept. */

@@ -212,6 +212,16 @@ void ph_items_look(struct ph_str items, struct ph_items_facts *ret)
 		add_facts(ret, &it);
 }
 
+bool ph_items_compacted(struct ph_str items)
+{
+	struct ph_item it;
+
+	for (size_t at = 0; ph_items_look_next(items, &at, &it);)
+		if (ph_item_is_compaction(&it))
+			return true;
+	return false;
+}
+
 /* What has been seen of a list that is scanned: the facts, and of the item that passes its members. */
 struct passing {
 	struct ph_item it; /* the first: note() knows nothing else */

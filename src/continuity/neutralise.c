@@ -295,14 +295,24 @@ static int put_neutral(struct ph_transfer *t, const struct ph_chain_run *run, st
 	return put_clean(t, &it, run->account, bonds, cut);
 }
 
-int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run)
+static int put_each(struct ph_transfer *t, const struct ph_chain_run *run,
+	int (*put)(struct ph_transfer *t, const struct ph_chain_run *run, struct ph_str item))
 {
+	struct ph_retained retained;
 	struct ph_str item;
 	int rc = 0;
 
+	ph_retained_init(&retained, t, run->items);
 	for (size_t at = 0; rc == 0 && ph_items_next(run->items, &at, &item);)
-		rc = put_neutral(t, run, item);
+		if (!ph_retained_has(&retained, run->items, item))
+			rc = put(t, run, item);
+	ph_retained_deinit(&retained);
 	return rc;
+}
+
+int ph_transfer_neutral(struct ph_transfer *t, const struct ph_chain_run *run)
+{
+	return put_each(t, run, put_neutral);
 }
 
 /* ---- the owner's own ---- */
@@ -349,12 +359,7 @@ static bool needs_a_look(const struct ph_transfer *t, const struct ph_chain_run 
 
 int ph_transfer_own(struct ph_transfer *t, const struct ph_chain_run *run)
 {
-	struct ph_str item;
-	int rc = 0;
-
 	if (!needs_a_look(t, run))
 		return ph_items_append(t->out, run->items);
-	for (size_t at = 0; rc == 0 && ph_items_next(run->items, &at, &item);)
-		rc = put_own(t, run, item);
-	return rc;
+	return put_each(t, run, put_own);
 }

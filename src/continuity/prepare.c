@@ -92,11 +92,15 @@ static int put_item(struct ph_transfer *t, struct ph_str bytes)
 
 int ph_transfer_request(struct ph_transfer *t, struct ph_str items)
 {
+	struct ph_retained retained;
 	struct ph_str bytes;
 	int rc = 0;
 
+	ph_retained_init(&retained, t, items);
 	for (size_t at = 0; rc == 0 && ph_items_next(items, &at, &bytes);)
-		rc = put_item(t, bytes);
+		if (!ph_retained_has(&retained, items, bytes))
+			rc = put_item(t, bytes);
+	ph_retained_deinit(&retained);
 	return rc;
 }
 

@@ -81,11 +81,30 @@ static int put_compared(struct replay *r, struct ph_context *context, const stru
 	return rc;
 }
 
+/* The target's own compaction item, and what came behind it. */
+static int put_compacted(struct replay *r, size_t from, size_t at)
+{
+	struct ph_chain_run run = r->chain->runs[from];
+	int rc;
+
+	run.items = ph_str_from(run.items, at);
+	rc = put_run(r, &run);
+	for (size_t i = from + 1; rc == 0 && i < run_count(r); i++) {
+		r->t->orphaned = false;
+		rc = put_run(r, run_at(r, i));
+	}
+	return rc;
+}
+
 static int put_runs(struct replay *r)
 {
 	struct ph_context *context = may_overlap(r) ? ph_context_new() : NULL;
+	size_t from, at;
 	int rc = 0;
 
+	if (!context && ph_chain_compacted(
+				r->chain, r->last ? r->last->items : PH_STR_NONE, r->t->target, &from, &at))
+		return put_compacted(r, from, at);
 	for (size_t i = 0; rc == 0 && i < run_count(r); i++) {
 		r->t->orphaned = false;
 		rc = context ? put_compared(r, context, run_at(r, i)) : put_run(r, run_at(r, i));

@@ -160,6 +160,7 @@ int ph_turn_flags(const struct ph_turn_record *t)
 	flags |= partial ? PH_TURN_PARTIAL : 0;
 	flags |= t->fold ? PH_TURN_SELF : 0;
 	flags |= t->output.n == 0 ? PH_TURN_NO_OUTPUT : 0;
+	flags |= t->compaction ? PH_TURN_COMPACTION : 0;
 	if (t->parent) {
 		ph_items_look(t->input, &facts);
 		flags |= facts.output_like ? PH_TURN_INPUT_OUTPUTS : 0;
@@ -311,5 +312,57 @@ void ph_continuity_commit(struct ph_continuity *c, const struct ph_turn_record *
 	if (ret_bytes)
 		*ret_bytes = bytes;
 	ph_metric_add(PH_M_SNAPSHOT_BYTES, 0, 0, (int64_t)bytes);
+	draft_deinit(&d);
+}
+
+/* ---- a turn in the background: all but what it will have added ---- */
+
+static void fill_begin(
+	struct ph_pg_param p[PH_BEGIN_PARAMS], const struct ph_turn_record *t, const struct draft *d)
+{
+	const struct link parent = link_to(t->fold ? NULL : t->parent);
+	const struct ph_pg_param all[PH_BEGIN_PARAMS] = {
+		PH_P_INT8(t->scope),
+		PH_P_STR(t->response_id),
+		PH_P_UUID(t->turn),
+		PH_P_INT8(t->account),
+		PH_P_BOOL(t->keep),
+		PH_P_INT4(t->class),
+		text_or_null(t->model),
+		parent.id,
+		parent.day,
+		parent.class,
+		parent.until,
+		PH_P_INT4(t->parent ? t->parent->flags : 0),
+		PH_P_INT4(t->parent ? t->parent->depth : 0),
+		PH_P_BOOL(t->fold),
+		PH_P_BOOL(t->partial),
+		PH_P_INT4(d->codec),
+		PH_P_BYTES(d->input.bytes),
+		d->runs.bytes.n ? PH_P_BYTES(d->runs.bytes) : PH_P_NULL,
+	};
+
+	memcpy(p, all, sizeof all);
+}
+
+void ph_background_begin(
+	struct ph_continuity *c, const struct ph_turn_record *t, void (*cb)(void *arg, int status), void *arg)
+{
+	struct commit *w = ph_alloc(sizeof *w);
+	struct ph_turn_record begun = *t;
+	struct ph_pg_param p[PH_BEGIN_PARAMS];
+	struct draft d;
+
+	begun.output = begun.envelope = PH_STR_NONE;
+	w->cb = cb;
+	w->arg = arg;
+	w->started_ns = ph_clock_ns();
+	if (draft_init(&d, &begun)) {
+		ph_defer_init(&w->hopeless, on_hopeless, w);
+		ph_defer_call(c->loop, &w->hopeless);
+	} else {
+		fill_begin(p, &begun, &d);
+		ph_snapshot_store_begin(c, p, on_written, w);
+	}
 	draft_deinit(&d);
 }

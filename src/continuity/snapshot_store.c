@@ -82,3 +82,28 @@ void ph_snapshot_store_log(
 
 	ph_pg_write_row(c->pg, &rows, p, cb, arg);
 }
+
+struct ph_pg_call *ph_snapshot_store_background(
+	struct ph_continuity *c, int64_t scope, struct ph_str id, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_INT8(scope), PH_P_STR(id)};
+
+	return ph_pg_query(c->pg, "SELECT * FROM posthouse.find_background($1, $2)", p, 2, 0, cb, arg);
+}
+
+void ph_snapshot_store_begin(
+	struct ph_continuity *c, const struct ph_pg_param p[PH_BEGIN_PARAMS], ph_pg_cb cb, void *arg)
+{
+	ph_pg_write(c->pg,
+		"SELECT posthouse.begin_background($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+		"$14, $15, $16, $17, $18)",
+		p, PH_BEGIN_PARAMS, cb, arg);
+}
+
+/* Nobody waits for it. */
+void ph_snapshot_store_end(struct ph_continuity *c, int64_t scope, struct ph_str id)
+{
+	struct ph_pg_param p[] = {PH_P_INT8(scope), PH_P_STR(id)};
+
+	ph_pg_write(c->pg, "SELECT posthouse.end_background($1, $2)", p, 2, NULL, NULL);
+}

@@ -56,10 +56,13 @@ static bool has_found(const struct ph_request *r)
 static int put_items(struct ph_request *r, struct ph_buf *items, struct ph_bound *bound)
 {
 	struct ph_target target = {r->account->id, r->account->kind == PH_CODEX, r->strip};
+	int rc;
 
 	if (r->mode == PH_MODE_REPLAYED)
-		return ph_chain_replay(r->chain, &target, r->body.items, r->found, items, bound);
-	return ph_items_prepare(r->body.items, r->found, &target, items, bound);
+		rc = ph_chain_replay(r->chain, &target, r->body.items, r->found, items, bound);
+	else
+		rc = ph_items_prepare(r->body.items, r->found, &target, items, bound);
+	return rc ? rc : ph_ask_put_trigger(r, items);
 }
 
 /* Whether the client's own input is what the account gets. */
@@ -67,7 +70,8 @@ static bool input_as_it_is(const struct ph_request *r)
 {
 	bool list_wanted = r->account->kind == PH_CODEX && r->body.m[PH_B_INPUT].kind != PH_JSON_ARRAY;
 
-	return r->mode != PH_MODE_REPLAYED && !has_found(r) && !r->strip && !list_wanted;
+	return r->mode != PH_MODE_REPLAYED && !has_found(r) && !r->strip && !list_wanted &&
+	       !ph_ask_is_trigger(r);
 }
 
 /* The account's own response is what it goes on from. */
@@ -93,6 +97,7 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 		ph_buf_puts(out, ph_chat_text(r->chat));
 		return 0;
 	}
+	ph_ask_plan(r, &plan);
 	r->attempt.had_anchor = plan.anchor;
 	r->attempt.had_reasoning = !r->strip;
 	if (input_as_it_is(r))

@@ -113,7 +113,12 @@ static void on_whole(struct ph_request *r)
 		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is none"));
 		return;
 	}
-	if (a->chat) {
+	if (!a->chat && !ph_ask_answered(r)) {
+		ph_request_event(
+			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "not the answer to what was asked"));
+		return;
+	}
+	if (a->chat || r->ask != PH_ASK_RESPONSE) {
 		r->relay.ended = PH_TERMINAL_COMPLETED;
 	} else if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
 		int code = ph_attempt_failure(r, body, 0);
@@ -168,7 +173,7 @@ void ph_attempt_start_http(struct ph_request *r, struct ph_buf *head, struct ph_
 	const struct ph_call_request request = {
 		.base = &r->account->base,
 		.method = PH_STR("POST"),
-		.path = r->attempt.chat ? PH_STR("/chat/completions") : PH_STR("/responses"),
+		.path = r->attempt.chat ? PH_STR("/chat/completions") : ph_ask_path(r),
 		.head = head,
 		.body = body,
 		.fresh = r->fresh,

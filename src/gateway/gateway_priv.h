@@ -84,10 +84,13 @@ void ph_door_close(struct ph_door *d);  /* cancels what waits, drops the key; ma
 /* ---- handlers ---- */
 /* request.c: POST /v1/responses, and each response.create on a WebSocket */
 void ph_request_open(struct ph_gateway *g, struct ph_exchange *x);
+void ph_request_open_compact(struct ph_gateway *g, struct ph_exchange *x);
+void ph_request_open_tokens(struct ph_gateway *g, struct ph_exchange *x);
 void ph_session_open(struct ph_gateway *g, struct ph_exchange *x); /* session.c: GET, upgraded */
 void ph_responses_get(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* stored.c */
 void ph_responses_delete(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
 void ph_responses_items(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
+void ph_responses_cancel(struct ph_gateway *g, struct ph_exchange *x, struct ph_str id);
 void ph_models_list(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str id); /* models.c; id empty = all */
 void ph_usage_get(struct ph_gateway *g, struct ph_exchange *x);         /* usage.c */

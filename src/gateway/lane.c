@@ -166,7 +166,7 @@ static bool has_sockets(const struct ph_request *r, const struct ph_account *a)
 bool ph_lane_possible(const struct ph_request *r, const struct ph_account *a)
 {
 	return strcmp(r->g->config->upstream_transport, "http") != 0 && !r->body.background &&
-	       has_sockets(r, a);
+	       r->ask == PH_ASK_RESPONSE && has_sockets(r, a);
 }
 
 bool ph_lane_thinkable(const struct ph_request *r)

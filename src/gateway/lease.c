@@ -21,13 +21,21 @@ void ph_lease_release(struct ph_request *r)
 	r->account = NULL;
 }
 
+/* Not every kind of account can do what every request asks. */
+static bool is_able_kind(const struct ph_request *r, const struct ph_account *a)
+{
+	int kinds = ph_ask_kinds(r);
+
+	return kinds == 0 || kinds & 1 << a->kind;
+}
+
 bool ph_lease_eligible(const struct ph_request *r, const struct ph_account *a)
 {
 	for (size_t i = 0; i < r->choice.tried_count; i++)
 		if (r->choice.tried[i] == a->id)
 			return false;
 	return ph_account_usable(a) && ph_key_allows_account(r->door.key, a->id) &&
-	       ph_account_serves(a, r->body.model);
+	       ph_account_serves(a, r->body.model) && is_able_kind(r, a);
 }
 
 uint64_t ph_lease_returns_ms(const struct ph_request *r, const struct ph_account *a)
@@ -101,14 +109,29 @@ static int blocked(struct ph_request *r, enum ph_choice_verdict verdict, uint64_
 		"every account is blocked");
 }
 
+/* Nobody serves it, not when the others are back either. */
+static bool is_model_unknown(const struct ph_request *r)
+{
+	PH_LIST_EACH (it, ph_accounts_list(r->g->accounts)) {
+		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (ph_key_allows_account(r->door.key, a->id) && ph_account_serves(a, r->body.model) &&
+			is_able_kind(r, a))
+			return false;
+	}
+	return true;
+}
+
 static int none(struct ph_request *r, enum ph_choice_verdict verdict)
 {
 	if (replaceable(r))
 		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner went away meanwhile");
 	if (is_tied(r))
 		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY, "the account that the turn needs is not usable");
+	if (verdict == PH_CHOICE_MODEL && is_model_unknown(r))
+		return ph_fail_param(&r->fault, PH_E_MODEL_UNKNOWN, "model", "%s", "");
 	if (verdict == PH_CHOICE_MODEL)
-		return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account serves the model");
+		return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account that serves the model is usable");
 	return ph_fail(&r->fault, PH_E_NO_ACCOUNTS, "no account is usable");
 }
 

@@ -15,6 +15,8 @@ bool ph_record_keeps(const struct ph_request *r)
 		return false; /* by the policy of a moment ago */
 	if (r->chat)
 		return false; /* it has no id that a later one could go on from */
+	if (r->ask == PH_ASK_TOKENS)
+		return false;
 	switch (r->door.key->snapshots) {
 	case PH_KEY_SNAPSHOTS_ALL:
 		policy = PH_SNAPSHOTS_ALL;
@@ -74,7 +76,7 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->node = r->g->node;
 	t->scope = r->door.key->id;
 	t->request_id = r->request_id;
-	t->route = r->chat ? "chat" : "responses";
+	t->route = r->chat ? "chat" : ph_ask_name(r);
 	t->model = r->body.model;
 	t->account = r->account_id;
 	t->continuity = ph_request_mode(r);
@@ -101,20 +103,28 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->limited = r->reserved ? r->reserver : NULL;
 }
 
+static void fill_parent(const struct ph_request *r, struct ph_turn_record *t)
+{
+	bool linked = chain_linked(r);
+
+	t->parent = linked ? r->chain : NULL;
+	t->fold = linked && r->fold && r->chain->status == PH_CHAIN_OK;
+	t->partial = r->body.upstreams || (r->body.previous.n && !linked);
+}
+
 static void fill_snapshot(struct ph_request *r, struct ph_turn_record *t)
 {
 	struct ph_collect *c = &r->collect;
-	bool linked = chain_linked(r);
 
 	t->response_id = c->id;
-	t->stored_upstream = r->account && r->account->kind == PH_PLATFORM && r->body.store;
+	t->compaction = r->ask == PH_ASK_COMPACT;
+	t->stored_upstream =
+		r->ask == PH_ASK_RESPONSE && r->account && r->account->kind == PH_PLATFORM && r->body.store;
 	t->class = r->body.store ? 0 : 1;
 	/* The event says it; some upstreams leave it out of the response. */
 	t->turn_status =
 		r->relay.ended == PH_TERMINAL_INCOMPLETE ? PH_STR("incomplete") : PH_STR("completed");
-	t->parent = linked ? r->chain : NULL;
-	t->fold = linked && r->fold && r->chain->status == PH_CHAIN_OK;
-	t->partial = r->body.upstreams || (r->body.previous.n && !linked);
+	fill_parent(r, t);
 	if (t->keep || t->stored_upstream)
 		t->output = c->output; /* whose ids its items have */
 	if (!t->keep)
@@ -159,6 +169,23 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 		ph_steer_plan_successor(r);
 	}
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
+	if (r->body.background && t.keep)
+		ph_background_over(r->g->continuity, t.scope, t.response_id);
+}
+
+void ph_record_begin(struct ph_request *r, struct ph_str id, void (*cb)(void *arg, int status))
+{
+	struct ph_turn_record t = {.account = 0};
+
+	fill_log(r, &t);
+	t.response_id = id;
+	t.keep = ph_record_keeps(r);
+	t.stored_upstream = true;
+	fill_parent(r, &t);
+	if (t.keep)
+		t.input = stored_items(r);
+	r->pending_commit++;
+	ph_background_begin(r->g->continuity, &t, cb, r);
 }
 
 /* ---- the log line ---- */

@@ -5,6 +5,8 @@
  *
  *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a
  * failure is retried and nobody sees it;
+ *   - of a background response nothing is shown until it is written whose it is, and its numbers stay as they
+ *     are: no keepalive of ours, and none counted out;
  *   - the terminal event is held until the turn is committed;
  *   - [DONE] is written by us, once, at the end of a stream;
  *   - where the client reads another framing than upstream writes, an event's JSON goes into the other one,
@@ -78,6 +80,11 @@ static void start_keepalive(struct ph_request *r)
 {
 	const struct ph_relay *y = &r->relay;
 
+	/* Who resumes a background response counts in upstream's numbers. */
+	if (r->body.background) {
+		ph_timer_stop(&r->hold);
+		return;
+	}
 	/* Not between the terminal event and its release: the number of that one is settled. */
 	if (y->phase == PH_RELAY_SHOWN && y->open && !y->ended)
 		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);
@@ -110,6 +117,10 @@ static void show(struct ph_request *r)
 
 	if (y->phase != PH_RELAY_HELD || r->attempt.collected)
 		return;
+	if (y->gated) {
+		y->due = true;
+		return;
+	}
 	y->phase = PH_RELAY_SHOWN;
 	show_turn_state(r);
 	if (y->held.n)
@@ -215,7 +226,7 @@ static void note_number(struct ph_relay *y, const struct ph_json_member *number)
 
 static void drop_unit(struct ph_request *r, const struct ph_json_member *number)
 {
-	if (number->kind == PH_JSON_NUMBER)
+	if (number->kind == PH_JSON_NUMBER && !r->body.background)
 		r->relay.shift--;
 }
 
@@ -288,6 +299,10 @@ static void on_finished(struct ph_request *r, enum ph_terminal terminal, const s
 		break_off(r, "a terminal event without a response");
 		return;
 	}
+	if (!ph_ask_answered(r)) {
+		break_off(r, "not the answer to what was asked");
+		return;
+	}
 	if (r->attempt.collected)
 		ph_buf_puts(&r->attempt.body, e->m[PH_EV_RESPONSE].value);
 	else
@@ -337,6 +352,48 @@ static void start_hold(struct ph_request *r)
 		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
 }
 
+/* ---- a background response: it can be asked for elsewhere as soon as its id is known ---- */
+
+static void open_gate(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+
+	if (!y->gated)
+		return;
+	y->gated = false;
+	ph_attempt_resume(r);
+	if (y->due)
+		show(r);
+}
+
+static void on_begun(void *arg, int status)
+{
+	struct ph_request *r = arg;
+
+	(void)status; /* counted and logged where it was written */
+	if (ph_request_owed(r) && r->pending_commit == 0)
+		open_gate(r);
+}
+
+/* Upstream is not read meanwhile. */
+static void close_gate(struct ph_request *r)
+{
+	struct ph_relay *y = &r->relay;
+	static const struct ph_str name = PH_STR_INIT("id");
+	struct ph_json_member id;
+	struct ph_arena texts;
+	struct ph_str text;
+
+	ph_arena_init(&texts, CREATED_MAX);
+	if (y->created && ph_json_find(ph_str(y->created, y->created_n), &name, 1, &id) &&
+		ph_json_text(id.value, &texts, &text)) {
+		y->gated = true;
+		ph_attempt_pause(r);
+		ph_record_begin(r, text, on_begun);
+	}
+	ph_arena_deinit(&texts);
+}
+
 static void hold_or_pass(struct ph_request *r, const struct ph_event *e)
 {
 	pass_unit(r, e);
@@ -370,6 +427,8 @@ static void on_event(struct ph_request *r, const struct ph_event *e)
 	case PH_EVENT_CREATED:
 		note_created(r, &e->m[PH_EV_RESPONSE]);
 		hold_or_pass(r, e);
+		if (r->body.background && !r->shown)
+			close_gate(r);
 		break;
 	case PH_EVENT_LIFECYCLE:
 		hold_or_pass(r, e);
@@ -599,6 +658,9 @@ void ph_relay_timer(void *arg)
 	struct ph_request *r = arg;
 
 	if (r->relay.phase == PH_RELAY_HELD) {
+		if (r->relay.gated)
+			ph_metric_add(PH_M_UNACKNOWLEDGED, 0, 0, 1);
+		open_gate(r);
 		show(r);
 		return;
 	}
@@ -627,6 +689,7 @@ void ph_relay_release(struct ph_request *r)
 
 	if (!r->x)
 		return;
+	y->gated = false;
 	show(r);
 	y->phase = PH_RELAY_ENDED;
 	put_done(r, &y->terminal);

@@ -145,6 +145,9 @@ static int body_ready(struct ph_request *r)
 		return rc;
 	if (!ph_key_allows_model(r->door.key, r->body.model))
 		return ph_fail_param(&r->fault, PH_E_MODEL_DENIED, "model", "%s", "");
+	rc = ph_ask_read(r);
+	if (rc)
+		return rc;
 	return r->chat ? ph_chat_choose(r) : 1;
 }
 
@@ -192,7 +195,10 @@ static void release_whole(struct ph_request *r)
 
 	ph_buf_init(&headers, PH_HEAD_MAX);
 	ph_buf_init(&filled, PH_COLLECT_MAX);
-	if (r->collect.output_missing) {
+	if (r->ask == PH_ASK_COMPACT && r->attempt.collected) {
+		ph_ask_put_compaction(r, &filled);
+		body = ph_buf_str(&filled);
+	} else if (r->collect.output_missing) {
 		ph_collect_filled(&r->collect, ph_str_trim(body), &filled);
 		body = ph_buf_str(&filled);
 	}
@@ -234,11 +240,23 @@ static void on_committed(void *arg, int status)
 	struct ph_request *r = arg;
 
 	(void)status; /* counted and logged where it was written; never shown as a failure of the turn */
-	r->pending_commit = 0;
-	if (r->sm.state == REQ_COMMIT)
+	if (ph_request_owed(r) && r->sm.state == REQ_COMMIT)
 		ph_request_event(r, 1);
-	else if (r->sm.state == REQ_DONE)
-		request_bury(r);
+}
+
+bool ph_request_owed(struct ph_request *r)
+{
+	r->pending_commit--;
+	if (r->pending_commit || r->sm.state != REQ_DONE)
+		return true;
+	request_bury(r);
+	return false;
+}
+
+static void on_begun(void *arg, int status)
+{
+	(void)status;
+	(void)ph_request_owed(arg);
 }
 
 static void on_logged(void *arg, int status)
@@ -263,8 +281,8 @@ static int commit_start(struct ph_request *r)
 	finished = r->relay.ended == PH_TERMINAL_COMPLETED || r->relay.ended == PH_TERMINAL_INCOMPLETE;
 	keep = finished && ph_record_keeps(r);
 	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
-	owned = r->relay.ended != PH_TERMINAL_FAILED && r->account && r->account->kind == PH_PLATFORM &&
-		r->body.store && !r->chat;
+	owned = r->ask == PH_ASK_RESPONSE && r->relay.ended != PH_TERMINAL_FAILED && r->account &&
+		r->account->kind == PH_PLATFORM && r->body.store && !r->chat;
 	if (r->account) {
 		ph_account_answered(r->g->accounts, r->account, r->attempt.health_version);
 		ph_account_worked(r->g->accounts, r->account);
@@ -276,7 +294,10 @@ static int commit_start(struct ph_request *r)
 		release(r);
 		return 1;
 	}
-	r->pending_commit = 1;
+	/* Not finished: the account goes on with it in the background. */
+	if (owned && r->body.background && !r->relay.ended)
+		ph_record_begin(r, r->collect.id, on_begun);
+	r->pending_commit++;
 	ph_record_commit(r, keep, on_committed);
 	ph_timer_start(&r->timer, COMMIT_MS);
 	return 0;
@@ -551,12 +572,13 @@ static void request_bury(struct ph_request *r)
 	ph_loop_bury(r->g->loop, r, request_free);
 }
 
-void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
+static void request_open(struct ph_gateway *g, struct ph_exchange *x, enum ph_ask_kind ask)
 {
 	struct ph_request *r = ph_alloc(sizeof *r);
 
 	r->g = g;
 	r->x = x;
+	r->ask = ask;
 	r->started_ns = x->started_ns;
 	r->dress = (struct ph_dress){x->framing, x->stream_id};
 	r->lane = ph_lane_ref(x->lane);
@@ -589,6 +611,21 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	int rc = auth_start(r);
 	if (rc)
 		ph_request_event(r, rc);
+}
+
+void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
+{
+	request_open(g, x, PH_ASK_RESPONSE);
+}
+
+void ph_request_open_compact(struct ph_gateway *g, struct ph_exchange *x)
+{
+	request_open(g, x, PH_ASK_COMPACT);
+}
+
+void ph_request_open_tokens(struct ph_gateway *g, struct ph_exchange *x)
+{
+	request_open(g, x, PH_ASK_TOKENS);
 }
 
 /* Drain is over and this turn still runs. */

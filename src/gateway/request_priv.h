@@ -35,6 +35,7 @@ enum {
 	PH_B_TYPE,
 	PH_B_STREAM_ID,
 	PH_B_TOOLS,
+	PH_B_INCLUDE,
 	PH_B_NR,
 };
 extern const struct ph_str ph_turn_body_names[PH_B_NR];
@@ -75,10 +76,33 @@ struct ph_body_plan {
 	struct ph_str items; /* the inside of an array, in place of the input; .p NULL: the client's own */
 	const struct ph_str *omit; /* members that the account refused */
 	size_t omit_count;         /* at most PH_OMIT_MAX */
+	struct ph_str also;        /* a member that the client left out, as JSON; or empty */
 };
 /* 0 or -PH_E_CHAIN_TOO_LARGE: out is full. */
 int ph_turn_body_write(
 	const struct ph_turn_body *b, const struct ph_body_plan *plan, struct ph_buf *out) PH_WARN_UNUSED;
+
+/* ---- ask.c: what a request asks for, where it is no ordinary turn ---- */
+enum ph_ask_kind {
+	PH_ASK_RESPONSE,
+	PH_ASK_COMPACT,
+	PH_ASK_TOKENS,
+};
+/* Takes what came as a turn's body for what was asked. */
+int ph_ask_read(struct ph_request *r) PH_WARN_UNUSED;
+int ph_ask_kinds(const struct ph_request *r); /* of accounts that can: bit set of 1 << kind; 0 = all */
+/* 0, or the refusal where no account of the key is of such a kind. Negated. */
+int ph_ask_possible(struct ph_request *r) PH_WARN_UNUSED;
+const char *ph_ask_name(const struct ph_request *r);   /* for the log */
+struct ph_str ph_ask_path(const struct ph_request *r); /* at the account, behind its base URL */
+/* A compact call goes to the Codex backend as a turn that ends in a trigger. */
+bool ph_ask_is_trigger(const struct ph_request *r);
+void ph_ask_plan(const struct ph_request *r, struct ph_body_plan *plan);
+int ph_ask_put_trigger(const struct ph_request *r, struct ph_buf *items) PH_WARN_UNUSED;
+/* Whether what came is what was asked for: a compaction holds what it is for. */
+bool ph_ask_answered(const struct ph_request *r);
+/* The answer of a compact call, where it came as a turn's. */
+void ph_ask_put_compaction(const struct ph_request *r, struct ph_buf *out);
 
 /* ---- event.c: one event of an answer ---- */
 enum {
@@ -147,6 +171,8 @@ struct ph_relay {
 	bool saw_event;
 	bool heard;     /* an event was in this read */
 	bool finishing; /* upstream ended: what comes is the last unit, without its blank line */
+	bool gated;     /* nothing is shown before it is written whose the response is */
+	bool due;       /* and then it is to be */
 	enum ph_terminal ended;
 };
 
@@ -258,6 +284,7 @@ struct ph_request {
 	struct ph_chat *chat;  /* it is a chat completion: chat.h; or NULL */
 	struct ph_door door;
 	struct ph_arena arena;
+	enum ph_ask_kind ask;
 	struct ph_turn_body body;
 	uint8_t turn[16];
 	char request_id[136];
@@ -278,6 +305,8 @@ struct ph_request {
 	bool ids_known;
 	bool looked_behind; /* compaction items: once */
 	bool compared_known;
+	struct ph_owner_ask *asking; /* of a background response, what became of it */
+	bool asked_owner;
 	enum ph_continuity_mode mode;
 	bool denied;                /* an account denied its own id: never ask it again */
 	bool owner_away;            /* the owner became busy or unusable: replay */
@@ -339,7 +368,7 @@ struct ph_request {
 	size_t steer_count;
 	struct ph_buf steered;      /* the items of those that were accepted */
 	struct ph_buf stored_items; /* the input with references resolved, for the snapshot */
-	int pending_commit;         /* the writer still owes a callback */
+	int pending_commit;         /* callbacks that the writer still owes */
 	bool released;              /* COMMIT is over for the client */
 	bool answered_here;         /* a warm-up that no upstream took */
 	const char *outcome;
@@ -348,6 +377,8 @@ struct ph_request {
 
 /* request.c */
 void ph_request_event(struct ph_request *r, int result); /* the only door: 1 = done, negative = failed */
+/* The writer has answered one of the turn's writes. False: the turn is over, and gone. */
+bool ph_request_owed(struct ph_request *r);
 const char *ph_request_mode(const struct ph_request *r);
 bool ph_request_cut(struct ph_request *r); /* ends it now; false: it was ending anyway */
 
@@ -462,6 +493,8 @@ void ph_relay_break(struct ph_request *r, const char *why);    /* it cannot be u
 /* The lane, if there is one, remembers what it commits. */
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status));
 bool ph_record_keeps(const struct ph_request *r); /* policy: is a finished turn kept? */
+/* A background turn: whose it is, and what it continues. */
+void ph_record_begin(struct ph_request *r, struct ph_str id, void (*cb)(void *arg, int status));
 void ph_record_log(struct ph_request *r);
 
 /* ---- observe.c: its share of the metrics, once ---- */

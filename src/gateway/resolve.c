@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "owner.h"
 #include "request_priv.h"
 
 #define IDS_MAX     1024
@@ -181,7 +182,7 @@ static int replay(struct ph_request *r)
 {
 	r->mode = PH_MODE_REPLAYED;
 	r->choice.required = r->bound_to;
-	r->choice.kinds = 0;
+	r->choice.kinds = ph_ask_kinds(r);
 	r->choice.preferred = r->stay ? r->stay : r->chain->account;
 	return 1;
 }
@@ -211,10 +212,39 @@ static int tied(struct ph_request *r, int64_t account, bool stored)
 	return ph_fail_param(&r->fault, PH_E_ACCOUNT_AWAY, "previous_response_id", "%s", "");
 }
 
+static int start_reading(struct ph_request *r);
+
+/* A background response that has finished has a row now. */
+static void on_owner(void *arg, const struct ph_owner_answer *answer)
+{
+	struct ph_request *r = arg;
+	int rc;
+
+	r->asking = NULL;
+	if (answer->kept) {
+		r->chain = ph_chain_free(r->chain);
+		rc = start_reading(r);
+	} else if (answer->over) {
+		rc = anchor_unknown(r);
+	} else {
+		r->unknown = true;
+		rc = tied(r, r->chain->account, true);
+	}
+	if (rc)
+		ph_request_event(r, rc);
+}
+
+/* Only its account knows what stands behind the id; it is asked once whether that is a response which ran in
+ * the background and is over by now. */
 static int owned(struct ph_request *r)
 {
-	r->unknown = true;
-	return tied(r, r->chain->account, true);
+	if (r->asked_owner || !r->x) {
+		r->unknown = true;
+		return tied(r, r->chain->account, true);
+	}
+	r->asked_owner = true;
+	r->asking = ph_owner_ask(r->g, r->x, r->door.key, r->body.previous, on_owner, r);
+	return 0;
 }
 
 /* Nobody knows the id here: a platform account may. Once, to one of them; its "not found" becomes ours. */
@@ -244,8 +274,6 @@ static int nobody(struct ph_request *r)
 	}
 }
 
-static int start_reading(struct ph_request *r);
-
 /* The chain was read whole only for the turns to come: its owner could go on alone, and still can. */
 static bool owner_goes_on(const struct ph_request *r)
 {
@@ -261,7 +289,8 @@ static int go_on(struct ph_request *r)
  * whole context, and a lane does where this turn leaves no row. */
 static bool wants_whole(struct ph_request *r)
 {
-	r->fold = ph_chain_must_fold(r->g->continuity, r->chain, r->body.store ? 0 : 1);
+	r->fold = r->ask != PH_ASK_TOKENS &&
+		  ph_chain_must_fold(r->g->continuity, r->chain, r->body.store ? 0 : 1);
 	r->fold_read = r->fold || (r->lane && !ph_record_keeps(r));
 	return r->fold_read;
 }
@@ -361,6 +390,7 @@ static void prepare_choice(struct ph_request *r)
 	r->choice.allowed = r->door.key->accounts;
 	r->choice.allowed_count = r->door.key->account_count;
 	r->choice.model = r->body.model;
+	r->choice.kinds = ph_ask_kinds(r);
 	if (r->x && !r->choice.client.p)
 		r->choice.client = ph_arena_dup(&r->arena, ph_head_get(r->x->head, PH_STR("originator")));
 }
@@ -403,6 +433,9 @@ int ph_resolve_start_turn(struct ph_request *r)
 	int rc;
 
 	prepare_choice(r);
+	rc = ph_ask_possible(r);
+	if (rc)
+		return rc;
 	rc = ph_turn_owned(r);
 	if (rc <= 0)
 		return rc;
@@ -418,7 +451,7 @@ int ph_resolve_start_turn(struct ph_request *r)
 	}
 	if (r->body.previous.n == 0)
 		return unanchored(r);
-	if (!r->lane)
+	if (!r->lane && r->ask == PH_ASK_RESPONSE)
 		r->lane = ph_lane_find(r->g, r->door.key->id, r->body.previous);
 	if (lane_goes_on(r))
 		return live(r);
@@ -439,5 +472,9 @@ void ph_resolve_cancel_turn(struct ph_request *r)
 	if (r->finding) {
 		ph_items_cancel(r->finding);
 		r->finding = NULL;
+	}
+	if (r->asking) {
+		ph_owner_cancel(r->asking);
+		r->asking = NULL;
 	}
 }

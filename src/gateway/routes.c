@@ -21,6 +21,18 @@ static void create_response(struct ph_gateway *g, struct ph_exchange *x, struct 
 	ph_request_open(g, x);
 }
 
+static void compact(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
+{
+	(void)path;
+	ph_request_open_compact(g, x);
+}
+
+static void count_tokens(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
+{
+	(void)path;
+	ph_request_open_tokens(g, x);
+}
+
 static void list_models(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
 {
 	(void)path;
@@ -47,7 +59,10 @@ static void get_model(struct ph_gateway *g, struct ph_exchange *x, struct ph_str
 /* Other paths: owned_paths.c. Those of them that stand here have one method. */
 static const struct route routes[] = {
 	{"POST", PH_STR_INIT("/responses"), PH_ROUTE_RESPONSES, create_response},
+	{"POST", PH_STR_INIT("/responses/compact"), PH_ROUTE_RESPONSES, compact},
+	{"POST", PH_STR_INIT("/responses/input_tokens"), PH_ROUTE_RESPONSES, count_tokens},
 	{"GET", PH_STR_INIT("/responses/{id}"), PH_ROUTE_RESPONSE, ph_responses_get},
+	{"POST", PH_STR_INIT("/responses/{id}/cancel"), PH_ROUTE_RESPONSE, ph_responses_cancel},
 	{"DELETE", PH_STR_INIT("/responses/{id}"), PH_ROUTE_RESPONSE, ph_responses_delete},
 	{"GET", PH_STR_INIT("/responses/{id}/input_items"), PH_ROUTE_INPUT_ITEMS, ph_responses_items},
 	{"GET", PH_STR_INIT("/usage"), PH_ROUTE_OTHER, get_usage},

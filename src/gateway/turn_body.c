@@ -34,12 +34,35 @@ const struct ph_str ph_turn_body_names[PH_B_NR] = {
 	[PH_B_TYPE] = PH_STR_INIT("type"),
 	[PH_B_STREAM_ID] = PH_STR_INIT("stream_id"),
 	[PH_B_TOOLS] = PH_STR_INIT("tools"),
+	[PH_B_INCLUDE] = PH_STR_INIT("include"),
 };
 
-static int wrong_type(struct ph_err *err, int member, const char *expected)
+static const char *kind_name(enum ph_json_kind kind)
 {
-	return ph_fail_param(err, PH_E_PARAM_BAD, ph_turn_body_names[member].p, "'%s' must be %s.",
-		ph_turn_body_names[member].p, expected);
+	static const char *const names[] = {[PH_JSON_ABSENT] = "nothing",
+		[PH_JSON_NULL] = "null",
+		[PH_JSON_FALSE] = "a boolean",
+		[PH_JSON_TRUE] = "a boolean",
+		[PH_JSON_NUMBER] = "a number",
+		[PH_JSON_STRING] = "a string",
+		[PH_JSON_ARRAY] = "an array",
+		[PH_JSON_OBJECT] = "an object"};
+
+	return names[kind];
+}
+
+/* In OpenAI's words. */
+static int wrong_type(const struct ph_turn_body *b, int member, const char *expected, struct ph_err *err)
+{
+	return ph_fail_param(err, PH_E_TYPE_BAD, ph_turn_body_names[member].p,
+		"Invalid type for '%s': expected %s, but got %s instead.", ph_turn_body_names[member].p,
+		expected, kind_name(b->m[member].kind));
+}
+
+static int wrong_value(int member, const char *expected, struct ph_err *err)
+{
+	return ph_fail_param(err, PH_E_PARAM_BAD, ph_turn_body_names[member].p,
+		"Invalid value for '%s': expected %s.", ph_turn_body_names[member].p, expected);
 }
 
 static int read_flag(const struct ph_turn_body *b, int member, bool absent, bool *ret, struct ph_err *err)
@@ -54,7 +77,7 @@ static int read_flag(const struct ph_turn_body *b, int member, bool absent, bool
 		*ret = b->m[member].kind == PH_JSON_TRUE;
 		return 0;
 	default:
-		return wrong_type(err, member, "a boolean");
+		return wrong_type(b, member, "a boolean", err);
 	}
 }
 
@@ -63,9 +86,9 @@ static int read_model(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (b->m[PH_B_MODEL].kind <= PH_JSON_NULL)
 		return 0;
 	if (b->m[PH_B_MODEL].kind != PH_JSON_STRING || !ph_json_text(b->m[PH_B_MODEL].value, a, &b->model))
-		return wrong_type(err, PH_B_MODEL, "a string");
+		return wrong_type(b, PH_B_MODEL, "a string", err);
 	if (b->model.n > MODEL_MAX || memchr(b->model.p, '\0', b->model.n))
-		return wrong_type(err, PH_B_MODEL, "a model's name");
+		return wrong_value(PH_B_MODEL, "a model's name", err);
 	return 0;
 }
 
@@ -100,7 +123,7 @@ static int read_conversation(struct ph_turn_body *b, struct ph_arena *a, struct 
 		id.kind = PH_JSON_ABSENT;
 	if (id.kind != PH_JSON_STRING || !ph_json_text(id.value, a, &b->conversation) ||
 		b->conversation.n > PH_RESPONSE_ID_MAX || memchr(b->conversation.p, '\0', b->conversation.n))
-		return wrong_type(err, PH_B_CONVERSATION, "a conversation's id, or an object with one");
+		return wrong_type(b, PH_B_CONVERSATION, "a conversation's id, or an object with one", err);
 	b->conversation = ph_str_trim(b->conversation);
 	b->upstreams = b->conversation.n > 0;
 	if (b->upstreams && b->previous.n)
@@ -121,8 +144,34 @@ static int read_compared(struct ph_turn_body *b, struct ph_arena *a, struct ph_e
 		return 0;
 	if (m.kind != PH_JSON_STRING || !ph_json_text(m.value, a, &b->compared) ||
 		b->compared.n > PH_RESPONSE_ID_MAX)
-		return wrong_type(
-			err, PH_B_CACHE_OPTIONS, "an object whose comparison_response_id is a response id");
+		return wrong_value(
+			PH_B_CACHE_OPTIONS, "an object whose comparison_response_id is a response id", err);
+	return 0;
+}
+
+static int read_cache_key(const struct ph_turn_body *b, struct ph_err *err)
+{
+	enum ph_json_kind kind = b->m[PH_B_CACHE_KEY].kind;
+
+	return kind <= PH_JSON_NULL || kind == PH_JSON_STRING
+		       ? 0
+		       : wrong_type(b, PH_B_CACHE_KEY, "a string", err);
+}
+
+/* Which values there are is upstream's to say. */
+static int read_include(const struct ph_turn_body *b, struct ph_err *err)
+{
+	const struct ph_json_member *m = &b->m[PH_B_INCLUDE];
+	struct ph_str value;
+
+	if (m->kind <= PH_JSON_NULL)
+		return 0;
+	if (m->kind != PH_JSON_ARRAY)
+		return wrong_type(b, PH_B_INCLUDE, "an array of strings", err);
+	for (size_t at = 0; ph_json_next(m->value, &at, &value);)
+		if (ph_json_kind(value) != PH_JSON_STRING)
+			return ph_fail_param(err, PH_E_TYPE_BAD, ph_turn_body_names[PH_B_INCLUDE].p,
+				"Invalid type for 'include': each element must be a string.");
 	return 0;
 }
 
@@ -155,7 +204,7 @@ static int read_items(struct ph_turn_body *b, const struct ph_items_facts *facts
 		b->carried = facts->carried;
 		return 0;
 	default:
-		return wrong_type(err, PH_B_INPUT, "a string or an array of items");
+		return wrong_type(b, PH_B_INPUT, "a string or an array of items", err);
 	}
 }
 
@@ -164,12 +213,14 @@ static int read_manner(struct ph_turn_body *b, struct ph_err *err)
 {
 	int rc;
 
-	if (b->frame) {
-		b->stream = true;
-		return 0;
-	}
 	rc = read_flag(b, PH_B_STREAM, false, &b->stream, err);
-	return rc ? rc : read_flag(b, PH_B_BACKGROUND, false, &b->background, err);
+	if (rc == 0)
+		rc = read_flag(b, PH_B_BACKGROUND, false, &b->background, err);
+	if (rc == 0 && b->frame) {
+		b->stream = true;
+		b->background = false;
+	}
+	return rc;
 }
 
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
@@ -193,6 +244,10 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 		rc = read_conversation(b, a, err);
 	if (rc == 0)
 		rc = read_compared(b, a, err);
+	if (rc == 0)
+		rc = read_cache_key(b, err);
+	if (rc == 0)
+		rc = read_include(b, err);
 	if (rc == 0)
 		rc = read_items(b, &facts, err);
 	return rc;

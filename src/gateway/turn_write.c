@@ -227,12 +227,16 @@ static void put_edited(const struct writing *w, struct ph_str text, struct ph_bu
 	ph_buf_puts(out, ph_str_from(text, at));
 }
 
-static void put_member(struct ph_buf *out, int member, struct ph_str value, bool list)
+static const char *comma(const struct ph_buf *out)
 {
 	struct ph_str so_far = ph_str_trim(ph_buf_str(out));
 
-	ph_buf_printf(out, "%s\"%s\":%s", so_far.n && so_far.p[so_far.n - 1] == '{' ? "" : ",",
-		ph_turn_body_names[member].p, list ? "[" : "");
+	return so_far.n && so_far.p[so_far.n - 1] == '{' ? "" : ",";
+}
+
+static void put_member(struct ph_buf *out, int member, struct ph_str value, bool list)
+{
+	ph_buf_printf(out, "%s\"%s\":%s", comma(out), ph_turn_body_names[member].p, list ? "[" : "");
 	ph_buf_puts(out, value);
 	if (list)
 		ph_buf_putc(out, ']');
@@ -248,6 +252,8 @@ static void put_missing(const struct writing *w, struct ph_buf *out)
 	for (size_t i = 0; i < sizeof forced / sizeof *forced; i++)
 		if (is_forced(w, &forced[i]) && b->m[forced[i].member].kind == PH_JSON_ABSENT)
 			put_member(out, forced[i].member, forced[i].value, false);
+	if (w->plan->also.n)
+		ph_buf_printf(out, "%s%.*s", comma(out), PH_STR_ARG(w->plan->also));
 }
 
 int ph_turn_body_write(const struct ph_turn_body *b, const struct ph_body_plan *plan, struct ph_buf *out)

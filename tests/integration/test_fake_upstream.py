@@ -733,3 +733,48 @@ def test_logins():
         assert turn_with(up, up.login("c", lives=1)["access_token"])[0] == 200
         time.sleep(1.1)
         assert turn_with(up, up.login("c")["access_token"]) == (401, "token_expired")
+
+
+# ---- compaction, counting, background ----
+
+def test_compact_and_triggers(up):
+    first = turn(up, "a", "one").json()
+    found = call(up, "a", {"model": "m", "input": "two", "previous_response_id": first["id"]}, path="/v1/responses/compact").json()
+    assert found["object"] == "response.compaction"
+    assert [i["type"] for i in found["output"]] == ["message", "message", "compaction"]
+    assert [i["content"][0]["text"] for i in found["output"][:2]] == ["one", "two"]
+    assert turn(up, "a", found["output"]).status == 200
+    assert turn(up, "b", found["output"]).json()["error"]["code"] == "invalid_encrypted_content"
+    triggered = turn(up, "a", [{"role": "user", "content": "x"}, {"type": "compaction_trigger"}]).json()
+    assert [i["type"] for i in triggered["output"]] == ["compaction"]
+
+
+def test_counting_the_context(up):
+    first = turn(up, "a", "one " * 100).json()
+    alone, whole = (call(up, "a", {"model": "m", "input": "x", **more}, path="/v1/responses/input_tokens").json()
+                    for more in ({}, {"previous_response_id": first["id"]}))
+    assert alone["object"] == "response.input_tokens" and whole["input_tokens"] > alone["input_tokens"] + 100
+
+
+def test_background(up):
+    up.account("a", do={"work_ms": 700})
+    begun = turn(up, "a", "x", background=True, stream=True)
+    assert begun.events()[-2][0] == "response.completed"
+    rid = begun.events()[0][1]["response"]["id"]
+    rest = call(up, "a", None, method="GET", path="/v1/responses/%s?stream=true&starting_after=2" % rid)
+    assert rest.events() == begun.events()[3:]
+    running = turn(up, "a", "x", background=True).json()
+    assert running["status"] == "queued"
+    path = "/v1/responses/" + running["id"]
+    assert call(up, "a", None, method="GET", path=path).json()["status"] == "in_progress"
+    assert turn(up, "a", "y", previous_response_id=running["id"]).status == 400
+    assert call(up, "a", None, method="GET", path=path + "?stream=true").status == 400
+    time.sleep(1)
+    assert call(up, "a", None, method="GET", path=path).json()["status"] == "completed"
+    assert turn(up, "a", "y", previous_response_id=running["id"]).status == 200
+    cancelled = turn(up, "a", "x", background=True).json()["id"]
+    for _ in range(2):
+        assert call(up, "a", None, path="/v1/responses/%s/cancel" % cancelled).json()["status"] == "cancelled"
+    assert turn(up, "a", "y", previous_response_id=cancelled).status == 400
+    assert call(up, "a", None, path="/v1/responses/%s/cancel" % turn(up, "a", "x").json()["id"]).status == 400
+    assert turn(up, "a", "x", background=True, store=False).status == 400

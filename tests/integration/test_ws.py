@@ -349,7 +349,7 @@ def test_steering_is_declined(world):
     ('{"type":"response.create","model":"demo","input":"\\ud800"} x', 'invalid_json'),
     ('{}', 'invalid_event'), ('{"type":7}', 'invalid_event'), ('{"type":null}', 'invalid_event'),
     ('{"type":"response.processed"}', 'invalid_event'), ('{"type":"response.interrupt","stream_id":"a"}', 'invalid_event'),
-    ('{"type":"response.create","model":"demo","input":7}', 'invalid_value'),
+    ('{"type":"response.create","model":"demo","input":7}', 'invalid_type'),
     ('{"type":"response.create","model":"demo","input":"x","previous_response_id":7}', None),
     ('{"type":"response.create","model":"demo","input":"x","previous_response_id":"resp_1","conversation":"c"}', None),
 ])

@@ -646,7 +646,7 @@ def test_background_turns_go_over_http(world, bridge):
     """They outlive the connection, so no socket takes them."""
     with http.Client(bridge.url, world.key('p1')) as api:
         conversation = talk(api, 2, store=True)
-        conversation = talk(api, 1, conversation, store=True, background=True)
+        conversation = talk(api, 1, conversation, store=True, background=True, stream=True)
         talk(api, 2, conversation, store=True)
     asked = world.asked('p1')
     assert [r['transport'] for r in asked] == ['websocket'] * 2 + ['http'] + ['websocket'] * 2

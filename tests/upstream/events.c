@@ -367,6 +367,8 @@ static void close_stream(struct fake_emitter *e)
 		return;
 	from = e->play->payload.n;
 	t->finished = true;
+	if (t->background)
+		e->delay_ms += (uint64_t)FAKE_DO(e->d, work_ms, 0);
 	emit_lifecycle(e, "response.completed", FAKE_COMPLETED,
 		e->d && e->d->output                ? (enum fake_output)(e->d->output)
 		: t->x->account->kind == FAKE_CODEX ? FAKE_OUTPUT_EMPTY

@@ -206,10 +206,21 @@ bool fake_exchange_overridden(struct fake_exchange *x)
 
 /* ---- the request ---- */
 
-static bool is_turn(const struct fake_exchange *x)
+/* The two calls that are read like turns are platform accounts' alone. */
+static bool is_turn(struct fake_exchange *x)
 {
-	return ph_str_eq(x->head->method, PH_STR("POST")) &&
-	       (ph_str_eq(x->path, PH_STR("/responses")) || ph_str_eq(x->path, PH_STR("/responses/")));
+	bool platform = x->account->kind == FAKE_PLATFORM;
+
+	if (!ph_str_eq(x->head->method, PH_STR("POST")))
+		return false;
+	x->asked = FAKE_RESPONSE;
+	if (platform && ph_str_eq(x->path, PH_STR("/responses/compact")))
+		x->asked = FAKE_COMPACT;
+	else if (platform && ph_str_eq(x->path, PH_STR("/responses/input_tokens")))
+		x->asked = FAKE_TOKENS;
+	else
+		return ph_str_eq(x->path, PH_STR("/responses")) || ph_str_eq(x->path, PH_STR("/responses/"));
+	return true;
 }
 
 static bool is_chat(const struct fake_exchange *x)
@@ -262,6 +273,7 @@ static void begin(struct fake_exchange *x)
 	x->account = NULL;
 	x->by_path = x->turn = x->faulted = x->refused = false;
 	x->chat = (struct fake_chat){0};
+	x->asked = FAKE_RESPONSE;
 	x->stored[0] = x->tag[0] = x->anchor[0] = '\0';
 }
 

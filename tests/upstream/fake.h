@@ -10,6 +10,7 @@
  *     context.c   the conversation as the account sees it: entries, their hash, what is foreign or
  * unpaired rest.c      every other endpoint;  control.c  /_fake/... canned.c    answers made once, for
  * benchmarks answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
+ *     background.c  responses that run by themselves;  compact.c  compaction, and the count of tokens
  *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
  *     script.c    what a test ordered;  walk.c  members of JSON objects
  *
@@ -265,7 +266,7 @@ struct fake_do {
 	/* the turn's content */
 	struct ph_str text, id, items, calls, usage;
 	int64_t text_bytes, reasoning, say, odd, deltas, delta_bytes, delay_ms, stamp, obfuscation;
-	int64_t output, sequence, queued;
+	int64_t output, sequence, queued, work_ms;
 	struct ph_str before, events, after, skip;
 	/* the stream's look */
 	int64_t done, line_end, comments, pretty, no_event, bom;
@@ -321,7 +322,16 @@ struct fake_stored {
 	uint8_t hash[32];
 	char last_user[FAKE_ECHO_MAX + 1];
 	size_t last_user_n;
+	/* of one that runs in the background */
+	bool background, streamed;
+	bool dead;             /* failed or cancelled: no anchor */
+	double ready_ms;       /* when it has finished */
+	struct ph_buf running; /* the response object until then */
+	struct ph_buf events;  /* its stream */
 };
+
+/* Whether it can be continued, or read as finished. */
+bool fake_stored_ready(const struct fake_stored *r);
 
 #define FAKE_BUCKETS 65536
 struct fake_store {
@@ -497,6 +507,11 @@ struct fake_exchange {
 	struct fake_record *record;
 	bool turn; /* counts as running */
 	struct fake_chat chat;
+	enum fake_kind_of_turn {
+		FAKE_RESPONSE,
+		FAKE_COMPACT,
+		FAKE_TOKENS
+	} asked;
 	bool faulted;             /* mode or script made it fail */
 	bool by_path;             /* the account was named by the path */
 	char tag[FAKE_TAG_MAX];   /* of the turn, where its answer is to be kept; else empty */
@@ -520,6 +535,10 @@ void fake_turn_start(struct fake_exchange *x);
 /* A chat's body becomes that of a turn. */
 void fake_chat_read(struct fake_exchange *x);
 struct fake_turn *fake_turn_free(struct fake_turn *t); /* returns NULL; NULL is allowed */
+/* background.c: GET of one that runs, its stream, and its end by order */
+void fake_background_get(struct fake_exchange *x, struct fake_stored *r);
+void fake_background_stream(struct fake_exchange *x, struct fake_stored *r);
+void fake_background_cancel(struct fake_exchange *x, struct fake_stored *r);
 void fake_upgrade_start(struct fake_exchange *x);
 void fake_rest_start(struct fake_exchange *x);
 /* resource.c: what platform accounts keep besides responses. False: it is no such path. */

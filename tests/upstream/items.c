@@ -298,12 +298,26 @@ static void each(struct fake_emitter *e, struct ph_str array,
 		make(e, element);
 }
 
+static void make_compaction(struct fake_emitter *e)
+{
+	struct ph_buf item;
+
+	ph_buf_init(&item, FAKE_BODY_MAX);
+	fake_compact_item(e->t, &item);
+	make_raw_item(e, ph_buf_str(&item));
+	ph_buf_deinit(&item);
+}
+
 void fake_items_make(struct fake_emitter *e)
 {
 	bool has_calls = e->d && e->d->calls.p;
 
 	if (e->t->warm)
 		return;
+	if (e->t->trigger) {
+		make_compaction(e);
+		return;
+	}
 	if (e->t->reasoning)
 		make_reasoning(e);
 	if (FAKE_DO(e->d, say, !has_calls))

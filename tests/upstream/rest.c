@@ -149,6 +149,13 @@ static void response_input_items(struct fake_exchange *x, const struct fake_stor
 	fake_answer(x, 200, "application/json", FAKE_LENGTH);
 }
 
+static bool wants_stream(const struct fake_exchange *x)
+{
+	struct ph_str value;
+
+	return ph_query_get(x->query, PH_STR("stream"), &value) && ph_str_eq(value, PH_STR("true"));
+}
+
 /* rest: "/{id}..." */
 static void answer_response(struct fake_exchange *x, struct ph_str rest)
 {
@@ -161,15 +168,16 @@ static void answer_response(struct fake_exchange *x, struct ph_str rest)
 		r = fake_store_get(&x->server->store, x->account, id);
 	if (!r)
 		response_not_found(x, id);
+	else if (method_is(x, "GET") && !rest.n && wants_stream(x))
+		fake_background_stream(x, r);
 	else if (method_is(x, "GET") && !rest.n)
-		fake_answer_json(x, 200, ph_buf_str(&r->object));
+		fake_background_get(x, r);
 	else if (method_is(x, "DELETE") && !rest.n)
 		response_delete(x, r);
 	else if (method_is(x, "GET") && ph_str_eq(rest, PH_STR("input_items")))
 		response_input_items(x, r);
 	else if (method_is(x, "POST") && ph_str_eq(rest, PH_STR("cancel")))
-		fake_answer_error(
-			x, 400, "invalid_request_error", NULL, NULL, "Cannot cancel a synchronous response.");
+		fake_background_cancel(x, r);
 	else
 		not_found(x);
 }
@@ -260,10 +268,7 @@ static void dispatch(struct fake_exchange *x)
 {
 	struct ph_str rest;
 
-	if (fake_path_under(x->path, PH_STR("/responses/input_tokens"), &rest) && method_is(x, "POST"))
-		fake_answer_json(
-			x, 200, PH_STR("{\"object\":\"response.input_tokens\",\"input_tokens\":11}"));
-	else if (fake_path_under(x->path, PH_STR("/responses"), &rest) && rest.n > 1)
+	if (fake_path_under(x->path, PH_STR("/responses"), &rest) && rest.n > 1)
 		answer_response(x, rest);
 	else if (fake_path_under(x->path, PH_STR("/models"), &rest) &&
 		 (method_is(x, "GET") || method_is(x, "HEAD")))

@@ -75,6 +75,7 @@ static const struct member members[] = {
 	M(output, WORD, outputs),
 	M(sequence, NUMBER, NULL),
 	M(queued, YES_NO, NULL),
+	M(work_ms, NUMBER, NULL),
 	M(before, ARRAY, NULL),
 	M(events, ARRAY, NULL),
 	M(after, ARRAY, NULL),

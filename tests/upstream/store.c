@@ -26,7 +26,7 @@ void fake_store_deinit(struct fake_store *t)
 
 static size_t stored_bytes(const struct fake_stored *r)
 {
-	return sizeof(*r) + r->input.cap + r->output.cap + r->object.cap;
+	return sizeof(*r) + r->input.cap + r->output.cap + r->object.cap + r->running.cap + r->events.cap;
 }
 
 struct fake_stored *fake_stored_new(struct fake_account *a, struct ph_str id)
@@ -38,6 +38,8 @@ struct fake_stored *fake_stored_new(struct fake_account *a, struct ph_str id)
 	ph_buf_init(&r->input, FAKE_BODY_MAX);
 	ph_buf_init(&r->output, FAKE_ANSWER_MAX);
 	ph_buf_init(&r->object, FAKE_ANSWER_MAX);
+	ph_buf_init(&r->running, FAKE_ANSWER_MAX);
+	ph_buf_init(&r->events, FAKE_ANSWER_MAX);
 	return r;
 }
 
@@ -48,6 +50,8 @@ struct fake_stored *fake_stored_free(struct fake_stored *r)
 	ph_buf_deinit(&r->input);
 	ph_buf_deinit(&r->output);
 	ph_buf_deinit(&r->object);
+	ph_buf_deinit(&r->running);
+	ph_buf_deinit(&r->events);
 	free(r);
 	return NULL;
 }
@@ -97,6 +101,11 @@ struct fake_stored *fake_store_get(struct fake_store *t, const struct fake_accou
 			return r;
 	}
 	return NULL;
+}
+
+bool fake_stored_ready(const struct fake_stored *r)
+{
+	return !r->dead && r->ready_ms <= fake_now_ms();
 }
 
 /* Element k of a joined list, or the one with that id where k < 0. */

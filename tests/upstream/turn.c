@@ -121,7 +121,7 @@ static const struct fake_stored *find_parent(const struct fake_turn *t, struct p
 
 	if (!r && x->account->kind == FAKE_PLATFORM)
 		r = fake_store_get(&x->server->store, x->account, id);
-	return r;
+	return r && fake_stored_ready(r) ? r : NULL;
 }
 
 static void continue_from(struct fake_turn *t, const struct fake_stored *parent)
@@ -160,6 +160,13 @@ static void join_conversation(struct fake_turn *t)
 	t->context.own = t->context.after_reasoning = false;
 	t->context.user_text = PH_STR("");
 	ph_buf_deinit(&items);
+}
+
+static void check_background(struct fake_turn *t)
+{
+	if (t->ask[FAKE_ASK_BACKGROUND].kind == PH_JSON_TRUE && t->ask[FAKE_ASK_STORE].kind == PH_JSON_FALSE)
+		fake_refuse(&t->context, FAKE_PARAMETER, 400, NULL, "background",
+			"Background mode requires store to be true.");
 }
 
 static void check_anchor(struct fake_turn *t)
@@ -261,6 +268,7 @@ static void see(struct fake_turn *t)
 		check_frame(t);
 	if (t->x->account->kind == FAKE_CODEX)
 		check_codex(t);
+	check_background(t);
 	check_anchor(t);
 	check_turn_state(t);
 	t->context.list = t->x->record ? &entries : NULL;
@@ -327,6 +335,21 @@ static bool include_has_ciphertext(const struct fake_turn *t)
 	return false;
 }
 
+/* Whether the input's last item is of that type. */
+static bool ends_in(const struct fake_turn *t, struct ph_str type)
+{
+	static const struct ph_str name = {"type", 4};
+	struct ph_json_member m = {.kind = PH_JSON_ABSENT};
+	struct ph_str item, last = PH_STR_NONE;
+	size_t offset = 0;
+
+	if (t->ask[FAKE_ASK_INPUT].kind != PH_JSON_ARRAY)
+		return false;
+	while (ph_json_next(t->ask[FAKE_ASK_INPUT].value, &offset, &item))
+		last = item;
+	return last.n && ph_json_find(last, &name, 1, &m) && ph_json_text_is(m.value, type);
+}
+
 static void prepare(struct fake_turn *t)
 {
 	struct fake_do *d = t->todo;
@@ -343,11 +366,15 @@ static void prepare(struct fake_turn *t)
 	t->stream = t->x->lane || t->ask[FAKE_ASK_STREAM].kind == PH_JSON_TRUE;
 	t->warm = t->x->lane && t->ask[FAKE_ASK_GENERATE].kind == PH_JSON_FALSE;
 	t->x->account->warmups += t->warm;
+	t->background = t->x->account->kind == FAKE_PLATFORM && !t->x->lane &&
+			t->ask[FAKE_ASK_BACKGROUND].kind == PH_JSON_TRUE;
+	t->trigger = t->x->account->kind != FAKE_STATELESS && ends_in(t, PH_STR("compaction_trigger")) &&
+		     !(d && d->items.p);
 	t->store = t->x->account->kind == FAKE_PLATFORM && t->ask[FAKE_ASK_STORE].kind != PH_JSON_FALSE;
 	t->reasoning = FAKE_DO(d, reasoning,
 		t->x->account->kind != FAKE_STATELESS &&
 			(asked || t->ask[FAKE_ASK_REASONING].kind == PH_JSON_OBJECT));
-	t->reasoning = t->reasoning && !t->warm;
+	t->reasoning = t->reasoning && !t->warm && !t->trigger;
 	t->sealed = t->x->account->kind != FAKE_STATELESS && asked;
 	t->created_at = ph_clock_unix_ms() / 1000;
 	make_text(t);
@@ -355,7 +382,7 @@ static void prepare(struct fake_turn *t)
 }
 
 /* The input as a list without brackets; a string becomes the message that it stands for. */
-static void keep_input(struct fake_turn *t, struct ph_buf *b)
+void fake_turn_input(struct fake_turn *t, struct ph_buf *b)
 {
 	struct ph_str input = t->ask[FAKE_ASK_INPUT].value;
 
@@ -390,7 +417,7 @@ static void keep_context(struct fake_turn *t, struct fake_stored *r)
 static void keep_in(struct fake_turn *t, struct fake_stored *r)
 {
 	memcpy(r->parent, t->parent, sizeof(r->parent));
-	keep_input(t, &r->input);
+	fake_turn_input(t, &r->input);
 	ph_buf_puts(&r->output, ph_buf_str(&t->output));
 	ph_buf_puts(&r->object, ph_buf_str(&t->object));
 	keep_context(t, r);
@@ -476,6 +503,25 @@ static bool hand_over(struct fake_turn *t)
 	return true;
 }
 
+/* Its stream is made in any case, and told to whoever asks for it. */
+static void answer_background(struct fake_turn *t)
+{
+	struct fake_exchange *x = t->x;
+	bool streamed = t->stream;
+
+	t->stream = true;
+	fake_events_make(t);
+	make_object(t);
+	fake_background_keep(t, streamed);
+	if (streamed) {
+		fake_answer(x, 200, "text/event-stream; charset=utf-8", FAKE_CHUNKED);
+		return;
+	}
+	fake_play_reset(x);
+	fake_object_put(t, &x->play.payload, FAKE_QUEUED, FAKE_OUTPUT_EMPTY);
+	fake_answer_plain(x, 200, "application/json");
+}
+
 /* Returns whether the turn is still the caller's. */
 static bool answer(struct fake_turn *t)
 {
@@ -485,6 +531,14 @@ static bool answer(struct fake_turn *t)
 	prepare(t);
 	if (x->chat.on) {
 		fake_chat_answer(t);
+		return true;
+	}
+	if (x->asked != FAKE_RESPONSE) {
+		(x->asked == FAKE_COMPACT ? fake_compact_answer : fake_tokens_answer)(t);
+		return true;
+	}
+	if (t->background) {
+		answer_background(t);
 		return true;
 	}
 	fake_events_make(t);

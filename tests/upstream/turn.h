@@ -57,7 +57,9 @@ struct fake_turn {
 	char tag[FAKE_TAG_MAX]; /* "NAME_0000002a": what the ids of this turn share */
 	char id[FAKE_ID_MAX];
 	bool stream, store, reasoning, sealed;
-	bool warm;          /* generate:false: nothing is generated */
+	bool warm; /* generate:false: nothing is generated */
+	bool background;
+	bool trigger;       /* the input ends in a compaction_trigger: the answer is one compaction item */
 	const char *reason; /* of an incomplete end, before the script's */
 	uint64_t created_at, seen_bytes, output_tokens;
 	struct ph_str text;    /* what the message says */
@@ -70,6 +72,16 @@ struct fake_turn {
 
 /* Stores and remembers what became of it, if it may be continued. Once more: in place of what was kept. */
 void fake_turn_keep(struct fake_turn *t);
+
+/* Of a turn in the background: what it is until it has finished. Whether its stream is what was asked for. */
+void fake_background_keep(struct fake_turn *t, bool streamed);
+/* The answers of the two calls that are no responses. */
+void fake_compact_answer(struct fake_turn *t);
+void fake_tokens_answer(struct fake_turn *t);
+/* The compaction item of this turn. */
+void fake_compact_item(struct fake_turn *t, struct ph_buf *b);
+/* The turn's own input as a list without brackets. */
+void fake_turn_input(struct fake_turn *t, struct ph_buf *b);
 
 /* Writes a response object. output NULL leaves the member out. */
 enum fake_status {

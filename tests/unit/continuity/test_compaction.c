@@ -224,6 +224,94 @@ static void test_in_chains(void **state)
 	ph_chain_free(chain);
 }
 
+/* ---- compact calls ---- */
+
+/* Its answer repeats the user's words before the item: they are not what the item replaced. */
+static void write_compact(const char *parent, const char *name, const char *input, const char *output)
+{
+	struct ph_turn_record t = turn_of(id_of(name), q(input), q(output));
+	struct ph_chain *chain = parent ? read_chain(id_of(parent)) : NULL;
+
+	t.compaction = true;
+	t.stored_upstream = false;
+	t.parent = chain;
+	assert_int_equal(commit(&t), 0);
+	ph_chain_free(chain);
+}
+
+#define SAID(id, text)                                                                                       \
+	"{'id':'" id "','type':'message','role':'user','content':[{'type':'input_text','text':'" text "'}]}"
+
+static void test_compact_call(void **state)
+{
+	NEED_SERVER();
+
+	write_turn(NULL, "w1", USER("1"), ANSWER("wm1"));
+	write_compact("w1", "w2", USER("2"), SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2"));
+	assert_told(COMPACTION("wk2"),
+		SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"), B,
+		USER("1") "," NEUTRAL("wm1") "," USER("2") "," USER("3"));
+	assert_told(COMPACTION("wk2"),
+		SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"), A,
+		SAID("wu1", "1") "," SAID("wu2", "2") "," COMPACTED("wk2") "," USER("3"));
+	/* What was said besides stays, and so does what is said again behind the item. */
+	assert_told(COMPACTION("wk2"), USER("0") "," USER("1") "," COMPACTED("wk2") "," USER("1"), B,
+		USER("0") "," USER("1") "," NEUTRAL("wm1") "," USER("2") "," USER("1"));
+	/* It is no response. */
+	assert_int_equal(status_of(SCOPE, id_of("w2").p), PH_CHAIN_HIDDEN);
+	assert_int_equal(ask("SELECT count(*) FROM posthouse.hide_response(7, (SELECT response_id FROM "
+			     "posthouse.snapshots WHERE response_id LIKE '%_w2'))"),
+		0);
+}
+
+/* In a chain: the words that a client kept beside the item. */
+static void test_compact_call_in_chains(void **state)
+{
+	NEED_SERVER();
+	struct ph_chain *chain;
+
+	write_compact(NULL, "v1", USER("1") "," ANSWER("vm0") "," USER("2"),
+		SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1"));
+	write_turn(NULL, "v2", SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1") "," USER("3"),
+		ANSWER("vm2"));
+	chain = read_chain(id_of("v2"));
+	assert_replay(chain, A, USER("4"),
+		SAID("vu1", "1") "," SAID("vu2", "2") "," COMPACTED("vk1") "," USER("3") "," ANSWER(
+			"vm2") "," USER("4"));
+	assert_replay(chain, B, USER("4"),
+		USER("1") "," NEUTRAL("vm0") "," USER("2") "," USER("3") "," NEUTRAL("vm2") "," USER("4"));
+	ph_chain_free(chain);
+}
+
+/* The account that compacted a conversation gets what it made of it, and what came after. */
+static void test_own_chain(void **state)
+{
+	NEED_SERVER();
+	struct ph_chain *chain;
+
+	write_turn(NULL, "o1", USER("1"), ANSWER("om1"));
+	write_turn("o1", "o2", USER("2") "," TRIGGER, ANSWER("om2") "," COMPACTED("ok2") "," ANSWER("om3"));
+	write_turn("o2", "o3", USER("3"), ANSWER("om4"));
+	chain = read_chain(id_of("o3"));
+	assert_replay(chain, A, USER("4"),
+		COMPACTED("ok2") "," ANSWER("om3") "," USER("3") "," ANSWER("om4") "," USER("4"));
+	assert_replay(chain, B, USER("4"),
+		USER("1") "," NEUTRAL("om1") "," USER("2") "," NEUTRAL("om2") "," NEUTRAL("om3") "," USER(
+			"3") "," NEUTRAL("om4") "," USER("4"));
+	ph_chain_free(chain);
+	/* What answers a call from before it needs that call. */
+	write_turn(NULL, "o5", USER("5"),
+		"{'id':'oc5','type':'function_call','call_id':'c5','name':'f','arguments':'{}'}," COMPACTED(
+			"ok5"));
+	chain = read_chain(id_of("o5"));
+	assert_replay(chain, A, "{'type':'function_call_output','call_id':'c5','output':'x'}",
+		USER("5") ",{'id':'oc5','type':'function_call','call_id':'c5','name':'f','arguments':'{}'}"
+			  "," COMPACTED(
+				  "ok5") ",{'type':'function_call_output','call_id':'c5','output':'x'}");
+	assert_replay(chain, A, USER("6"), COMPACTED("ok5") "," USER("6"));
+	ph_chain_free(chain);
+}
+
 /* All that is read for one request shares the bound of a chain. */
 static void test_bytes(void **state)
 {
@@ -316,6 +404,9 @@ int main(void)
 		TEST(test_alone),
 		TEST(test_nested),
 		TEST(test_in_chains),
+		TEST(test_own_chain),
+		TEST(test_compact_call),
+		TEST(test_compact_call_in_chains),
 		TEST(test_bytes),
 		TEST(test_cancelled),
 	};

@@ -208,7 +208,7 @@ static void test_compaction(void **state)
 
 	(void)state;
 	assert_replay(&made, A, "",
-		"{'role':'user','content':'1'},{'id':'c','type':'compaction','encrypted_content':'e'},"
+		"{'id':'c','type':'compaction','encrypted_content':'e'},"
 		"{'id':'m','role':'assistant'},{'role':'user','content':'2'}");
 	assert_replay(&made, B, "",
 		"{'role':'user','content':'1'},{'role':'assistant'},{'role':'user','content':'2'}");

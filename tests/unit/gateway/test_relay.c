@@ -26,10 +26,12 @@ struct world {
 	struct ph_account account;
 	struct ph_buf out; /* what the client got */
 	int heads, finished;
-	int began;   /* AWAIT -> RELAY */
-	int result;  /* 1: the terminal event came; negative: the attempt failed */
-	long room;   /* what push says */
-	int reading; /* what ph_call_read() was told last; -1 = nothing */
+	int began;      /* AWAIT -> RELAY */
+	int result;     /* 1: the terminal event came; negative: the attempt failed */
+	long room;      /* what push says */
+	int reading;    /* what ph_call_read() was told last; -1 = nothing */
+	char begun[64]; /* the response whose owner is being written */
+	void (*on_begun)(void *arg, int status);
 };
 
 static struct world *world_of(struct ph_request *r)
@@ -92,6 +94,43 @@ void ph_attempt_pause(struct ph_request *r)
 {
 	world_of(r)->reading = false;
 	r->paused = true;
+}
+
+void ph_attempt_resume(struct ph_request *r)
+{
+	world_of(r)->reading = true;
+	r->paused = false;
+}
+
+bool ph_ask_answered(const struct ph_request *r)
+{
+	(void)r;
+	return true;
+}
+
+void ph_record_begin(struct ph_request *r, struct ph_str id, void (*cb)(void *arg, int status))
+{
+	struct world *w = world_of(r);
+
+	assert_null(w->on_begun);
+	ph_str_copy(w->begun, sizeof w->begun, id);
+	w->on_begun = cb;
+	r->pending_commit++;
+}
+
+bool ph_request_owed(struct ph_request *r)
+{
+	r->pending_commit--;
+	return true;
+}
+
+/* The writer has answered. */
+static void begun(struct world *w)
+{
+	void (*cb)(void *arg, int status) = w->on_begun;
+
+	w->on_begun = NULL;
+	cb(&w->r, 0);
 }
 
 static bool end_read_body(void *end)
@@ -754,6 +793,94 @@ static void large_events(void **state)
 	world_close(&w);
 }
 
+/* ---- background responses ---- */
+
+static void background_open(struct world *w)
+{
+	world_open(w);
+	w->r.body.background = true;
+}
+
+/* Nothing is shown, and upstream is not read, until it is written whose the response is; then all that came.
+ */
+static void a_background_response_has_an_owner_first(void **state)
+{
+	struct world w;
+
+	(void)state;
+	background_open(&w);
+	feed(&w, PH_STR(CREATED PROGRESS DELTA("2")));
+	assert_string_equal(w.begun, "resp_1");
+	assert_false(w.reading);
+	assert_int_equal(w.heads, 0);
+	begun(&w);
+	assert_true(w.reading);
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED PROGRESS DELTA("2")));
+	feed(&w, PH_STR(FULL("3")));
+	assert_int_equal(w.result, 1);
+	ph_relay_release(&w.r);
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED PROGRESS DELTA("2") FULL("3") DONE));
+	world_close(&w);
+	/* What came early does not show what is still held. */
+	background_open(&w);
+	feed(&w, PH_STR(CREATED));
+	begun(&w);
+	assert_int_equal(w.heads, 0);
+	feed(&w, PH_STR(DELTA("1")));
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED DELTA("1")));
+	world_close(&w);
+}
+
+/* The whole answer in one read: its commit comes behind the owner's in the writer's queue. */
+static void a_background_response_that_ends_at_once(void **state)
+{
+	struct world w;
+
+	(void)state;
+	background_open(&w);
+	feed(&w, PH_STR(CREATED DELTA("1") FULL("2")));
+	assert_int_equal(w.result, 1);
+	assert_int_equal(w.heads, 0);
+	ph_relay_release(&w.r);
+	begun(&w);
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED DELTA("1") FULL("2") DONE));
+	world_close(&w);
+}
+
+/* The hold time is the longest that a client waits for the database. */
+static void an_owner_that_cannot_be_written(void **state)
+{
+	struct world w;
+
+	(void)state;
+	background_open(&w);
+	feed(&w, PH_STR(CREATED PROGRESS));
+	assert_int_equal(w.heads, 0);
+	ph_relay_timer(&w.r);
+	assert_true(w.reading);
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED PROGRESS));
+	begun(&w);
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED PROGRESS));
+	world_close(&w);
+}
+
+/* Who resumes it counts in upstream's numbers: nothing of ours comes between, and nothing is counted out. */
+static void numbers_of_background_responses_stay(void **state)
+{
+	struct world w;
+
+	(void)state;
+	background_open(&w);
+	feed(&w, PH_STR("data: {\"type\":\"codex.x\",\"sequence_number\":9}\n\n" CREATED));
+	begun(&w);
+	feed(&w, PH_STR(DELTA("1")));
+	assert_false(ph_timer_active(&w.r.hold));
+	feed(&w, PH_STR(FULL("2")));
+	ph_relay_release(&w.r);
+	ph_assert_str(ph_buf_str(&w.out), PH_STR(CREATED DELTA("1") FULL("2") DONE));
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -769,6 +896,10 @@ int main(void)
 		cmocka_unit_test(a_client_that_left),
 		cmocka_unit_test(an_event_above_the_limit),
 		cmocka_unit_test(large_events),
+		cmocka_unit_test(a_background_response_has_an_owner_first),
+		cmocka_unit_test(a_background_response_that_ends_at_once),
+		cmocka_unit_test(an_owner_that_cannot_be_written),
+		cmocka_unit_test(numbers_of_background_responses_stay),
 	};
 
 	return cmocka_run_group_tests_name("gateway.relay", tests, NULL, NULL);

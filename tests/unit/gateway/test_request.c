@@ -120,6 +120,18 @@ struct ph_chat *ph_chat_free(struct ph_chat *c)
 	return NULL;
 }
 
+int ph_ask_read(struct ph_request *r)
+{
+	r->body.background = one_in(8);
+	return one_in(20) ? any_error() : 0;
+}
+
+void ph_ask_put_compaction(const struct ph_request *r, struct ph_buf *out)
+{
+	(void)r;
+	ph_buf_puts(out, PH_STR("{}"));
+}
+
 int ph_resolve_start_turn(struct ph_request *r)
 {
 	assert_null(r->account); /* a failed account's slot goes back first */
@@ -357,6 +369,15 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 		assert_int_equal(r->sm.state, REQ_COMMIT);
 		w.committed = cb;
 	}
+}
+
+/* The writer answers in its order: the commit's answer stands for both. */
+void ph_record_begin(struct ph_request *r, struct ph_str id, void (*cb)(void *arg, int status))
+{
+	(void)id;
+	assert_int_equal(r->sm.state, REQ_COMMIT);
+	r->pending_commit++;
+	cb(r, 0);
 }
 
 void ph_record_log(struct ph_request *r)

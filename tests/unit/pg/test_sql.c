@@ -237,6 +237,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_script, "nodes"),
 		cmocka_unit_test_prestate(test_script, "refresh"),
 		cmocka_unit_test_prestate(test_script, "limits"),
+		cmocka_unit_test_prestate(test_script, "background"),
 		cmocka_unit_test(test_race),
 		cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_drop_waits),
