@@ -12,6 +12,8 @@ DECLARE
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text), '
 		'posthouse.account_for_login(text, int, text), '
 		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text), '
+		'posthouse.login_target(text), posthouse.look_login(uuid), posthouse.take_login(uuid), '
+		'posthouse.open_login(uuid, text, text, text, bytea, bytea, bigint), posthouse.end_login(uuid, bool), '
 		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[])';
 	reader text;
 BEGIN
@@ -32,7 +34,8 @@ BEGIN
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
-			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
+			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
+			posthouse.note_poll, posthouse.load_usage, posthouse.load_models, posthouse.put_models
 			TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
 	END IF;

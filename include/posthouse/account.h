@@ -71,6 +71,8 @@ struct ph_account {
 	int priority;          /* lower is preferred */
 	struct ph_str *models; /* that it serves; none = all */
 	size_t model_count;
+	uint64_t *listed;            /* ph_hash64() of the models that it lists itself, sorted; owned */
+	size_t listed_count;         /* 0 = it lists none, or was not asked yet */
 	struct ph_str *headers;      /* extra request headers, name and value in turn */
 	size_t header_count;         /* pairs */
 	uint32_t running;            /* turns of this node */
@@ -81,8 +83,12 @@ struct ph_account {
 };
 
 struct ph_account *ph_account_ref(struct ph_account *a);
-struct ph_account *ph_account_unref(struct ph_account *a); /* returns NULL; NULL is allowed */
-bool ph_account_serves(const struct ph_account *a, struct ph_str model);
+struct ph_account *ph_account_unref(struct ph_account *a);               /* returns NULL; NULL is allowed */
+bool ph_account_serves(const struct ph_account *a, struct ph_str model); /* as the operator named them */
+/* Its own list: ids are hashes in any order, copied. */
+void ph_account_list_models(struct ph_account *a, const uint64_t *ids, size_t count);
+/* Whether it may have the model, as far as its own list can tell. */
+bool ph_account_lists(const struct ph_account *a, struct ph_str model);
 bool ph_account_usable(const struct ph_account *a);  /* active, with a secret that opens */
 bool ph_account_blocked(const struct ph_account *a); /* cooling or exhausted: it returns by itself */
 
@@ -174,9 +180,9 @@ struct ph_chosen {
 bool ph_choice_allows(const struct ph_choice *c, const struct ph_account *a);
 /* No slot of it is free, and none can be had by asking. */
 bool ph_account_full(const struct ph_account *a);
-/* Strategy least_loaded: those that do not rest first, then the lowest priority number, then lowest running
- * turns per weight, then a slot at hand, then most quota left; ties go round. A preferred account is taken
- * before all others unless it rests. */
+/* Strategy least_loaded: those that do not rest first, then those whose own list has the model, then the
+ * lowest priority number, then lowest running turns per weight, then a slot at hand, then most quota left;
+ * ties go round. A preferred account is taken before all others unless it rests. */
 enum ph_choice_verdict ph_account_choose(
 	struct ph_accounts *r, const struct ph_choice *c, struct ph_chosen *ret);
 

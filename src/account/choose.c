@@ -8,8 +8,9 @@
 struct candidate {
 	struct ph_account *a;
 	bool rests;
-	bool last;  /* near its limit, and the conversation is new */
-	bool ready; /* without asking for a slot */
+	bool unlisted; /* its own list lacks the model: a list may be old, so it is only chosen late */
+	bool last;     /* near its limit, and the conversation is new */
+	bool ready;    /* without asking for a slot */
 };
 
 static bool tried(const struct ph_choice *c, int64_t id)
@@ -87,6 +88,8 @@ static bool better(const struct candidate *x, const struct candidate *best)
 
 	if (x->rests != best->rests)
 		return best->rests;
+	if (x->unlisted != best->unlisted)
+		return best->unlisted;
 	if (x->last != best->last)
 		return best->last;
 	if (a->priority != b->priority)
@@ -128,6 +131,7 @@ enum ph_choice_verdict ph_account_choose(
 		if (v != PH_CHOSEN)
 			continue;
 		x.rests = ph_account_rests(r, a, c);
+		x.unlisted = !ph_account_lists(a, c->model);
 		x.last = c->fresh && a->health.nearly_exhausted;
 		x.ready = !a->max_streams || ph_lease_room(a);
 		if (a->id == c->preferred && !x.rests) {

@@ -4,6 +4,8 @@
 
 #include "lane.h"
 #include "models.h"
+#include "poll.h"
+#include "pool.h"
 #include "renew.h"
 #include "request_priv.h"
 #include "side.h"
@@ -42,6 +44,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
+	g->polls = ph_polls_new(g);
+	g->pool = ph_pool_new(g);
 	return g;
 }
 
@@ -113,6 +117,8 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
 	ph_renewals_free(g->renewals);
+	ph_polls_free(g->polls);
+	ph_pool_free(g->pool);
 	ph_models_free(g->models);
 	ph_auth_free(g->auth);
 	ph_member_free(g->member);

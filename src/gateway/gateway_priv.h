@@ -27,6 +27,8 @@ struct ph_gateway {
 	struct ph_upkeep *upkeep;     /* upkeep.h */
 	struct ph_models *models;     /* models.h */
 	struct ph_renewals *renewals; /* renew.h */
+	struct ph_polls *polls;       /* poll.h */
+	struct ph_pool *pool;         /* pool.h */
 	struct ph_buf event;          /* relay.c: one that is being changed; empty between them */
 	bool ready;
 	void (*on_ready)(void *arg);
@@ -88,10 +90,17 @@ void ph_models_list(
 void ph_pass_open(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
 
+void ph_pool_usage(
+	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pool.c; path is of no interest */
+bool ph_courtesy_has(struct ph_str path); /* courtesy.c: a side call of Codex clients */
+void ph_courtesy_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path);
+
 /* ---- headers.c: the request head for an account ---- */
 /* moved: the conversation comes from another account, whose marks of it stay behind. */
 void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
 	struct ph_str accept, bool json_body, bool moved);
+/* Of a request that no client asked for. */
+void ph_account_own_headers(struct ph_buf *out, const struct ph_account *a, struct ph_str accept);
 bool ph_is_codex_client(const struct ph_exchange *x);
 
 /* ---- health.c: what an upstream said of an account, for the registry ---- */
@@ -119,6 +128,29 @@ struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *ar
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg);
+
+/* ---- poll_store.c: the SQL of what is asked of accounts in the background ---- */
+struct ph_poll_note {
+	int64_t account;
+	const char *result, *email; /* email may be empty */
+	bool renews;                /* its token is renewed, in */
+	uint64_t renew_ms;
+	const char *node; /* its name */
+};
+struct ph_pg_call *ph_poll_store_note(struct ph_pg *pg, const struct ph_poll_note *n, ph_pg_cb cb, void *arg);
+struct ph_models_put {
+	int64_t account;
+	const char *job;    /* its name */
+	const char *node;   /* 16 bytes */
+	int64_t epoch;      /* of the job's claim */
+	bool codex;         /* the format of list */
+	struct ph_str list; /* empty: the account gave none */
+	const char *node_name;
+};
+struct ph_pg_call *ph_poll_store_models(
+	struct ph_pg *pg, const struct ph_models_put *m, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_poll_store_load_models(struct ph_pg *pg, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_poll_store_usage(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 
 /* ---- follow.c: accounts and keys as they change ---- */
 struct ph_follow *ph_follow_new(struct ph_gateway *g);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "poll.h"
+#include "pool.h"
 #include "posthouse/log.h"
 #include "renew.h"
 
@@ -207,6 +209,8 @@ static void try_step(struct ph_upkeep *u)
 		ph_job_start(&u->partitions);
 		ph_job_start(&u->sweep);
 		ph_renewals_start(u->g->renewals);
+		ph_polls_start(u->g->polls);
+		ph_pool_start(u->g->pool);
 	}
 }
 

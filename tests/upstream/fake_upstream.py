@@ -105,7 +105,7 @@ class FakeUpstream:
 
     def account(self, account, **order):
         """mode="down", retry_after=3, models=["m"], do={..} (standing script; None removes it), upgrade={..} (the same
-        for upgrades), token={..} (for the token URL)"""
+        for upgrades), token={..} (for the token URL), usage={..} (for the usage endpoint), list={..} (for GET /models)"""
         return self.control("POST", "/account", dict(order, account=account))
 
     def login(self, account, **order):

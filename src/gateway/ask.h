@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef POSTHOUSE_ASK_H
+#define POSTHOUSE_ASK_H
+
+#include "gateway_priv.h"
+
+/* A GET to an account that no client asked for, with a deadline for the whole of it. Owner: whoever asks. */
+struct ph_ask {
+	struct ph_gateway *g;
+	struct ph_call *call; /* while it runs */
+	struct ph_timer timer;
+	int status;         /* of the answer; 0: there was none */
+	struct ph_buf body; /* may have failed: too large */
+	const char *why;    /* there was none; one word */
+	void (*done)(void *arg);
+	void *arg;
+};
+void ph_ask_init(struct ph_ask *k, struct ph_gateway *g, size_t max, void (*done)(void *arg), void *arg);
+/* base: the account's, or what stands beside it. done(arg) once, never before this returns; body is valid
+ * during that. */
+void ph_ask_start(struct ph_ask *k, const struct ph_account *a, const struct ph_url *base, struct ph_str path,
+	uint64_t within_ms);
+bool ph_ask_runs(const struct ph_ask *k);
+void ph_ask_stop(struct ph_ask *k); /* done() is not called; may be repeated */
+
+#endif
