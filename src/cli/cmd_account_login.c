@@ -250,7 +250,7 @@ static void invite(struct login *l)
 	ph_cli_say("%.*s", (int)page.n, page.p);
 	if (l->device)
 		ph_cli_say("%s", l->flow.user_code);
-	else if (!ph_cli_wait_listens(&l->wait))
+	else if (l->wait.taken)
 		fprintf(stderr,
 			"Port %u is taken on this machine, so the browser cannot be heard: when it ends at "
 			"an "

@@ -23,7 +23,7 @@
 
 static int listen_on(const struct sockaddr *addr, socklen_t len)
 {
-	int one = 1, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fault, one = 1, fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
@@ -32,12 +32,14 @@ static int listen_on(const struct sockaddr *addr, socklen_t len)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
 	if (bind(fd, addr, len) == 0 && listen(fd, PH_WAIT_CLIENTS) == 0)
 		return fd;
+	fault = errno;
 	close(fd);
+	errno = fault;
 	return -1;
 }
 
 /* `localhost` is either; a machine may have one of them alone. */
-bool ph_cli_wait_open(struct ph_cli_wait *w, unsigned port)
+void ph_cli_wait_open(struct ph_cli_wait *w, unsigned port)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
@@ -49,8 +51,8 @@ bool ph_cli_wait_open(struct ph_cli_wait *w, unsigned port)
 	w->listener[1] = listen_on((const struct sockaddr *)&v6, sizeof v6);
 	for (int i = 0; i < PH_WAIT_CLIENTS; i++)
 		w->client[i].fd = -1;
+	w->taken = w->listener[0] < 0 || (w->listener[1] < 0 && errno == EADDRINUSE);
 	w->input = true;
-	return w->listener[0] >= 0;
 }
 
 static void client_close(struct ph_cli_wait_client *c)

@@ -16,14 +16,15 @@ struct ph_cli_wait_client {
 /* Owner: the command. */
 struct ph_cli_wait {
 	int listener[2]; /* -1: none */
+	bool taken;      /* somebody else has the port, or one half of it */
 	bool input;      /* standard input has not ended */
 	size_t line_n;
 	char line[8192];
 	struct ph_cli_wait_client client[PH_WAIT_CLIENTS];
 };
 
-/* False: the port is taken. Lines of standard input are read all the same. To be closed in any case. */
-bool ph_cli_wait_open(struct ph_cli_wait *w, unsigned port);
+/* Where the port is taken, lines of standard input are read all the same. To be closed in any case. */
+void ph_cli_wait_open(struct ph_cli_wait *w, unsigned port);
 bool ph_cli_wait_listens(const struct ph_cli_wait *w);
 void ph_cli_wait_close(struct ph_cli_wait *w);
 /* Waits so long at the most. NONE: nothing came that ends the waiting. */
