@@ -327,7 +327,7 @@ class Cluster:
         base.update(POSTHOUSE_MASTER_KEY=self.MASTER_KEY, POSTHOUSE_LOG_LEVEL='debug', HOME=str(self.dir),
                     ASAN_OPTIONS='detect_leaks=1:exitcode=99', UBSAN_OPTIONS='print_stacktrace=1')
         self.cli_env = dict(base, POSTHOUSE_DATABASE_URL=postgres.dsn(self.database))
-        self.node_env = dict(base, POSTHOUSE_DATABASE_URL=postgres.dsn(self.database, NODE_ROLE), **self.QUIET, **(env or {}))
+        self.node_env = dict(base, POSTHOUSE_DATABASE_URL=postgres.dsn(self.database, NODE_ROLE), **dict(self.QUIET, **(env or {})))
 
     # ---- the command line ----
 
