@@ -180,12 +180,13 @@ static void put_field(struct ph_buf *headers, int k, const char *last, const cha
 	ph_http_put_header(headers, ph_str_c(name), ph_str_c(value));
 }
 
-void ph_pool_headers(struct ph_gateway *g, const struct ph_key *key, struct ph_buf *headers)
+void ph_pool_headers(
+	struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key, struct ph_buf *headers)
 {
 	struct figures f;
 	char text[32];
 
-	if (!read_figures(g, key, &f))
+	if (!ph_is_codex_client(x) || !read_figures(g, key, &f))
 		return;
 	for (int k = 0; k < PH_USAGE_WINDOWS; k++) {
 		if (!f.window[k].known)

@@ -44,8 +44,7 @@ static void send_head(struct ph_request *r)
 	r->http_status = r->attempt.status;
 	ph_buf_init(&headers, HEADERS_MAX);
 	ph_buf_puts(&headers, ph_buf_str(&r->attempt.headers));
-	if (ph_is_codex_client(r->x))
-		ph_pool_headers(r->g, r->door.key, &headers);
+	ph_pool_headers(r->g, r->x, r->door.key, &headers);
 	ph_reply_common(r->g, r->x, &headers);
 	ph_reply_continuity(&headers, ph_request_mode(r));
 	r->x->ops->head(r->x->end, r->attempt.status, &headers, -1);
