@@ -103,7 +103,8 @@ static void note(struct poll *p, const char *result, const char *email, uint64_t
 }
 
 /* A refusal judges the login, the endpoint, or nothing that matters. Whether turns are served is for turns to
- * find out, but for what says that the login itself is at an end. */
+ * find out, but for what says that the login itself is at an end; a static token may simply be none for this
+ * endpoint. */
 static uint64_t refused(struct poll *p)
 {
 	struct ph_gateway *g = p->ps->g;
@@ -116,7 +117,8 @@ static uint64_t refused(struct poll *p)
 	ph_classify(&answer, &f);
 	if (f.signal == PH_SIGNAL_EXPIRED)
 		return ph_renew_ask(g, p->a, p->secret) ? RENEWED_MS : REFUSED_MS;
-	if (f.signal == PH_SIGNAL_REAUTH || f.signal == PH_SIGNAL_DISABLED || f.signal == PH_SIGNAL_SUSPENDED)
+	if (p->a->renewable && (f.signal == PH_SIGNAL_REAUTH || f.signal == PH_SIGNAL_DISABLED ||
+				       f.signal == PH_SIGNAL_SUSPENDED))
 		ph_health_failure(g, p->a, &f, &asked);
 	return REFUSED_MS;
 }

@@ -170,6 +170,16 @@ static bool read_figures(struct ph_gateway *g, const struct ph_key *key, struct 
 
 /* ---- telling ---- */
 
+/* codex_cli_rs, codex_exec, codex_vscode, Codex Desktop ...: others that say who they are show no status
+ * line. */
+static bool shows_figures(const struct ph_exchange *x)
+{
+	static const struct ph_str codex = PH_STR_INIT("codex");
+	struct ph_str originator = ph_head_get(x->head, PH_STR("originator"));
+
+	return originator.n >= codex.n && ph_str_eq_nocase(ph_str(originator.p, codex.n), codex);
+}
+
 static const char *const slots[PH_USAGE_WINDOWS] = {"primary", "secondary"};
 
 static void put_field(struct ph_buf *headers, int k, const char *last, const char *value)
@@ -186,7 +196,7 @@ void ph_pool_headers(
 	struct figures f;
 	char text[32];
 
-	if (!ph_is_codex_client(x) || !read_figures(g, key, &f))
+	if (!shows_figures(x) || !read_figures(g, key, &f))
 		return;
 	for (int k = 0; k < PH_USAGE_WINDOWS; k++) {
 		if (!f.window[k].known)
@@ -204,11 +214,12 @@ void ph_pool_headers(
 	}
 }
 
-bool ph_pool_event(struct ph_gateway *g, const struct ph_key *key, struct ph_buf *json)
+bool ph_pool_event(
+	struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key, struct ph_buf *json)
 {
 	struct figures f;
 
-	if (!read_figures(g, key, &f))
+	if (!shows_figures(x) || !read_figures(g, key, &f))
 		return false;
 	ph_buf_printf(json,
 		"{\"type\":\"codex.rate_limits\",\"rate_limits\":{\"allowed\":%s,\"limit_reached\":%s",

@@ -12,7 +12,8 @@ struct ph_pool *ph_pool_free(struct ph_pool *p);
 /* Header lines, for Codex clients; none where nothing is known. */
 void ph_pool_headers(
 	struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key, struct ph_buf *headers);
-/* The same as the event codex.rate_limits. False: nothing is known. */
-bool ph_pool_event(struct ph_gateway *g, const struct ph_key *key, struct ph_buf *json);
+/* The same as the event codex.rate_limits. False: there is none. */
+bool ph_pool_event(
+	struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key, struct ph_buf *json);
 
 #endif

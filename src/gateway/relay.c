@@ -108,11 +108,11 @@ static void show_pool(struct ph_request *r)
 {
 	struct ph_buf event, json;
 
-	if (r->dress.framing != PH_FRAMING_WS || !r->x || !ph_is_codex_client(r->x))
+	if (r->dress.framing != PH_FRAMING_WS || !r->x)
 		return;
 	ph_buf_init(&event, HEADERS_MAX);
 	ph_buf_init(&json, HEADERS_MAX);
-	if (ph_pool_event(r->g, r->door.key, &json))
+	if (ph_pool_event(r->g, r->x, r->door.key, &json))
 		ph_put_event(&event, &r->dress, PH_STR_NONE, ph_buf_str(&json));
 	push(r, ph_buf_str(&event));
 	ph_buf_deinit(&json);
