@@ -123,7 +123,7 @@ def test_an_expired_token_is_renewed_by_a_poll(make_world):
     world.polled()
     world.upstream.login('c', expire=True)
     http.eventually(lambda: world.login()['renewed'] == 1, within=WITHIN, what='a renewal')
-    assert world.node.metric('posthouse_token_renewals_total', result='renewed') == 1
+    http.eventually(lambda: world.node.metric('posthouse_token_renewals_total', result='renewed') == 1, within=WITHIN)
     assert world.row('last_renewal')[0] is not None
     world.cluster.sql("UPDATE posthouse.jobs SET due = now() WHERE name LIKE 'usage %'")
     world.polled()
