@@ -12,6 +12,8 @@ DECLARE
 		'posthouse.put_account(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, int), '
 		'posthouse.account_for_login(text, int, text), '
 		'posthouse.put_login(bigint, text, text, text, bytea, bytea, int, int, int, text[], text, text, text, int), '
+		'posthouse.login_target(text), posthouse.look_login(uuid), posthouse.take_login(uuid), '
+		'posthouse.open_login(uuid, text, text, text, bytea, bytea, bigint), posthouse.end_login(uuid, bool), '
 		'posthouse.create_key(text, bytea, text, text, bigint, text[], text[]), '
 		'posthouse.create_limited_key(text, bytea, text, text, bigint, text[], text[], jsonb)';
 	reader text;
@@ -41,7 +43,8 @@ BEGIN
 			posthouse.is_counted, posthouse.reserve_turn, posthouse.settle_turns, posthouse.release_turn,
 			posthouse.keep_reservations, posthouse.usage_of, posthouse.load_prices,
 			posthouse.prefer, posthouse.sweep_preferences, posthouse.claim_probe, posthouse.end_probe,
-			posthouse.own_ids, posthouse.find_owned, posthouse.list_owned, posthouse.disown_ids
+			posthouse.own_ids, posthouse.find_owned, posthouse.list_owned, posthouse.disown_ids,
+			posthouse.note_poll, posthouse.load_usage, posthouse.load_models, posthouse.put_models
 			TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;

@@ -95,6 +95,8 @@ struct ph_account {
 	uint64_t turn;            /* round_robin: when its next one is due, in turns of the node */
 	struct ph_str *models;    /* that it serves; none = all */
 	size_t model_count;
+	uint64_t *listed;            /* ph_hash64() of the models that it lists itself, sorted; owned */
+	size_t listed_count;         /* 0 = it lists none, or was not asked yet */
 	struct ph_str *headers;      /* extra request headers, name and value in turn */
 	size_t header_count;         /* pairs */
 	uint32_t running;            /* turns of this node */
@@ -106,8 +108,12 @@ struct ph_account {
 };
 
 struct ph_account *ph_account_ref(struct ph_account *a);
-struct ph_account *ph_account_unref(struct ph_account *a); /* returns NULL; NULL is allowed */
-bool ph_account_serves(const struct ph_account *a, struct ph_str model);
+struct ph_account *ph_account_unref(struct ph_account *a);               /* returns NULL; NULL is allowed */
+bool ph_account_serves(const struct ph_account *a, struct ph_str model); /* as the operator named them */
+/* Its own list: ids are hashes in any order, copied. */
+void ph_account_list_models(struct ph_account *a, const uint64_t *ids, size_t count);
+/* Whether it may have the model, as far as its own list can tell. */
+bool ph_account_lists(const struct ph_account *a, struct ph_str model);
 bool ph_account_usable(const struct ph_account *a);  /* active, with a secret that opens */
 bool ph_account_blocked(const struct ph_account *a); /* cooling or exhausted: it returns by itself */
 
@@ -214,9 +220,9 @@ bool ph_account_full(const struct ph_account *a);
 bool ph_account_spared(struct ph_accounts *r, const struct ph_choice *c, const struct ph_account *a);
 /*
  * A preferred account is taken before all others, unless it rests or is spared. Of the others come first
- * those that do not rest; then those that are neither above their max_used_percent (a new conversation never
- * goes there) nor, for a new conversation, near the end of their quota; then the lowest priority number; and
- * of those that are still equal, by strategy:
+ * those that do not rest; then those whose own list has the model; then those that are neither above their
+ * max_used_percent (a new conversation never goes there) nor, for a new conversation, near the end of their
+ * quota; then the lowest priority number; and of those that are still equal, by strategy:
  *
  *   least_loaded  lowest running turns of this node per weight; then a slot at hand, then most quota left
  *   round_robin   each in turn, and of weight 3 three times as often, whatever runs; what went to a preferred

@@ -42,7 +42,9 @@ struct ph_config {
 	uint64_t hold_timeout_ms;
 	uint64_t poll_interval_ms;
 	uint64_t lease_ttl_ms;
-	char *upstream_transport; /* auto, http, websocket */
+	uint64_t usage_interval_ms;  /* 0 = never */
+	uint64_t models_interval_ms; /* likewise */
+	char *upstream_transport;    /* auto, http, websocket */
 	bool websocket;
 	char *tls_cert_file;
 	char *tls_key_file;

@@ -18,6 +18,7 @@ uint64_t ph_hash64(struct ph_str s, uint64_t seed);    /* not cryptographic, sta
 void ph_hex(char *dst, const uint8_t *p, size_t n);       /* 2n characters, then NUL */
 bool ph_unhex(uint8_t *dst, size_t n, struct ph_str hex); /* exactly 2n digits of either case */
 int ph_base64(struct ph_buf *b, struct ph_str s);
+int ph_base64url(struct ph_buf *b, struct ph_str s); /* without padding, as web tokens have it */
 /* Standard alphabet, padding optional. False on anything else or above max. */
 bool ph_unbase64(struct ph_str s, uint8_t *dst, size_t max, size_t *ret_n);
 

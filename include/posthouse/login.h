@@ -9,9 +9,12 @@
 #include "posthouse/arena.h"
 #include "posthouse/buf.h"
 
-#define PH_LOGIN_MAX (60 * 1024) /* of the document, and of a renewal's answer */
+#define PH_LOGIN_MAX       (60 * 1024) /* of the document, and of a renewal's answer */
 
-#define PH_TOKEN_URL "https://auth.openai.com/oauth/token"
+#define PH_LOGIN_ISSUER    "https://auth.openai.com"
+#define PH_TOKEN_PATH      "/oauth/token" /* behind the issuer */
+#define PH_TOKEN_URL       PH_LOGIN_ISSUER PH_TOKEN_PATH
+#define PH_LOGIN_CLIENT_ID "app_EMoamEEZ73f0CkXaXp7hrann" /* of Codex, whose logins these are */
 
 /* Texts are borrowed from what was read, or decoded in the arena; empty = absent. Times are unix seconds;
  * 0 = not said. */

@@ -49,6 +49,7 @@ void ph_job_init(struct ph_job *j, struct ph_member *m, const char *name, uint64
 void ph_job_start(struct ph_job *j); /* tries to get it, now and whenever it is due */
 void ph_job_done(
 	struct ph_job *j, uint64_t next_ms); /* due again after that, for whichever node comes first */
-void ph_job_stop(struct ph_job *j);          /* no callback afterwards; may be repeated */
+void ph_job_hurry(struct ph_job *j); /* it may be due earlier than was said: asks now, unless it is at work */
+void ph_job_stop(struct ph_job *j);  /* no callback afterwards; may be repeated */
 
 #endif

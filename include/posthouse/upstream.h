@@ -183,5 +183,9 @@ void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret);
 /* False: it says nothing of usage. */
 bool ph_usage_of_head(const struct ph_head *head, struct ph_usage *ret);
 bool ph_usage_of_event(struct ph_str json, struct ph_usage *ret); /* codex.rate_limits */
+/* The usage endpoint's answer (6.7). now_s: for resets that are told as spans; email: "" where it tells none.
+ */
+bool ph_usage_of_answer(
+	struct ph_str json, uint64_t now_s, struct ph_usage *ret, char *email, size_t email_size);
 
 #endif

@@ -50,6 +50,7 @@ BEGIN
 		WHERE r.account_id = p_id;
 	END IF;
 	PERFORM posthouse.clear_health(p_id, 'put_account');
+	PERFORM posthouse.forget_models(p_id);
 	PERFORM posthouse.note(CASE v_result WHEN 'added' THEN 'add_account' ELSE 'update_account' END, p_name, NULL);
 	PERFORM posthouse.bump('accounts');
 	RETURN v_result;
@@ -113,6 +114,7 @@ BEGIN
 	END IF;
 	DELETE FROM posthouse.account_secrets s WHERE s.account_id = v_id;
 	DELETE FROM posthouse.account_health h WHERE h.account_id = v_id;
+	PERFORM posthouse.forget_models(v_id);
 	PERFORM posthouse.note('remove_account', p_name, p_reason);
 	PERFORM posthouse.bump('accounts');
 	RETURN true;

@@ -55,6 +55,7 @@ struct ph_account *ph_account_unref(struct ph_account *a)
 	secret_free(a);
 	strs_free(a->models, a->model_count);
 	strs_free(a->headers, 2 * a->header_count);
+	free(a->listed);
 	free(a->name);
 	free(a);
 	return NULL;
@@ -66,6 +67,36 @@ bool ph_account_serves(const struct ph_account *a, struct ph_str model)
 		if (ph_str_eq(a->models[i], model))
 			return true;
 	return a->model_count == 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+void ph_account_list_models(struct ph_account *a, const uint64_t *ids, size_t count)
+{
+	free(a->listed);
+	a->listed = NULL;
+	a->listed_count = count;
+	if (count == 0)
+		return;
+	a->listed = ph_alloc(count * sizeof *a->listed);
+	memcpy(a->listed, ids, count * sizeof *a->listed);
+	qsort(a->listed, count, sizeof *a->listed, compare_ids);
+}
+
+/* What the operator named goes before what the account says of itself. */
+bool ph_account_lists(const struct ph_account *a, struct ph_str model)
+{
+	uint64_t id;
+
+	if (a->model_count || a->listed_count == 0 || model.n == 0)
+		return true;
+	id = ph_hash64(model, 0);
+	return bsearch(&id, a->listed, a->listed_count, sizeof id, compare_ids) != NULL;
 }
 
 bool ph_account_usable(const struct ph_account *a)

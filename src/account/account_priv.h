@@ -56,8 +56,9 @@ uint32_t ph_accounts_waiting(const struct ph_accounts *r, const struct ph_accoun
 struct ph_candidate {
 	struct ph_account *a;
 	bool rests;
-	bool last;  /* above its bound, or near its limit and the conversation is new */
-	bool ready; /* without asking for a slot */
+	bool unlisted; /* its own list lacks the model: a list may be old, so it is only chosen late */
+	bool last;     /* above its bound, or near its limit and the conversation is new */
+	bool ready;    /* without asking for a slot */
 };
 /* x is to be taken before best. */
 bool ph_strategy_better(

@@ -112,6 +112,7 @@ static struct ph_candidate candidate(
 	return (struct ph_candidate){
 		.a = a,
 		.rests = ph_account_rests(r, a, c),
+		.unlisted = !ph_account_lists(a, c->model),
 		.last = ph_account_over(a) || (c->fresh && a->health.nearly_exhausted),
 		.ready = !a->max_streams || ph_lease_room(a),
 	};

@@ -79,6 +79,12 @@ void ph_job_done(struct ph_job *j, uint64_t next_ms)
 		ph_member_pg(j->member), j->name, ph_member_id(j->member), epoch, next_ms, on_finished, j);
 }
 
+void ph_job_hurry(struct ph_job *j)
+{
+	if (ph_timer_active(&j->timer))
+		try_in(j, 0);
+}
+
 void ph_job_stop(struct ph_job *j)
 {
 	if (j->call)

@@ -8,7 +8,6 @@
 #include "posthouse/json.h"
 #include "posthouse/jwt.h"
 
-#define CLIENT_ID  "app_EMoamEEZ73f0CkXaXp7hrann" /* of Codex, whose logins these are */
 #define SCOPE      "openid profile email"
 
 #define DAY_S      UINT64_C(86400)
@@ -134,7 +133,7 @@ uint64_t ph_login_due_s(uint64_t issued_s, uint64_t expires_s, unsigned jitter)
 
 void ph_grant_ask(struct ph_str refresh_token, struct ph_buf *out)
 {
-	ph_buf_puts(out, PH_STR("{\"client_id\":\"" CLIENT_ID "\",\"grant_type\":\"refresh_token\","
+	ph_buf_puts(out, PH_STR("{\"client_id\":\"" PH_LOGIN_CLIENT_ID "\",\"grant_type\":\"refresh_token\","
 				"\"refresh_token\":\""));
 	ph_buf_json(out, refresh_token);
 	ph_buf_puts(out, PH_STR("\",\"scope\":\"" SCOPE "\"}"));

@@ -83,6 +83,8 @@ bool ph_strategy_better(
 {
 	if (x->rests != best->rests)
 		return best->rests;
+	if (x->unlisted != best->unlisted)
+		return best->unlisted;
 	if (x->last != best->last)
 		return best->last;
 	if (x->a->priority != best->a->priority)

@@ -50,6 +50,19 @@ int ph_base64(struct ph_buf *b, struct ph_str s)
 	return result;
 }
 
+int ph_base64url(struct ph_buf *b, struct ph_str s)
+{
+	size_t from = b->n;
+
+	if (ph_base64(b, s))
+		return -1;
+	while (b->n > from && b->p[b->n - 1] == '=')
+		b->n--;
+	for (char *p = b->p + from; p < b->p + b->n; p++)
+		*p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
+	return 0;
+}
+
 static int value_of(char c)
 {
 	const char *at = c ? strchr(alphabet, c) : NULL;

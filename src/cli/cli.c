@@ -30,6 +30,18 @@ static const struct ph_cli_option account_add_options[] = {
 	{"token-url", "URL", "Where a codex account's tokens are refreshed"},
 	{NULL, NULL, NULL},
 };
+static const struct ph_cli_option account_login_options[] = {
+	{"device", NULL, "With a code that is entered in a browser on any machine"},
+	{"base-url", "URL", "Of a new account (default: https://chatgpt.com/backend-api/codex)"},
+	{"issuer", "URL",
+		"Who logs people in (default: what stands before /oauth/token in the account's token URL, "
+		"else "
+		"https://auth.openai.com)"},
+	{"token-url", "URL", "Where tokens are had and refreshed (default: ISSUER/oauth/token)"},
+	{"port", "N",
+		"Where the browser's redirect arrives on loopback (default: 1455, which that issuer knows)"},
+	{NULL, NULL, NULL},
+};
 static const struct ph_cli_option list_options[] = {{"json", NULL, "Print JSON"}, {NULL, NULL, NULL}};
 static const struct ph_cli_option reason_options[] = {
 	{"reason", "TEXT", "Why; kept in the audit log"}, {NULL, NULL, NULL}};
@@ -99,6 +111,22 @@ static const struct ph_cli_command commands[] = {
 			"\\\n      --auth-json ~/.codex/auth.json",
 		.options = account_add_options,
 		.run = ph_cmd_account_add,
+	},
+	{
+		.name = "account login",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Log in for an account of kind codex, and add it or renew its login",
+		.details = "Prints the page to open, and waits for 15 minutes at the most. Where the browser "
+			   "runs on "
+			   "another machine, paste\nthe address that it ends at. A second run, on any "
+			   "machine, goes on with "
+			   "the same login.\n\n"
+			   "  posthouse account login me\n"
+			   "  posthouse account login me --device",
+		.options = account_login_options,
+		.run = ph_cmd_account_login,
 	},
 	{
 		.name = "account list",

@@ -127,6 +127,18 @@ const char *ph_cli_session_direct_dsn(const struct ph_cli_session *s, bool node)
 int ph_cli_session_keys(
 	const struct ph_cli_session *s, struct ph_master_keys *ret, struct ph_err *err) PH_WARN_UNUSED;
 
+/* Bound to the row; key_id: of the key that sealed it. A master key that the database does not know is
+ * refused. */
+int ph_cli_session_seal(const struct ph_cli_session *s, const char *table, const char *row,
+	struct ph_str plain, struct ph_buf *sealed, uint8_t key_id[8], struct ph_err *err) PH_WARN_UNUSED;
+int ph_cli_session_unseal(const struct ph_cli_session *s, const char *table, const char *row,
+	struct ph_str sealed, struct ph_buf *plain, struct ph_err *err) PH_WARN_UNUSED;
+
+/* ---- fetch.c ---- */
+/* POST; body is taken over, answer gets the body of the answer. The status, or why there is none. */
+int ph_cli_post(const struct ph_config *config, const char *url, const char *type, struct ph_buf *body,
+	struct ph_buf *answer, struct ph_err *err) PH_WARN_UNUSED;
+
 /* ---- cli_store.c: the SQL of the command line ---- */
 enum ph_cli_view {
 	PH_CLI_ACCOUNTS,
@@ -141,7 +153,7 @@ int ph_cli_store_chain(struct ph_pgs *pg, const char *key, const char *response_
 struct ph_cli_account {
 	int64_t id;
 	char name[160];
-	const char *kind, *base_url, *token_url; /* token_url may be NULL */
+	const char *kind, *base_url, *token_url; /* the last two NULL: leave what there is */
 	const struct ph_cli_login *login;        /* NULL: a key, or nothing */
 	struct ph_str sealed, key_id;            /* empty: leave what there is */
 	int64_t max_streams, weight, priority;   /* PH_CLI_LEAVE: leave what there is */
@@ -157,6 +169,11 @@ int ph_cli_store_account_id(
 /* *updated: there was an account of that name. */
 int ph_cli_store_put_account(
 	struct ph_pgs *pg, const struct ph_cli_account *a, bool *updated, struct ph_err *err) PH_WARN_UNUSED;
+
+/* cmd_account_add.c: seals the secret, where there is one, writes the account, whose id is settled, and
+ * tells. wanted: the name that was asked for. */
+int ph_cli_account_put(struct ph_cli_session *s, struct ph_cli_account a, struct ph_str secret,
+	const char *wanted, struct ph_err *err) PH_WARN_UNUSED;
 
 enum ph_cli_verb {
 	PH_CLI_PAUSE,
@@ -231,6 +248,7 @@ int ph_supervise(const struct ph_supervisor_options *options);
 int ph_cmd_serve(const struct ph_cli *c);
 int ph_cmd_migrate(const struct ph_cli *c);
 int ph_cmd_account_add(const struct ph_cli *c);
+int ph_cmd_account_login(const struct ph_cli *c);
 int ph_cmd_account_list(const struct ph_cli *c);
 int ph_cmd_account_show(const struct ph_cli *c);
 int ph_cmd_account_pause(const struct ph_cli *c);

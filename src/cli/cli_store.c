@@ -133,7 +133,7 @@ int ph_cli_store_put_account(
 		PH_P_INT(a->id),
 		PH_P_STR(ph_str_c(a->name)),
 		PH_P_STR(ph_str_c(a->kind)),
-		PH_P_STR(ph_str_c(a->base_url)),
+		text_or_null(a->base_url),
 		bytes_or_null(a->sealed),
 		bytes_or_null(a->key_id),
 		int_or_null(a->max_streams),

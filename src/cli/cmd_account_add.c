@@ -208,27 +208,6 @@ static int read_secrets(const struct ph_cli *c, struct addition *a, struct ph_er
 	return r;
 }
 
-/* The id comes first: what is sealed is bound to it. */
-static int seal_secret(const struct ph_cli_session *s, const struct ph_cli_account *a, struct ph_str secret,
-	struct ph_buf *sealed, uint8_t key_id[8], struct ph_err *err)
-{
-	struct ph_master_keys keys;
-	char row[24];
-	int r = ph_cli_session_keys(s, &keys, err);
-
-	if (r == 0)
-		r = ph_cli_store_check_master_key(s->pg, &keys, err);
-	if (r == 0) {
-		snprintf(row, sizeof(row), "%lld", (long long)a->id);
-		memcpy(key_id, keys.id[0], sizeof(keys.id[0]));
-		r = ph_seal(&keys, "accounts", row, secret, sealed);
-		if (r < 0)
-			ph_fail(err, -r, "the secret could not be sealed; check the machine's OpenSSL");
-	}
-	explicit_bzero(&keys, sizeof(keys));
-	return r;
-}
-
 /* ---- writing ---- */
 
 static void tell(const struct ph_cli_account *a, bool updated, bool found)
@@ -239,26 +218,24 @@ static void tell(const struct ph_cli_account *a, bool updated, bool found)
 		ph_cli_say("account \"%s\" updated: it is the same login", a->name);
 	else
 		ph_cli_say("account \"%s\" %s: %s, %s%s%s%s%s", a->name, updated ? "updated" : "added",
-			a->kind, a->base_url, email[0] ? ", " : "", email, plan[0] ? ", " : "", plan);
+			a->kind, a->base_url ? a->base_url : "its base URL as it was", email[0] ? ", " : "",
+			email, plan[0] ? ", " : "", plan);
 }
 
-/* One account. number: which of several logins it is, from 1. */
-static int add_one(struct ph_cli_session *s, struct ph_cli_account a, struct ph_str secret, int number,
-	struct ph_err *err)
+/* The id comes first: what is sealed is bound to it. */
+int ph_cli_account_put(struct ph_cli_session *s, struct ph_cli_account a, struct ph_str secret,
+	const char *wanted, struct ph_err *err)
 {
 	uint8_t key_id[8];
 	struct ph_buf sealed;
-	char wanted[sizeof(a.name)];
-	bool updated;
-	int r;
+	bool updated = false;
+	char row[24];
+	int r = 0;
 
-	memcpy(wanted, a.name, sizeof(wanted));
-	if (number > 1)
-		snprintf(wanted, sizeof(wanted), "%.*s-%d", NAME_MAX_N, a.name, number);
 	ph_buf_init(&sealed, SEALED_MAX);
-	r = ph_cli_store_account_id(s->pg, &a, number, err);
-	if (r == 0 && secret.n > 0) {
-		r = seal_secret(s, &a, secret, &sealed, key_id, err);
+	snprintf(row, sizeof(row), "%lld", (long long)a.id);
+	if (secret.n > 0) {
+		r = ph_cli_session_seal(s, "accounts", row, secret, &sealed, key_id, err);
 		a.sealed = ph_buf_str(&sealed);
 		a.key_id = ph_str((const char *)key_id, sizeof(key_id));
 	}
@@ -268,6 +245,20 @@ static int add_one(struct ph_cli_session *s, struct ph_cli_account a, struct ph_
 	if (r == 0)
 		tell(&a, updated, updated && strcmp(a.name, wanted) != 0);
 	return r;
+}
+
+/* One account. number: which of several logins it is, from 1. */
+static int add_one(struct ph_cli_session *s, struct ph_cli_account a, struct ph_str secret, int number,
+	struct ph_err *err)
+{
+	char wanted[sizeof(a.name)];
+	int r;
+
+	memcpy(wanted, a.name, sizeof(wanted));
+	if (number > 1)
+		snprintf(wanted, sizeof(wanted), "%.*s-%d", NAME_MAX_N, a.name, number);
+	r = ph_cli_store_account_id(s->pg, &a, number, err);
+	return r == 0 ? ph_cli_account_put(s, a, secret, wanted, err) : r;
 }
 
 static int add(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err)

@@ -71,6 +71,36 @@ int ph_cli_session_keys(const struct ph_cli_session *s, struct ph_master_keys *r
 		"for example with: head -c 32 /dev/urandom | base64");
 }
 
+int ph_cli_session_seal(const struct ph_cli_session *s, const char *table, const char *row,
+	struct ph_str plain, struct ph_buf *sealed, uint8_t key_id[8], struct ph_err *err)
+{
+	struct ph_master_keys keys;
+	int r = ph_cli_session_keys(s, &keys, err);
+
+	if (r == 0)
+		r = ph_cli_store_check_master_key(s->pg, &keys, err);
+	if (r == 0) {
+		memcpy(key_id, keys.id[0], sizeof(keys.id[0]));
+		r = ph_seal(&keys, table, row, plain, sealed);
+		if (r < 0)
+			ph_fail(err, -r, "the secret could not be sealed; check the machine's OpenSSL");
+	}
+	explicit_bzero(&keys, sizeof(keys));
+	return r;
+}
+
+int ph_cli_session_unseal(const struct ph_cli_session *s, const char *table, const char *row,
+	struct ph_str sealed, struct ph_buf *plain, struct ph_err *err)
+{
+	struct ph_master_keys keys;
+	int r = ph_cli_session_keys(s, &keys, err);
+
+	if (r == 0)
+		r = ph_unseal(&keys, table, row, sealed, plain, err);
+	explicit_bzero(&keys, sizeof(keys));
+	return r;
+}
+
 /* ---- the schema ---- */
 
 int ph_cli_refuse_schema(enum ph_schema_state state, int version, struct ph_err *err)

@@ -40,6 +40,15 @@ static bool streams_always(const struct ph_account *a)
 	return a->kind == PH_CODEX;
 }
 
+/* Codex shows any other than the one that it asked for as a fault. */
+static void put_model(struct ph_request *r, const struct ph_head *head, struct ph_buf *headers)
+{
+	struct ph_str name = PH_STR("openai-model"), model = ph_head_get(head, name);
+
+	if (model.n && ph_str_eq(model, r->body.model))
+		ph_http_put_header(headers, name, model);
+}
+
 static void put_client_headers(struct ph_request *r, const struct ph_head *head)
 {
 	struct ph_buf *headers = &r->attempt.headers;
@@ -48,6 +57,7 @@ static void put_client_headers(struct ph_request *r, const struct ph_head *head)
 		ph_http_put_header(headers, PH_STR("content-type"), PH_STR("application/json"));
 	else
 		ph_reply_pass_headers(head, headers);
+	put_model(r, head, headers);
 	ph_turn_state_note(r, ph_head_get(head, PH_STR("x-codex-turn-state")));
 }
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "gateway_priv.h"
+#include "models.h"
 #include "posthouse/log.h"
 #include "posthouse/metrics.h"
 #include "prices.h"
@@ -17,6 +17,7 @@ enum {
 	API_KEYS,
 	SETTINGS,
 	PRICES,
+	MODELS,
 	TOPICS,
 	/* no topics: nothing is read again. Their places among the values of PH_M_NOTIFIES */
 	SLOTS = TOPICS,
@@ -28,6 +29,7 @@ static const struct ph_str topic_names[TOPICS] = {
 	[API_KEYS] = PH_STR_INIT("api_keys"),
 	[SETTINGS] = PH_STR_INIT("settings"),
 	[PRICES] = PH_STR_INIT("prices"),
+	[MODELS] = PH_STR_INIT("models"),
 };
 
 /* Owner: the gateway. */
@@ -113,6 +115,12 @@ static void on_prices(void *arg, int status)
 	check_ready(f);
 }
 
+static void on_models(void *arg, int status)
+{
+	if (status)
+		retry_later(arg, MODELS);
+}
+
 /* hello(): what the whole database says of itself. */
 static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err)
 {
@@ -152,6 +160,8 @@ static void read_topic(struct ph_follow *f, int topic)
 		ph_auth_reload(f->g->auth, on_keys, f);
 	else if (topic == PRICES)
 		ph_prices_reload(f->g->prices, on_prices, f);
+	else if (topic == MODELS)
+		ph_models_reload(f->g->models, on_models, f);
 	else if (!f->reading)
 		f->reading = ph_follow_store_hello(f->g->pg, on_hello, f);
 	else

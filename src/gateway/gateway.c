@@ -5,6 +5,8 @@
 #include "lane.h"
 #include "limit.h"
 #include "models.h"
+#include "poll.h"
+#include "pool.h"
 #include "prices.h"
 #include "renew.h"
 #include "request_priv.h"
@@ -50,6 +52,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->renewals = ph_renewals_new(g);
 	g->traffic = ph_traffic_new(g);
 	g->status = ph_status_new(g);
+	g->polls = ph_polls_new(g);
+	g->pool = ph_pool_new(g);
 	return g;
 }
 
@@ -125,6 +129,8 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_renewals_free(g->renewals);
 	ph_traffic_free(g->traffic);
 	ph_status_free(g->status);
+	ph_polls_free(g->polls);
+	ph_pool_free(g->pool);
 	ph_models_free(g->models);
 	ph_auth_free(g->auth);
 	ph_member_free(g->member);

@@ -31,6 +31,8 @@ struct ph_gateway {
 	struct ph_status *status;     /* status.h */
 	struct ph_limits *limits;     /* limit.h */
 	struct ph_prices *prices;     /* prices.h */
+	struct ph_polls *polls;       /* poll.h */
+	struct ph_pool *pool;         /* pool.h */
 	struct ph_buf event;          /* relay.c: one that is being changed; empty between them */
 	bool ready;
 	void (*on_ready)(void *arg);
@@ -97,10 +99,17 @@ void ph_usage_get(struct ph_gateway *g, struct ph_exchange *x);         /* usage
 void ph_pass_open(
 	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pass.c; path behind /v1 */
 
+void ph_pool_usage(
+	struct ph_gateway *g, struct ph_exchange *x, struct ph_str path); /* pool.c; path is of no interest */
+bool ph_courtesy_has(struct ph_str path); /* courtesy.c: a side call of Codex clients */
+void ph_courtesy_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path);
+
 /* ---- headers.c: the request head for an account ---- */
 /* moved: the conversation comes from another account, whose marks of it stay behind. */
 void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
 	struct ph_str accept, bool json_body, bool moved);
+/* Of a request that no client asked for. */
+void ph_account_own_headers(struct ph_buf *out, const struct ph_account *a, struct ph_str accept);
 bool ph_is_codex_client(const struct ph_exchange *x);
 
 /* ---- health.c: what an upstream said of an account, for the registry ---- */
@@ -155,6 +164,29 @@ struct ph_pg_call *ph_limit_store_keep(
 	struct ph_pg *pg, const char *node, struct ph_str turns, uint64_t older_ms, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_limit_store_usage(struct ph_pg *pg, int64_t key, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_limit_store_prices(struct ph_pg *pg, ph_pg_cb cb, void *arg);
+
+/* ---- poll_store.c: the SQL of what is asked of accounts in the background ---- */
+struct ph_poll_note {
+	int64_t account;
+	const char *result, *email; /* email may be empty */
+	bool renews;                /* its token is renewed, in */
+	uint64_t renew_ms;
+	const char *node; /* its name */
+};
+struct ph_pg_call *ph_poll_store_note(struct ph_pg *pg, const struct ph_poll_note *n, ph_pg_cb cb, void *arg);
+struct ph_models_put {
+	int64_t account;
+	const char *job;    /* its name */
+	const char *node;   /* 16 bytes */
+	int64_t epoch;      /* of the job's claim */
+	bool codex;         /* the format of list */
+	struct ph_str list; /* empty: the account gave none */
+	const char *node_name;
+};
+struct ph_pg_call *ph_poll_store_models(
+	struct ph_pg *pg, const struct ph_models_put *m, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_poll_store_load_models(struct ph_pg *pg, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_poll_store_usage(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 
 /* ---- follow.c: accounts and keys as they change ---- */
 struct ph_follow *ph_follow_new(struct ph_gateway *g);

@@ -87,13 +87,33 @@ static void put_secret(struct ph_buf *out, const struct ph_account *a)
 	ph_buf_deinit(&line);
 }
 
+static void put_account_id(struct ph_buf *out, const struct ph_account *a)
+{
+	if (a->kind == PH_CODEX && a->upstream_id.n)
+		put(out, a, PH_STR("chatgpt-account-id"), a->upstream_id);
+}
+
+static void put_own(struct ph_buf *out, const struct ph_account *a)
+{
+	for (size_t i = 0; i < a->header_count; i++)
+		ph_http_put_header(out, a->headers[2 * i], a->headers[2 * i + 1]);
+}
+
+void ph_account_own_headers(struct ph_buf *out, const struct ph_account *a, struct ph_str accept)
+{
+	put_secret(out, a);
+	put(out, a, PH_STR("accept"), accept);
+	put(out, a, PH_STR("user-agent"), PH_STR("posthouse/" PH_VERSION));
+	put_account_id(out, a);
+	put_own(out, a);
+}
+
 /* What only the Codex backend knows. */
 static void put_codex(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x)
 {
 	struct ph_str state = ph_head_get(x->head, PH_STR("x-codex-turn-state")), own;
 
-	if (a->upstream_id.n)
-		put(out, a, PH_STR("chatgpt-account-id"), a->upstream_id);
+	put_account_id(out, a);
 	if (ph_turn_state_of(state, a->id, &own))
 		put(out, a, PH_STR("x-codex-turn-state"), own);
 }
@@ -111,6 +131,5 @@ void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const st
 	for (size_t i = 0; i < x->head->header_count; i++)
 		if (is_passed(x->head->headers[i].name, a->kind, moved))
 			put(out, a, x->head->headers[i].name, x->head->headers[i].value);
-	for (size_t i = 0; i < a->header_count; i++)
-		ph_http_put_header(out, a->headers[2 * i], a->headers[2 * i + 1]);
+	put_own(out, a);
 }

@@ -1,336 +1,398 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /v1/models: the union over the accounts that a key may use. Accounts with a list of models of their own
- * speak for themselves; the others are asked, all at once, and what they said is kept for a few minutes, or
- * until there is another to ask.
+ * GET /v1/models: the union over the accounts that a key may use. Accounts with models that the operator
+ * named speak through these; the others through the list that they gave when they were last asked (poll.c),
+ * which the database keeps for all nodes. Codex clients, which say their version, get the catalogue that they
+ * want: the entries of accounts of that kind, as they came.
+ *
+ * A list may be incomplete or old: what it lacks is asked of that account last, and never refused for it.
  */
 #include "models.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "side.h"
 
-#define FRESH_MS   (5 * 60 * 1000)
-#define ASK_MS     5000
-#define LIST_MAX   (8 * 1024 * 1024)
-#define MODELS_MAX 10000
+#define UNION_MAX  2000
+#define ANSWER_MAX (8 * 1024 * 1024)
+#define WAIT_MS    3000 /* for an account that was never asked */
+#define TAG_MAX    20
 
-/* One model at one account. */
+/* A model as one account lists it: slices of the entry's text. */
 struct model {
-	struct ph_list node;
-	int64_t account;
-	struct ph_str id;     /* text */
-	struct ph_str object; /* JSON, as the account described it */
+	struct ph_str id; /* undecoded: JSON without the quotes */
+	struct ph_str object;
 };
 
-/* A question to one account. */
-struct ask {
+/* One account's list. */
+struct entry {
 	struct ph_list node;
-	struct ph_models *models;
 	int64_t account;
-	struct ph_call *call;
-	int status;
-	struct ph_buf body;
+	bool codex;
+	struct ph_str text; /* owned */
+	struct model *models;
+	uint64_t *ids; /* hashes */
+	size_t count;
 };
 
 /* Owner: the gateway. */
 struct ph_models {
 	struct ph_gateway *g;
-	struct ph_list list; /* of struct model */
-	size_t count;
-	struct ph_list fresh;   /* what the running round brought so far */
-	struct ph_list asks;    /* questions in flight */
-	struct ph_list waiting; /* of struct waiter: requests that wait for the round */
-	struct ph_timer timer;  /* the round's deadline */
-	uint64_t read_ms;       /* loop time of the last round; 0 = never, or it brought nothing */
-	uint64_t asked_of;      /* digest of the accounts that it asked */
-	bool running;
+	struct ph_list list;    /* of struct entry, by account */
+	struct ph_list waiting; /* of struct waiter: requests that wait for an account's first list */
+	struct ph_pg_call *reading;
+	bool again, loaded;
+	void (*done)(void *arg, int status);
+	void *done_arg;
 };
 
 struct waiter {
 	struct ph_list node;
 	struct ph_side *side;
+	struct ph_timer timer;
 	struct ph_str id; /* one model, or empty for all */
+	bool catalogue;
 };
 
-static void model_free(struct model *m)
+/* ---- lists ---- */
+
+static struct ph_str id_name(bool codex)
 {
-	ph_list_remove(&m->node);
-	free((void *)(uintptr_t)m->id.p);
-	free((void *)(uintptr_t)m->object.p);
-	free(m);
+	return codex ? PH_STR("slug") : PH_STR("id");
 }
 
-static void list_clear(struct ph_list *l)
+/* Names with escapes are left out: no model has one, and text with a NUL could not be stored. */
+static bool read_model(struct ph_str object, bool codex, struct model *ret)
 {
-	while (!ph_list_empty(l))
-		model_free(PH_CONTAINER(l->next, struct model, node));
-}
-
-static void add(struct ph_models *ms, int64_t account, struct ph_str id, struct ph_str object)
-{
-	struct model *m;
-
-	if (ms->count >= MODELS_MAX)
-		return;
-	m = ph_alloc(sizeof *m);
-	m->account = account;
-	m->id = ph_str_dup(id);
-	m->object = ph_str_dup(object);
-	ms->count++;
-	ph_list_push_back(&ms->fresh, &m->node);
-}
-
-/* ---- asking ---- */
-
-static void add_named(struct ph_models *ms, const struct ph_account *a)
-{
-	for (size_t i = 0; i < a->model_count; i++) {
-		struct ph_buf object;
-
-		ph_buf_init(&object, LIST_MAX);
-		ph_buf_puts(&object, PH_STR("{\"id\":\""));
-		ph_buf_json(&object, a->models[i]);
-		ph_buf_puts(
-			&object, PH_STR("\",\"object\":\"model\",\"created\":0,\"owned_by\":\"posthouse\"}"));
-		add(ms, a->id, a->models[i], ph_buf_str(&object));
-		ph_buf_deinit(&object);
-	}
-}
-
-static void add_answer(struct ph_models *ms, int64_t account, struct ph_str body)
-{
-	static const struct ph_str data = PH_STR_INIT("data"), id = PH_STR_INIT("id");
+	struct ph_str name = id_name(codex);
 	struct ph_json_member m;
-	struct ph_arena scratch;
-	struct ph_str object, text;
 
-	if (ph_json_check(body, NULL) || !ph_json_find(body, &data, 1, &m) || m.kind != PH_JSON_ARRAY)
+	if (!ph_json_find(object, &name, 1, &m) || m.kind != PH_JSON_STRING || m.escaped || m.value.n <= 2)
+		return false;
+	ret->id = ph_str(m.value.p + 1, m.value.n - 2);
+	ret->object = object;
+	return true;
+}
+
+bool ph_models_take(struct ph_str answer, bool codex, struct ph_buf *out)
+{
+	struct ph_str name = codex ? PH_STR("models") : PH_STR("data"), object;
+	struct ph_json_member m;
+	struct model model;
+
+	answer = ph_str_trim(answer);
+	if (ph_json_check(answer, NULL) || !ph_json_find(answer, &name, 1, &m) || m.kind != PH_JSON_ARRAY)
+		return false;
+	ph_buf_putc(out, '[');
+	for (size_t at = 0; ph_json_next(m.value, &at, &object);) {
+		if (ph_json_kind(object) != PH_JSON_OBJECT || !read_model(object, codex, &model) ||
+			ph_str_find(object, PH_STR("\\u0000")) >= 0)
+			continue;
+		if (out->n > 1)
+			ph_buf_putc(out, ',');
+		ph_buf_puts(out, object);
+	}
+	return ph_buf_putc(out, ']') == 0;
+}
+
+static void entry_free(struct entry *e)
+{
+	ph_list_remove(&e->node);
+	free((void *)(uintptr_t)e->text.p);
+	free(e->models);
+	free(e->ids);
+	free(e);
+}
+
+static void entry_fill(struct entry *e)
+{
+	struct ph_str object;
+	struct model m;
+
+	for (size_t at = 0; e->text.n && ph_json_next(e->text, &at, &object);) {
+		if (!read_model(object, e->codex, &m))
+			continue;
+		e->models = ph_realloc(e->models, (e->count + 1) * sizeof *e->models);
+		e->ids = ph_realloc(e->ids, (e->count + 1) * sizeof *e->ids);
+		e->ids[e->count] = ph_hash64(m.id, 0);
+		e->models[e->count++] = m;
+	}
+}
+
+static struct entry *find(const struct ph_models *ms, int64_t account)
+{
+	PH_LIST_EACH (it, &ms->list) {
+		struct entry *e = PH_CONTAINER(it, struct entry, node);
+
+		if (e->account == account)
+			return e;
+	}
+	return NULL;
+}
+
+bool ph_models_known(const struct ph_models *ms, int64_t account)
+{
+	return !ms->loaded || !ms->g->config->models_interval_ms || find(ms, account);
+}
+
+void ph_models_apply(struct ph_models *ms, struct ph_account *a)
+{
+	const struct entry *e = find(ms, a->id);
+
+	ph_account_list_models(a, e ? e->ids : NULL, e ? e->count : 0);
+}
+
+/* ---- reading ---- */
+
+static void apply(struct ph_models *ms, const struct ph_pg_result *rows)
+{
+	enum {
+		ACCOUNT,
+		FORMAT,
+		LIST
+	};
+
+	while (!ph_list_empty(&ms->list))
+		entry_free(PH_CONTAINER(ms->list.next, struct entry, node));
+	for (int i = 0; i < ph_pg_rows(rows); i++) {
+		struct entry *e = ph_alloc(sizeof *e);
+
+		e->account = ph_pg_int(rows, i, ACCOUNT);
+		e->codex = ph_str_eq(ph_pg_str(rows, i, FORMAT), PH_STR("codex"));
+		e->text = ph_str_dup(ph_pg_str(rows, i, LIST));
+		entry_fill(e);
+		ph_list_push_back(&ms->list, &e->node);
+	}
+	PH_LIST_EACH (it, ph_accounts_list(ms->g->accounts))
+		ph_models_apply(ms, PH_CONTAINER(it, struct ph_account, node));
+	ms->loaded = true;
+}
+
+static void serve_waiting(struct ph_models *ms);
+
+static void on_read(void *arg, struct ph_pg_result *rows, const struct ph_err *err)
+{
+	struct ph_models *ms = arg;
+
+	ms->reading = NULL;
+	if (!err)
+		apply(ms, rows);
+	if (ms->again) {
+		ms->again = false;
+		ms->reading = ph_poll_store_load_models(ms->g->pg, on_read, ms);
 		return;
-	ph_arena_init(&scratch, LIST_MAX);
-	struct ph_str list = m.value;
-	for (size_t at = 0; ph_json_next(list, &at, &object);)
-		if (ph_json_find(object, &id, 1, &m) && ph_json_text(m.value, &scratch, &text))
-			add(ms, account, text, object);
-	ph_arena_deinit(&scratch);
-}
-
-static void round_over(struct ph_models *ms);
-
-static void ask_free(struct ask *k)
-{
-	ph_list_remove(&k->node);
-	ph_buf_deinit(&k->body);
-	free(k);
-}
-
-static void on_nothing(void *owner)
-{
-	(void)owner;
-}
-
-static void on_head(void *owner, const struct ph_head *head)
-{
-	((struct ask *)owner)->status = head->status;
-}
-
-static void on_body(void *owner, struct ph_str bytes)
-{
-	ph_buf_puts(&((struct ask *)owner)->body, bytes);
-}
-
-static void on_end(void *owner, int status, const struct ph_err *err)
-{
-	struct ask *k = owner;
-	struct ph_models *ms = k->models;
-
-	(void)err;
-	if (status == 0 && k->status == 200 && !k->body.failed)
-		add_answer(ms, k->account, ph_buf_str(&k->body));
-	ask_free(k);
-	if (ph_list_empty(&ms->asks))
-		round_over(ms);
-}
-
-static void ask(struct ph_models *ms, const struct ph_account *a, const struct ph_exchange *x)
-{
-	static const struct ph_call_events events = {on_nothing, on_nothing, on_head, on_body, on_end};
-	struct ask *k = ph_alloc(sizeof *k);
-	struct ph_buf head;
-
-	k->models = ms;
-	k->account = a->id;
-	ph_buf_init(&k->body, LIST_MAX);
-	ph_list_push_back(&ms->asks, &k->node);
-	ph_buf_init(&head, PH_HEAD_MAX);
-	ph_account_headers(&head, a, x, PH_STR("application/json"), false, false);
-	struct ph_call_request r = {&a->base, PH_STR("GET"), PH_STR("/models"), &head, NULL, false};
-	k->call = ph_call_start(ms->g->upstream, &r, &events, k);
-	ph_buf_deinit(&head);
-}
-
-static void asks_cancel(struct ph_models *ms)
-{
-	while (!ph_list_empty(&ms->asks)) {
-		struct ask *k = PH_CONTAINER(ms->asks.next, struct ask, node);
-
-		ph_call_cancel(k->call);
-		ask_free(k);
 	}
+	serve_waiting(ms);
+	if (ms->done)
+		ms->done(ms->done_arg, err ? -err->code : 0);
 }
 
-/* Of whom a round asks, where, and with which credential. The accounts are read anew more often than they
- * change. */
-static uint64_t digest(const struct ph_models *ms)
+void ph_models_reload(struct ph_models *ms, void (*done)(void *arg, int status), void *arg)
 {
-	uint64_t h = 0;
+	ms->done = done;
+	ms->done_arg = arg;
+	if (ms->reading)
+		ms->again = true;
+	else
+		ms->reading = ph_poll_store_load_models(ms->g->pg, on_read, ms);
+}
 
-	PH_LIST_EACH (it, ph_accounts_list(ms->g->accounts)) {
-		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+/* ---- the union ---- */
 
-		const uint64_t numbers[] = {(uint64_t)a->id, a->base.port};
+/* What the client is shown, each model once: the first account that has it describes it. */
+struct shown {
+	struct ph_buf *out;
+	const struct ph_key *key;
+	struct ph_str only; /* one model, or empty */
+	bool catalogue;
+	size_t from; /* of out: where the list begins */
+	uint64_t seen[UNION_MAX];
+	size_t count;
+};
 
-		if (!ph_account_usable(a))
-			continue;
-		h = ph_hash64(ph_str((const char *)numbers, sizeof numbers), h);
-		h = ph_hash64(ph_str_c(a->base.host), h);
-		h = ph_hash64(ph_str_c(a->base.path), h);
-		h = ph_hash64(a->secret, h);
-		for (size_t i = 0; i < a->model_count; i++)
-			h = ph_hash64(a->models[i], h);
+static bool is_new(struct shown *u, struct ph_str id)
+{
+	uint64_t hash = ph_hash64(id, 0);
+
+	if (u->count == UNION_MAX || (u->only.n && !ph_str_eq(id, u->only)) ||
+		!ph_key_allows_model(u->key, id))
+		return false;
+	for (size_t i = 0; i < u->count; i++)
+		if (u->seen[i] == hash)
+			return false;
+	u->seen[u->count++] = hash;
+	if (u->out->n > u->from)
+		ph_buf_putc(u->out, ',');
+	return true;
+}
+
+static void put_made_up(struct ph_buf *out, struct ph_str id, const char *owner)
+{
+	ph_buf_puts(out, PH_STR("{\"id\":\""));
+	ph_buf_json(out, id);
+	ph_buf_printf(out, "\",\"object\":\"model\",\"created\":0,\"owned_by\":\"%s\"}", owner);
+}
+
+static void show(struct shown *u, const struct entry *e, const struct model *m)
+{
+	if ((u->catalogue && !e->codex) || !is_new(u, m->id))
+		return;
+	if (e->codex && !u->catalogue)
+		put_made_up(u->out, m->id, "openai");
+	else
+		ph_buf_puts(u->out, m->object);
+}
+
+static void show_account(struct shown *u, const struct ph_account *a, const struct entry *e)
+{
+	for (size_t i = 0; e && i < e->count; i++)
+		if (a->model_count == 0 || ph_account_serves(a, e->models[i].id))
+			show(u, e, &e->models[i]);
+	for (size_t i = 0; i < a->model_count && !u->catalogue; i++)
+		if (is_new(u, a->models[i]))
+			put_made_up(u->out, a->models[i], "posthouse");
+}
+
+/* Accounts by their number: the registry's own order changes with every turn, and with it would the tag. */
+static struct ph_account *next_account(struct ph_side *s, int64_t after)
+{
+	struct ph_account *best = NULL;
+
+	PH_LIST_EACH (it, ph_accounts_list(s->g->accounts)) {
+		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (a->id > after && (!best || a->id < best->id) &&
+			ph_key_allows_account(s->door.key, a->id) &&
+			(ph_account_usable(a) || ph_account_blocked(a)))
+			best = a;
 	}
-	return h;
+	return best;
 }
 
-/* Whether what the last round brought still holds. */
-static bool holds(const struct ph_models *ms)
+static size_t put_union(struct ph_models *ms, struct waiter *w, struct ph_buf *out)
 {
-	return ms->read_ms && ph_loop_now_ms(ms->g->loop) - ms->read_ms < FRESH_MS &&
-	       digest(ms) == ms->asked_of;
-}
+	struct shown *u = ph_alloc(sizeof *u);
+	size_t count;
 
-static void round_start(struct ph_models *ms, const struct ph_exchange *x)
-{
-	ms->running = true;
-	ms->asked_of = digest(ms);
-	ms->count = 0;
-	PH_LIST_EACH (it, ph_accounts_list(ms->g->accounts)) {
-		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
-
-		if (!ph_account_usable(a))
-			continue;
-		if (a->model_count)
-			add_named(ms, a);
-		else
-			ask(ms, a, x);
-	}
-	if (!ph_list_empty(&ms->asks))
-		ph_timer_start(&ms->timer, ASK_MS);
+	u->out = out;
+	u->key = w->side->door.key;
+	u->only = w->id;
+	u->catalogue = w->catalogue;
+	u->from = out->n;
+	for (struct ph_account *a = next_account(w->side, INT64_MIN); a; a = next_account(w->side, a->id))
+		show_account(u, a, find(ms, a->id));
+	count = u->count;
+	free(u);
+	return count;
 }
 
 /* ---- answering ---- */
 
-static bool visible(const struct model *m, const struct ph_side *s)
+static bool has_tag(struct ph_str header, struct ph_str tag)
 {
-	struct ph_account *a = ph_accounts_find(s->g->accounts, m->account);
-
-	return a && ph_account_usable(a) && ph_key_allows_account(s->door.key, m->account) &&
-	       ph_key_allows_model(s->door.key, m->id);
+	return ph_str_eq(header, PH_STR("*")) || ph_str_find(header, tag) >= 0;
 }
 
-static bool first_of_its_id(const struct ph_models *ms, const struct model *m, const struct ph_side *s)
+static void reply_list(struct ph_side *s, struct ph_str body)
 {
-	PH_LIST_EACH (it, &ms->list) {
-		const struct model *other = PH_CONTAINER(it, struct model, node);
+	struct ph_exchange *x = s->x;
+	struct ph_buf headers;
+	char tag[TAG_MAX];
+	bool same;
 
-		if (other == m)
-			return true;
-		if (ph_str_eq(other->id, m->id) && visible(other, s))
-			return false;
-	}
-	return true;
+	snprintf(tag, sizeof tag, "\"%016llx\"", (unsigned long long)ph_hash64(body, 0));
+	same = has_tag(ph_head_get(x->head, PH_STR("if-none-match")), ph_str_c(tag));
+	ph_buf_init(&headers, PH_HEAD_MAX);
+	ph_http_put_header(&headers, PH_STR("etag"), ph_str_c(tag));
+	if (!same)
+		ph_http_put_header(&headers, PH_STR("content-type"), PH_STR("application/json"));
+	ph_reply_common(s->g, x, &headers);
+	x->ops->head(x->end, same ? 304 : 200, &headers, same ? 0 : (int64_t)body.n);
+	if (!same)
+		x->ops->push(x->end, body);
+	x->ops->finish(x->end);
+	ph_buf_deinit(&headers);
+	ph_side_close(s);
 }
 
-static void reply_all(struct ph_models *ms, struct ph_side *s)
+static void reply_all(struct ph_models *ms, struct waiter *w)
 {
 	struct ph_buf body;
-	bool first = true;
 
-	ph_buf_init(&body, 2 * LIST_MAX);
-	ph_buf_puts(&body, PH_STR("{\"object\":\"list\",\"data\":["));
-	PH_LIST_EACH (it, &ms->list) {
-		const struct model *m = PH_CONTAINER(it, struct model, node);
-
-		if (!visible(m, s) || !first_of_its_id(ms, m, s))
-			continue;
-		if (!first)
-			ph_buf_putc(&body, ',');
-		ph_buf_puts(&body, m->object);
-		first = false;
-	}
+	ph_buf_init(&body, ANSWER_MAX);
+	ph_buf_puts(
+		&body, w->catalogue ? PH_STR("{\"models\":[") : PH_STR("{\"object\":\"list\",\"data\":["));
+	put_union(ms, w, &body);
 	ph_buf_puts(&body, PH_STR("]}"));
-	ph_side_json(s, 200, ph_buf_str(&body));
+	if (body.failed)
+		ph_side_error(w->side, PH_E_UPSTREAM_BAD, NULL, 0);
+	else
+		reply_list(w->side, ph_buf_str(&body));
 	ph_buf_deinit(&body);
 }
 
-static void reply_one(struct ph_models *ms, struct ph_side *s, struct ph_str id)
+static void reply_one(struct ph_models *ms, struct waiter *w)
 {
+	struct ph_buf body;
 	struct ph_err err;
 
-	PH_LIST_EACH (it, &ms->list) {
-		const struct model *m = PH_CONTAINER(it, struct model, node);
-
-		if (ph_str_eq(m->id, id) && visible(m, s)) {
-			ph_side_json(s, 200, m->object);
-			return;
-		}
+	ph_buf_init(&body, ANSWER_MAX);
+	if (put_union(ms, w, &body)) {
+		ph_side_json(w->side, 200, ph_buf_str(&body));
+	} else {
+		ph_fail_param(&err, PH_E_MODEL_UNKNOWN, "model", "Model: '%.*s'.", PH_STR_ARG(w->id));
+		ph_side_error(w->side, PH_E_MODEL_UNKNOWN, &err, 0);
 	}
-	ph_fail_param(&err, PH_E_MODEL_UNKNOWN, "model", "Model: '%.*s'.", PH_STR_ARG(id));
-	ph_side_error(s, PH_E_MODEL_UNKNOWN, &err, 0);
+	ph_buf_deinit(&body);
 }
 
 static void reply(struct ph_models *ms, struct waiter *w)
 {
 	ph_list_remove(&w->node);
+	ph_timer_stop(&w->timer);
 	if (w->id.n)
-		reply_one(ms, w->side, w->id);
+		reply_one(ms, w);
 	else
-		reply_all(ms, w->side);
+		reply_all(ms, w);
 }
 
-static void round_over(struct ph_models *ms)
+/* Every account that it may see was asked once; one that names its models need not be. */
+static bool is_complete(struct ph_models *ms, struct waiter *w)
 {
-	ph_timer_stop(&ms->timer);
-	asks_cancel(ms);
-	list_clear(&ms->list);
-	while (!ph_list_empty(&ms->fresh))
-		ph_list_move(ms->fresh.next, &ms->list);
-	ms->running = false;
-	ms->read_ms = ph_list_empty(&ms->list) ? 0 : ph_loop_now_ms(ms->g->loop);
-	while (!ph_list_empty(&ms->waiting))
-		reply(ms, PH_CONTAINER(ms->waiting.next, struct waiter, node));
+	if (!ms->loaded)
+		return false;
+	for (struct ph_account *a = next_account(w->side, INT64_MIN); a; a = next_account(w->side, a->id))
+		if (!a->model_count && !ph_models_known(ms, a->id))
+			return false;
+	return true;
 }
 
-static void on_timer(void *arg)
+static void serve_waiting(struct ph_models *ms)
 {
-	round_over(arg);
+	PH_LIST_EACH_SAFE (it, &ms->waiting) {
+		struct waiter *w = PH_CONTAINER(it, struct waiter, node);
+
+		if (is_complete(ms, w))
+			reply(ms, w);
+	}
+}
+
+static void on_late(void *arg)
+{
+	struct waiter *w = arg;
+
+	reply(w->side->g->models, w);
 }
 
 static void serve(struct ph_side *s)
 {
-	struct ph_models *ms = s->g->models;
 	struct waiter *w = s->data;
 
-	ph_list_push_back(&ms->waiting, &w->node);
-	if (holds(ms)) {
-		reply(ms, w);
-		return;
-	}
-	if (ms->running)
-		return;
-	round_start(ms, s->x);
-	if (ph_list_empty(&ms->asks))
-		round_over(ms);
+	ph_list_push_back(&s->g->models->waiting, &w->node);
+	ph_timer_start(&w->timer, WAIT_MS);
+	if (is_complete(s->g->models, w))
+		reply(s->g->models, w);
 }
 
 static void cancel(struct ph_side *s)
@@ -338,6 +400,7 @@ static void cancel(struct ph_side *s)
 	struct waiter *w = s->data;
 
 	ph_list_remove(&w->node);
+	ph_timer_stop(&w->timer);
 }
 
 static const struct ph_side_ops ops = {PH_ROUTE_MODELS, serve, cancel, NULL};
@@ -346,10 +409,13 @@ void ph_models_list(struct ph_gateway *g, struct ph_exchange *x, struct ph_str i
 {
 	struct ph_side *s = ph_side_open(g, x, &ops, sizeof(struct waiter));
 	struct waiter *w = s->data;
+	struct ph_str version;
 
 	ph_list_init(&w->node);
+	ph_timer_init(&w->timer, g->loop, on_late, w);
 	w->side = s;
 	w->id = ph_arena_dup(&s->arena, id);
+	w->catalogue = ph_query_get(x->query, PH_STR("client_version"), &version);
 	ph_side_start(s);
 }
 
@@ -359,19 +425,16 @@ struct ph_models *ph_models_new(struct ph_gateway *g)
 
 	ms->g = g;
 	ph_list_init(&ms->list);
-	ph_list_init(&ms->fresh);
-	ph_list_init(&ms->asks);
 	ph_list_init(&ms->waiting);
-	ph_timer_init(&ms->timer, g->loop, on_timer, ms);
 	return ms;
 }
 
 struct ph_models *ph_models_free(struct ph_models *ms)
 {
-	ph_timer_stop(&ms->timer);
-	asks_cancel(ms);
-	list_clear(&ms->list);
-	list_clear(&ms->fresh);
+	if (ms->reading)
+		ph_pg_abandon(ms->reading);
+	while (!ph_list_empty(&ms->list))
+		entry_free(PH_CONTAINER(ms->list.next, struct entry, node));
 	free(ms);
 	return NULL;
 }

@@ -12,7 +12,8 @@
  *   - where the client reads another framing than upstream writes, an event's JSON goes into the other one,
  *     and on a WebSocket gets the stream_id of its turn;
  *   - keepalive events are ours, and then sequence numbers behind them are shifted;
- *   - `codex.*` and response.metadata events are dropped: they describe one account;
+ *   - `codex.*` and response.metadata events are dropped: they describe one account; Codex clients get the
+ *     pool's figures instead (pool.c), in the head, or on a WebSocket as the event that they know;
  *   - an empty `output` in the terminal event is filled with the items that came;
  *   - a failure that would tell one account's limit says server_error;
  *   - a broken stream ends in response.failed with the id that was shown and the next number.
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 
 #include "chat.h"
+#include "pool.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -45,6 +47,7 @@ static void send_head(struct ph_request *r)
 	r->http_status = r->attempt.status;
 	ph_buf_init(&headers, HEADERS_MAX);
 	ph_buf_puts(&headers, ph_buf_str(&r->attempt.headers));
+	ph_pool_headers(r->g, r->x, r->door.key, &headers);
 	ph_reply_common(r->g, r->x, &headers);
 	ph_reply_continuity(&headers, ph_request_mode(r));
 	r->x->ops->head(r->x->end, r->attempt.status, &headers, -1);
@@ -110,6 +113,22 @@ static void show_turn_state(struct ph_request *r)
 	ph_buf_deinit(&event);
 }
 
+/* A head tells of the pool where there is one; on a WebSocket each turn begins with this. */
+static void show_pool(struct ph_request *r)
+{
+	struct ph_buf event, json;
+
+	if (r->dress.framing != PH_FRAMING_WS || !r->x)
+		return;
+	ph_buf_init(&event, HEADERS_MAX);
+	ph_buf_init(&json, HEADERS_MAX);
+	if (ph_pool_event(r->g, r->x, r->door.key, &json))
+		ph_put_event(&event, &r->dress, PH_STR_NONE, ph_buf_str(&json));
+	push(r, ph_buf_str(&event));
+	ph_buf_deinit(&json);
+	ph_buf_deinit(&event);
+}
+
 /* Lets go what is held. */
 static void show(struct ph_request *r)
 {
@@ -122,6 +141,7 @@ static void show(struct ph_request *r)
 		return;
 	}
 	y->phase = PH_RELAY_SHOWN;
+	show_pool(r);
 	show_turn_state(r);
 	if (y->held.n)
 		push(r, ph_buf_str(&y->held));

@@ -16,6 +16,7 @@
 
 #include "posthouse/log.h"
 #include "posthouse/login.h"
+#include "posthouse/metrics.h"
 
 #define TICK_MS     1000
 #define LOOK_MS     250   /* what another node has claimed, while a turn waits */
@@ -26,6 +27,13 @@
 #define FRESH_PART  4     /* ... or a part of its life, where that is short */
 #define REFUSED_MS  30000 /* others are asked first */
 #define HEAD_MAX    1024
+
+/* Label values of PH_M_RENEWALS. */
+enum {
+	WAS_RENEWED,
+	WAS_ENDED,
+	WAS_FAILED
+};
 
 /* Owner: the gateway. */
 struct ph_renewals {
@@ -147,6 +155,7 @@ static void on_stored(void *arg, struct ph_pg_result *rows, const struct ph_err 
 		in_ms(n, STORE_MS, store);
 		return;
 	}
+	ph_metric_add(PH_M_RENEWALS, WAS_RENEWED, 0, 1);
 	ph_log(PH_LOG_INFO, "account %s: %s", n->a->name,
 		ph_pg_int(rows, 0, 0) ? "its token was renewed"
 				      : "its token was renewed, but its login replaced meanwhile");
@@ -174,6 +183,7 @@ static void fail(struct renewal *n, const char *reason, const char *why)
 {
 	struct ph_gateway *g = n->rs->g;
 
+	ph_metric_add(PH_M_RENEWALS, reason ? WAS_ENDED : WAS_FAILED, 0, 1);
 	ph_log(PH_LOG_WARN, "account %s: its token was not renewed: %s", n->a->name, why);
 	forget(n);
 	n->query = ph_account_not_renewed(g->accounts, &n->id, reason, on_told, n);

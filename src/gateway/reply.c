@@ -205,6 +205,7 @@ static const struct ph_str never[] = {
 	PH_STR_INIT("openai-organization"),
 	PH_STR_INIT("openai-project"),
 	PH_STR_INIT("openai-model"),
+	PH_STR_INIT("x-models-etag"), /* of one account's list */
 	PH_STR_INIT("retry-after"),
 	PH_STR_INIT("retry-after-ms"),
 	PH_STR_INIT("x-should-retry"),

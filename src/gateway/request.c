@@ -25,6 +25,7 @@
 #include <stdlib.h>
 
 #include "chat.h"
+#include "pool.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -203,6 +204,7 @@ static void release_whole(struct ph_request *r)
 		body = ph_buf_str(&filled);
 	}
 	ph_buf_puts(&headers, ph_buf_str(&r->attempt.headers));
+	ph_pool_headers(r->g, x, r->door.key, &headers);
 	ph_reply_common(r->g, x, &headers);
 	ph_reply_continuity(&headers, ph_request_mode(r));
 	r->shown = true;

@@ -69,6 +69,8 @@ static const struct route routes[] = {
 	{"GET", PH_STR_INIT("/models"), PH_ROUTE_MODELS, list_models},
 	{"GET", PH_STR_INIT("/models/*"), PH_ROUTE_MODELS, get_model},
 	{"POST", PH_STR_INIT("/chat/completions"), PH_ROUTE_CHAT, ph_chat_open},
+	{"GET", PH_STR_INIT("/wham/usage"), PH_ROUTE_OTHER, ph_pool_usage},
+	{"GET", PH_STR_INIT("/api/codex/usage"), PH_ROUTE_OTHER, ph_pool_usage},
 	{"POST", PH_STR_INIT("/embeddings"), PH_ROUTE_RELAY, ph_pass_open},
 	{"POST", PH_STR_INIT("/moderations"), PH_ROUTE_RELAY, ph_pass_open},
 	{"POST", PH_STR_INIT("/audio/speech"), PH_ROUTE_RELAY, ph_pass_open},
@@ -165,6 +167,10 @@ static void route(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 {
 	int code = PH_E_ROUTE_UNKNOWN;
 
+	if (ph_courtesy_has(path)) {
+		ph_courtesy_open(g, x, path);
+		return;
+	}
 	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
 		struct ph_str word;
 
@@ -180,6 +186,26 @@ static void route(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 		serve_other(g, x, path);
 	else
 		refuse(g, x, code);
+}
+
+/* Codex clients call the backend's other services beside the API, and some with its base in front. */
+static bool beside_base(struct ph_gateway *g, struct ph_exchange *x)
+{
+	static const struct ph_str backend = PH_STR_INIT("/backend-api");
+	struct ph_str path = x->path;
+
+	if (!ph_str_starts(path, backend))
+		return false;
+	path = ph_str_from(path, backend.n);
+	if (path.n > 1 && path.p[path.n - 1] == '/')
+		path.n--;
+	if (ph_str_eq(path, PH_STR("/wham/usage")) || ph_str_eq(path, PH_STR("/api/codex/usage")))
+		ph_pool_usage(g, x, path);
+	else if (ph_courtesy_has(path))
+		ph_courtesy_open(g, x, path);
+	else
+		return false;
+	return true;
 }
 
 static void upgrade(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
@@ -200,6 +226,8 @@ void ph_gateway_handle(struct ph_gateway *g, struct ph_exchange *x)
 		refuse(g, x, PH_E_UPGRADE_REFUSED);
 	else if (!g->ready)
 		refuse(g, x, PH_E_DATABASE_AWAY);
+	else if (!x->head->upgrade && beside_base(g, x))
+		return;
 	else if (!behind_base(x->path, &path))
 		refuse(g, x, PH_E_ROUTE_UNKNOWN);
 	else if (x->head->upgrade)

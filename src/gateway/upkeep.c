@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "poll.h"
+#include "pool.h"
 #include "posthouse/log.h"
 #include "renew.h"
 #include "traffic.h"
@@ -252,6 +254,8 @@ static void try_step(struct ph_upkeep *u)
 		ph_job_start(&u->preferences);
 		ph_renewals_start(u->g->renewals);
 		ph_traffic_start(u->g->traffic);
+		ph_polls_start(u->g->polls);
+		ph_pool_start(u->g->pool);
 	}
 }
 

@@ -185,3 +185,58 @@ bool ph_usage_of_event(struct ph_str json, struct ph_usage *ret)
 	}
 	return says_usage(ret);
 }
+
+/* ---- the usage endpoint ---- */
+
+/* It counts in seconds. */
+static void window_of_answer(const struct ph_json_member *object, uint64_t now_s, struct ph_usage_window *ret)
+{
+	static const struct ph_str names[] = {PH_STR_INIT("used_percent"),
+		PH_STR_INIT("limit_window_seconds"), PH_STR_INIT("reset_at"),
+		PH_STR_INIT("reset_after_seconds")};
+	struct ph_json_member m[4];
+	uint64_t after_s;
+
+	if (object->kind != PH_JSON_OBJECT || !ph_json_find(object->value, names, 4, m))
+		return;
+	take_window(
+		&(struct said){.used_percent = plain(&m[0]), .minutes = plain(&m[1]), .resets = plain(&m[2])},
+		ret);
+	ret->minutes /= 60;
+	if (ret->known && ret->resets_s == 0 && now_s && ph_str_u64(plain(&m[3]), UINT32_MAX, &after_s) &&
+		after_s)
+		ret->resets_s = now_s + after_s;
+}
+
+bool ph_usage_of_answer(
+	struct ph_str json, uint64_t now_s, struct ph_usage *ret, char *email, size_t email_size)
+{
+	enum {
+		PLAN,
+		EMAIL,
+		LIMIT,
+		CREDITS,
+		NR
+	};
+	static const struct ph_str names[NR] = {PH_STR_INIT("plan_type"), PH_STR_INIT("email"),
+		PH_STR_INIT("rate_limit"), PH_STR_INIT("credits")};
+	static const struct ph_str windows[] = {
+		PH_STR_INIT("primary_window"), PH_STR_INIT("secondary_window")};
+	struct ph_json_member m[NR], w[2];
+
+	*ret = (struct ph_usage){0};
+	email[0] = '\0';
+	json = ph_str_trim(json);
+	if (ph_json_check(json, NULL) || !ph_json_find(json, names, NR, m))
+		return false;
+	if (m[PLAN].kind == PH_JSON_STRING)
+		ph_str_copy(ret->plan, sizeof ret->plan, plain(&m[PLAN]));
+	if (m[EMAIL].kind == PH_JSON_STRING && plain(&m[EMAIL]).n < email_size)
+		ph_str_copy(email, email_size, plain(&m[EMAIL]));
+	credits_of_json(&m[CREDITS], ret);
+	if (m[LIMIT].kind == PH_JSON_OBJECT && ph_json_find(m[LIMIT].value, windows, 2, w)) {
+		window_of_answer(&w[0], now_s, &ret->window[PH_USAGE_PRIMARY]);
+		window_of_answer(&w[1], now_s, &ret->window[PH_USAGE_SECONDARY]);
+	}
+	return says_usage(ret);
+}

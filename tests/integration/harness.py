@@ -313,6 +313,9 @@ class Cluster:
     UPSTREAM_SECRET = 'sk-canary-upstream-6f1e0c2b7d'
     MASTER_KEY = 'bWFzdGVyLWtleS1jYW5hcnktZm9yLXRlc3RzLTEyMzQ='  # 32 bytes
 
+    # Nobody asks accounts in the background, so that what an upstream saw is what a test did; tests of that say otherwise.
+    QUIET = {'POSTHOUSE_USAGE_INTERVAL': '0', 'POSTHOUSE_MODELS_INTERVAL': '0'}
+
     def __init__(self, postgres, directory, template, env=None):
         self.postgres = postgres
         self.dir = pathlib.Path(directory)
@@ -324,7 +327,7 @@ class Cluster:
         base.update(POSTHOUSE_MASTER_KEY=self.MASTER_KEY, POSTHOUSE_LOG_LEVEL='debug', HOME=str(self.dir),
                     ASAN_OPTIONS='detect_leaks=1:exitcode=99', UBSAN_OPTIONS='print_stacktrace=1')
         self.cli_env = dict(base, POSTHOUSE_DATABASE_URL=postgres.dsn(self.database))
-        self.node_env = dict(base, POSTHOUSE_DATABASE_URL=postgres.dsn(self.database, NODE_ROLE), **(env or {}))
+        self.node_env = dict(base, POSTHOUSE_DATABASE_URL=postgres.dsn(self.database, NODE_ROLE), **dict(self.QUIET, **(env or {})))
 
     # ---- the command line ----
 

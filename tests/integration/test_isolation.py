@@ -45,6 +45,6 @@ def test_every_lock_is_played():
     for function in ('lease_slots', 'heartbeat', 'sweep_nodes', 'leave_node', 'claim_job', 'finish_job', 'release_leases',
                      'set_account_limit', 'forget_node', 'claim_refresh', 'finish_refresh', 'fail_refresh', 'roll_up',
                      'reserve_turn', 'settle_turns', 'drop_reservations', 'sweep_limits', 'keep_reservations',
-                     'prefer', 'sweep_preferences', 'claim_probe', 'end_probe'):
+                     'prefer', 'sweep_preferences', 'claim_probe', 'end_probe', 'open_login', 'take_login', 'put_models'):
         assert any('FUNCTION posthouse.%s(' % function in s or 'FUNCTION posthouse_admin.%s(' % function in s for s in sources)
         assert function in steps, function

@@ -132,67 +132,6 @@ def test_string_input_is_one_item(a, b):
     assert 'hello \u2603' in json.dumps(page['data'][0], ensure_ascii=False)
 
 
-def models(*names):
-    """A handler that serves turns, and lists these models."""
-    def handler(x):
-        if x.request.target.endswith('/models'):
-            x.answer(200, {'object': 'list', 'data': [{'id': n, 'object': 'model', 'created': 5, 'owned_by': 'o',
-                                                       'extra': {'n': 1}} for n in names]})
-        else:
-            raw.plain(x)
-    return handler
-
-
-def listed(api):
-    answer = api.get('/v1/models')
-    assert answer.status == 200 and answer.json['object'] == 'list'
-    assert all(m['object'] == 'model' and 'created' in m and 'owned_by' in m for m in answer.json['data'])
-    return sorted(m['id'] for m in answer.json['data'])
-
-
-def test_models_are_a_union(make_cluster, make_upstream):
-    cluster = make_cluster({'POSTHOUSE_POLL_INTERVAL': '250ms'})
-    one, two = make_upstream(models('m-a', 'm-b')), make_upstream(models('m-b', 'm-c'))
-    cluster.account('one', 'stateless', one.url)
-    cluster.account('two', 'platform', two.url)
-    key, node = cluster.key('k1'), cluster.node()
-    with http.Client(node.url, key) as api:
-        assert listed(api) == ['m-a', 'm-b', 'm-c']
-        asked, until = len(one.requests), time.monotonic() + 1
-        while time.monotonic() < until:
-            assert listed(api) == ['m-a', 'm-b', 'm-c']
-        assert len(one.requests) == asked, 'the list is kept, also where the accounts were read again'
-        assert api.get('/v1/models/m-c').json['id'] == 'm-c'
-        unknown = api.get('/v1/models/m-x')
-        assert unknown.status == 404 and unknown.error['code'] == 'model_not_found'
-    secrets = {r.header('authorization') for r in one.requests + two.requests}
-    assert secrets == {'Bearer ' + cluster.UPSTREAM_SECRET}
-
-
-def test_models_of_new_accounts(make_cluster, make_upstream):
-    """An account that comes while others are being asked is asked too."""
-    asking, go = threading.Event(), threading.Event()
-
-    def slow(x):
-        asking.set()
-        go.wait(4)
-        models('m-a')(x)
-    cluster = make_cluster()
-    cluster.account('one', 'stateless', make_upstream(slow).url)
-    key, node = cluster.key('k1'), cluster.node()
-    first = threading.Thread(target=lambda: http.once(node.url, key, 'GET', '/v1/models'))
-    first.start()
-    assert asking.wait(10)
-    cluster.account('two', 'stateless', make_upstream(models('m-b')).url)
-    time.sleep(0.5)  # the node knows it now: if not, this test tells less
-    go.set()
-    first.join()
-    with http.Client(node.url, key) as api:
-        http.eventually(lambda: listed(api) == ['m-a', 'm-b'], what='the models of both accounts')
-        cluster.cli('account', 'remove', 'one')
-        http.eventually(lambda: listed(api) == ['m-b'], what='the models of the account that stayed')
-
-
 @pytest.mark.parametrize('path, kind', [('embeddings', 'application/json'), ('moderations', 'application/json'),
                                         ('audio/speech', 'application/json'),
                                         ('audio/transcriptions', 'multipart/form-data; boundary=xx')])

@@ -455,6 +455,9 @@ class Client:
                 assert self.codex and 'sequence_number' not in event.data, event
                 flights[lane].talk.turn_state = event.data['headers']['x-codex-turn-state']
                 continue
+            if event.type == 'codex.rate_limits':
+                assert self.codex and not {'sequence_number', 'plan_type'} & set(event.data), 'only the pool\'s: %r' % event
+                continue
             flights[lane].events.append(event)
             if event.type in http.TERMINAL:
                 self.landed(flights.pop(lane), all_fail)

@@ -71,11 +71,15 @@ class Event(http.Event):
 
 
 class Turn:
-    """The events of one turn, up to its terminal event or error frame; what Codex is told beside them in turn_state."""
+    """The events of one turn, up to its terminal event or error frame; what Codex is told beside them in turn_state and in
+    figures."""
 
     def __init__(self, events):
         beside = [event for event in events if event.type == 'response.metadata']
-        events = [event for event in events if event not in beside]
+        told = [event for event in events if event.type == 'codex.rate_limits']
+        events = [event for event in events if event not in beside and event not in told]
+        assert len(told) <= 1
+        self.figures = told[0].data['rate_limits'] if told else None
         assert len(beside) <= 1 and all(set(event.data['headers']) == {'x-codex-turn-state'} for event in beside), beside
         self.turn_state = beside[0].data['headers']['x-codex-turn-state'] if beside else None
         self.events = events

@@ -111,6 +111,8 @@ static void scripts_free(struct fake_account *a)
 	a->standing = fake_do_unref(a->standing);
 	a->upgrading = fake_do_unref(a->upgrading);
 	a->granting = fake_do_unref(a->granting);
+	a->polling = fake_do_unref(a->polling);
+	a->listing = fake_do_unref(a->listing);
 }
 
 void fake_accounts_free(struct fake_server *s)

@@ -184,6 +184,8 @@ enum {
 	O_REASON,
 	O_EOF,
 	O_TOKEN,
+	O_USAGE,
+	O_LIST,
 	O_LIVES,
 	O_EXPIRE,
 	O_NR
@@ -208,6 +210,8 @@ static const struct ph_str order_names[O_NR] = {
 	[O_REASON] = {"reason", 6},
 	[O_EOF] = {"eof", 3},
 	[O_TOKEN] = {"token", 5},
+	[O_USAGE] = {"usage", 5},
+	[O_LIST] = {"list", 4},
 	[O_LIVES] = {"lives", 5},
 	[O_EXPIRE] = {"expire", 6},
 };
@@ -329,7 +333,8 @@ static void order_account(struct fake_exchange *x)
 		return;
 	}
 	if (set_standing(&a->standing, &m[O_DO], &err) || set_standing(&a->upgrading, &m[O_UPGRADE], &err) ||
-		set_standing(&a->granting, &m[O_TOKEN], &err)) {
+		set_standing(&a->granting, &m[O_TOKEN], &err) ||
+		set_standing(&a->polling, &m[O_USAGE], &err) || set_standing(&a->listing, &m[O_LIST], &err)) {
 		answer_bad(x, err.detail);
 		return;
 	}

@@ -309,13 +309,11 @@ void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
 		return;
 	count_start(x);
 	fake_record_start(x);
-	if (ph_str_eq(x->path, PH_STR("/oauth/token"))) {
-		fake_login_exchange(x);
+	if (fake_login_serve(x) || !login_opens(x))
 		return;
-	}
-	if (!login_opens(x))
-		return;
-	if (!cut_base(x))
+	if (ph_str_eq(x->path, PH_STR("/backend-api/wham/usage")))
+		fake_usage_start(x);
+	else if (!cut_base(x))
 		fake_answer_error(x, 404, "invalid_request_error", NULL, NULL, "Invalid URL (%.*s %.*s)",
 			PH_STR_ARG(x->head->method), PH_STR_ARG(x->head->target));
 	else if (x->head->upgrade)

@@ -111,6 +111,14 @@ struct fake_login {
 	char refresh[64]; /* the only one that works */
 	uint64_t issued, renewed, reused;
 	bool revoked;
+	/* One that a person is about to make. */
+	struct {
+		char code[64]; /* works once; "" = none */
+		char challenge[64], redirect[512];
+		char user_code[16], device_id[64]; /* "" = none was asked for */
+		char verifier[64];                 /* of the device's code */
+		uint64_t begun;
+	} coming;
 };
 
 struct fake_account {
@@ -126,6 +134,8 @@ struct fake_account {
 	struct fake_do *standing;  /* for all others, or NULL */
 	struct fake_do *upgrading; /* likewise, for upgrades */
 	struct fake_do *granting;  /* likewise, for its token URL */
+	struct fake_do *polling;   /* likewise, for its usage endpoint */
+	struct fake_do *listing;   /* likewise, for its list of models */
 	struct fake_login login;
 	char **models; /* the only ones it serves, or NULL */
 	bool no_chat;  /* it has no chat completions */
@@ -169,7 +179,9 @@ void fake_login_expire(struct fake_account *a); /* all access tokens, now */
 /* The code of the 401, or NULL. */
 const char *fake_login_refuses(const struct fake_account *a, struct ph_str authorization);
 void fake_login_put(const struct fake_account *a, struct ph_buf *b); /* as JSON */
-void fake_login_exchange(struct fake_exchange *x);                   /* POST to the token URL */
+/* Its issuer: the token URL, and what a person's login needs. False: no such path. */
+bool fake_login_serve(struct fake_exchange *x);
+void fake_usage_start(struct fake_exchange *x); /* GET /backend-api/wham/usage */
 
 /* ---- JSON objects (validated before) ---- */
 

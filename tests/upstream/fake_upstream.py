@@ -104,8 +104,8 @@ class FakeUpstream:
         return self.control("POST", "/script", order.encode())
 
     def account(self, account, **order):
-        """mode="down", retry_after=3, models=["m"], chat=False, do={..} (standing script; None removes it), upgrade={..} (the same
-        for upgrades), token={..} (for the token URL)"""
+        """mode="down", retry_after=3, models=["m"], chat=False, do={..} (standing script; None removes it), upgrade={..}
+        (the same for upgrades), token={..} (for the token URL), usage={..} (for the usage endpoint), list={..} (for GET /models)"""
         return self.control("POST", "/account", dict(order, account=account))
 
     def login(self, account, **order):

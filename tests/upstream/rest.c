@@ -287,6 +287,13 @@ void fake_rest_start(struct fake_exchange *x)
 {
 	struct ph_err err = {0};
 
+	if (x->account->listing && ph_str_eq(x->path, PH_STR("/models"))) {
+		x->todo = fake_do_ref(x->account->listing);
+		if (fake_exchange_overridden(x))
+			return;
+	}
+	x->todo = fake_do_unref(x->todo);
+
 	if (fake_do_choose(x, PH_STR(""), FAKE_FOR_OTHER, &x->todo, &err) || fake_exchange_overridden(x))
 		return;
 	dispatch(x);

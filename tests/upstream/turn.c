@@ -432,7 +432,7 @@ static void keep_in_conversation(struct fake_turn *t)
 	if (!conversation)
 		return;
 	ph_buf_init(&input, FAKE_ANSWER_MAX);
-	keep_input(t, &input);
+	fake_turn_input(t, &input);
 	fake_conversation_add(conversation, ph_buf_str(&input));
 	fake_conversation_add(conversation, ph_buf_str(&t->output));
 	ph_buf_deinit(&input);

@@ -29,6 +29,8 @@ CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$
 	DELETE FROM posthouse.key_reservations;
 	DELETE FROM posthouse.usage_windows;
 	DELETE FROM posthouse.preferences;
+	DELETE FROM posthouse.account_models;
+	DELETE FROM posthouse.login_flows;
 	UPDATE posthouse.accounts SET max_streams = 3, hold_until = NULL $$;
 CREATE VIEW test.held AS
 	SELECT right(node_id::text, 1) AS node, slots, expires_at > clock_timestamp() + interval '5 s' AS lasting
@@ -43,6 +45,10 @@ CREATE FUNCTION test.login() RETURNS void LANGUAGE sql AS $$
 	INSERT INTO posthouse.account_secrets (account_id, sealed, key_id) VALUES (2, 'old', 'key-0001') $$;
 CREATE FUNCTION test.replace() RETURNS text LANGUAGE sql AS $$
 	SELECT posthouse.put_account(2, 'b', 'codex', NULL, 'other', 'key-0001', NULL, NULL, NULL, NULL, NULL) $$;
+/* Logins that wait; the flow's number is its last digit. */
+CREATE FUNCTION test.open(n int) RETURNS text LANGUAGE sql AS $$
+	SELECT right(flow, 1) FROM posthouse.open_login(('00000000-0000-0000-0000-00000000010' || n)::uuid, 'me', 'browser', 'http://i',
+		'sealed', 'key-0001', 60000) $$;
 CREATE VIEW test.secret AS
 	SELECT convert_from(s.sealed, 'UTF8') AS sealed, s.version, coalesce(h.state, 'active') AS health
 	FROM posthouse.account_secrets s LEFT JOIN posthouse.account_health h USING (account_id);

@@ -393,6 +393,37 @@ static void a_waiter_ends_others(void **state)
 	world_close(&w);
 }
 
+/* A list of the account's own only puts it behind others; what the operator named decides alone. */
+static void own_lists(void **state)
+{
+	struct ph_choice c = {.model = PH_STR("m")};
+	uint64_t ids[] = {ph_hash64(PH_STR("z"), 0), ph_hash64(PH_STR("m"), 0), ph_hash64(PH_STR("a"), 0)};
+	struct world w;
+
+	(void)state;
+	world_open(&w, 2);
+	ph_account_list_models(w.a[0], ids, 1);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(choose(&w, &c), 2);
+	w.a[0]->priority = -1;
+	assert_int_equal(choose(&w, &c), 2); /* the list counts more */
+	ph_account_list_models(w.a[0], ids, 3);
+	assert_int_equal(choose(&w, &c), 1);
+	w.a[0]->priority = 0;
+	ph_account_list_models(w.a[0], ids, 1);
+	w.a[1]->state = PH_ACCOUNT_PAUSED;
+	assert_int_equal(choose(&w, &c), 1); /* and is no refusal */
+	w.a[1]->state = PH_ACCOUNT_ACTIVE;
+	c.preferred = 1;
+	assert_int_equal(choose(&w, &c), 1); /* what goes on there goes on there */
+	c.preferred = 0;
+	models(w.a[0], "m");
+	assert_true(ph_account_lists(w.a[0], PH_STR("m")));
+	ph_account_list_models(w.a[0], NULL, 0);
+	assert_true(ph_account_lists(w.a[0], PH_STR("m")));
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +434,7 @@ int main(void)
 		cmocka_unit_test(quota),
 		cmocka_unit_test(rests),
 		cmocka_unit_test(rests_end),
+		cmocka_unit_test(own_lists),
 		cmocka_unit_test(load_spreads),
 		cmocka_unit_test(waiters_in_their_order),
 		cmocka_unit_test(a_waiter_ends_others),

@@ -136,7 +136,17 @@ static void base64_both_ways(void **state)
 			coded.n--;
 		assert_true(ph_unbase64(coded, out, sizeof(out), &n));
 		ph_assert_str(ph_str((char *)out, n), ph_str_c(known[i][0]));
+		ph_buf_reset(&b);
+		assert_int_equal(ph_base64url(&b, ph_str_c(known[i][0])), 0);
+		ph_assert_str(ph_buf_str(&b), coded);
 	}
+	ph_buf_reset(&b);
+	ph_buf_puts(&b, PH_STR("+/="));
+	assert_int_equal(ph_base64url(&b, PH_STR("\xfb\xff\xfe\xff")), 0);
+	ph_assert_str(ph_buf_str(&b), PH_STR("+/=-__-_w")); /* what stood before stays */
+	ph_buf_deinit(&b);
+	ph_buf_init(&b, 3);
+	assert_true(ph_base64url(&b, PH_STR("abcd")) < 0);
 	ph_buf_deinit(&b);
 }
 

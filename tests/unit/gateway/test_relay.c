@@ -165,6 +165,7 @@ static void end_finish(void *end)
 	((struct world *)end)->finished++;
 }
 
+static const struct ph_head no_fields;
 static const struct ph_exchange_ops ops = {
 	.read_body = end_read_body, .head = end_head, .push = end_push, .finish = end_finish};
 
@@ -175,7 +176,7 @@ static void world_open(struct world *w)
 	w->config = (struct ph_config){
 		.max_body = 1 << 20, .hold_timeout_ms = 60000, .keepalive_interval_ms = 60000};
 	w->g = (struct ph_gateway){.loop = w->loop, .config = &w->config, .node = "n"};
-	w->x = (struct ph_exchange){.ops = &ops, .end = w};
+	w->x = (struct ph_exchange){.head = &no_fields, .ops = &ops, .end = w};
 	w->r.account = &w->account;
 	w->r.g = &w->g;
 	w->r.x = &w->x;

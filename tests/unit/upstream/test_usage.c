@@ -187,6 +187,59 @@ static void members_of_the_wrong_type(void **state)
 	assert_false(primary("{\"used_percent\":0,\"window_minutes\":0,\"reset_at\":0}"));
 }
 
+static bool answer(const char *json, uint64_t now_s, char *email)
+{
+	memset(&u, 0xa5, sizeof u);
+	return ph_usage_of_answer(ph_str_c(json), now_s, &u, email, 32);
+}
+
+static void the_usage_endpoint(void **state)
+{
+	char email[32];
+
+	(void)state;
+	assert_true(
+		answer("{\"plan_type\":\"team\",\"email\":\"a@b.example\",\"rate_limit\":{\"allowed\":true,"
+		       "\"primary_window\":{\"used_percent\":12,\"limit_window_seconds\":18000,\"reset_at\":"
+		       "1700000000,"
+		       "\"reset_after_seconds\":5},\"secondary_window\":{\"used_percent\":3.5,"
+		       "\"limit_window_seconds\":604800,\"reset_after_seconds\":60}},\"credits\":{\"has_"
+		       "credits\":true}}",
+			1000, email));
+	assert_window(PH_USAGE_PRIMARY, 12, 300, 1700000000);
+	assert_window(PH_USAGE_SECONDARY, 3.5, 10080, 1060);
+	assert_string_equal(u.plan, "team");
+	assert_string_equal(email, "a@b.example");
+	assert_true(u.credits_known && u.has_credits);
+
+	/* One window, no e-mail, no clock. */
+	assert_true(answer(
+		"{\"rate_limit\":{\"primary_window\":{\"used_percent\":40,\"limit_window_seconds\":604800,"
+		"\"reset_after_seconds\":60},\"secondary_window\":null}}",
+		0, email));
+	assert_window(PH_USAGE_PRIMARY, 40, 10080, 0);
+	assert_false(u.window[PH_USAGE_SECONDARY].known);
+	assert_string_equal(email, "");
+	assert_false(u.credits_known);
+}
+
+static void answers_that_say_nothing(void **state)
+{
+	static const char *const answers[] = {"", "[]", "{}", "{\"rate_limit\":null}", "{\"rate_limit\":[]}",
+		"{\"rate_limit\":{\"primary_window\":{}}}", "{\"rate_limit\":{\"primary_window\":5}}",
+		"{\"plan_type\":\"plus\"}", "{\"rate_limit\":{\"primary_window\":{\"used_percent\":\"x\"}}}",
+		"{\"rate_limit\":{\"primary_window\":{\"used_percent\":1}}"};
+	char email[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+		assert_false(answer(answers[i], 1000, email));
+	assert_true(answer("{\"email\":\"longer-than-what-there-is-room-for@example.com\",\"rate_limit\":{"
+			   "\"primary_window\":{\"used_percent\":1}}}",
+		0, email));
+	assert_string_equal(email, "");
+}
+
 static void a_plan_is_cut(void **state)
 {
 	(void)state;
@@ -209,6 +262,8 @@ int main(void)
 		cmocka_unit_test(the_event),
 		cmocka_unit_test(events_that_say_nothing),
 		cmocka_unit_test(members_of_the_wrong_type),
+		cmocka_unit_test(the_usage_endpoint),
+		cmocka_unit_test(answers_that_say_nothing),
 		cmocka_unit_test(a_plan_is_cut),
 	};
 
