@@ -77,6 +77,8 @@ struct ph_account {
 	struct ph_lease lease;       /* slots for them, where there is a limit */
 	bool seen;                   /* mark of a reload */
 	uint64_t no_socket_until_ms; /* loop time; the gateway's: it answered as one without WebSocket */
+	uint64_t unreached_ms; /* loop time; the gateway's: no connection came about then; 0 = it answered
+				  since */
 	struct ph_account_health health;
 };
 
@@ -85,6 +87,11 @@ struct ph_account *ph_account_unref(struct ph_account *a); /* returns NULL; NULL
 bool ph_account_serves(const struct ph_account *a, struct ph_str model);
 bool ph_account_usable(const struct ph_account *a);  /* active, with a secret that opens */
 bool ph_account_blocked(const struct ph_account *a); /* cooling or exhausted: it returns by itself */
+
+/* A row of load_accounts(), where there is no registry: a reference, never NULL. err: why its secret cannot
+ * be opened; then sealed_badly is set. */
+struct ph_account *ph_account_read(
+	const struct ph_pg_result *rows, int row, const struct ph_master_keys *keys, struct ph_err *err);
 
 struct ph_accounts;
 /* node: its name, for the rows it writes; outlives the registry. */

@@ -79,7 +79,6 @@ void ph_leases_renewed(struct ph_accounts *r, const struct ph_pg_result *rows, u
 /* ---- member.c ---- */
 struct ph_loop *ph_member_loop(const struct ph_member *m);
 struct ph_pg *ph_member_pg(const struct ph_member *m);
-const char *ph_member_id(const struct ph_member *m);            /* 16 bytes */
 bool ph_member_is(const struct ph_member *m, struct ph_str id); /* the same id as text */
 int64_t ph_member_life(const struct ph_member *m);              /* of the server; 0 = not registered yet */
 uint64_t ph_member_trust_ms(const struct ph_member *m);         /* how long a grant is believed */

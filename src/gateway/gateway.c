@@ -5,6 +5,7 @@
 #include "lane.h"
 #include "models.h"
 #include "renew.h"
+#include "report.h"
 #include "request_priv.h"
 #include "side.h"
 #include "upkeep.h"
@@ -42,6 +43,7 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
+	g->report = ph_node_report_new(g);
 	return g;
 }
 
@@ -63,6 +65,11 @@ const char *ph_gateway_unready(const struct ph_gateway *g)
 bool ph_gateway_drained(const struct ph_gateway *g)
 {
 	return ph_member_draining(g->member);
+}
+
+void ph_gateway_certificate(struct ph_gateway *g, int64_t valid_until_s)
+{
+	g->certificate_s = valid_until_s;
 }
 
 void ph_gateway_leave(struct ph_gateway *g)
@@ -110,6 +117,7 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	g->on_closed = on_closed;
 	g->closed_arg = arg;
 	ph_lanes_close(g);
+	ph_node_report_free(g->report);
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
 	ph_renewals_free(g->renewals);

@@ -12,6 +12,7 @@
 
 #include "posthouse/log.h"
 #include "renew.h"
+#include "report.h"
 
 #define RETRY_MS    500
 #define MAINTAIN_MS (10 * 60 * 1000)
@@ -207,6 +208,7 @@ static void try_step(struct ph_upkeep *u)
 		ph_job_start(&u->partitions);
 		ph_job_start(&u->sweep);
 		ph_renewals_start(u->g->renewals);
+		ph_node_report_start(u->g->report);
 	}
 }
 
