@@ -131,7 +131,7 @@ static int show(const struct ph_cli *c, struct ph_cli_session *s, void *arg, str
 		print_json(rows);
 	} else {
 		told = ph_story_rows(rows);
-		r = ph_table_rows(told, PH_STORY_COLUMNS, err);
+		r = ph_table_rows(told, ph_story_columns(ph_table_terminal()), err);
 		json_decref(told);
 	}
 	json_decref(rows);
@@ -211,7 +211,7 @@ static int follow(const struct ph_cli *c, struct ph_cli_session *s, void *arg, s
 	struct follower f = {.q = arg, .json = ph_cli_has(c, "json"), .before = json_object()};
 	int r = 0;
 
-	ph_table_init(&f.table, NULL, PH_STORY_COLUMNS);
+	ph_table_init(&f.table, NULL, ph_story_columns(ph_table_terminal()));
 	ph_story_widths(&f.table);
 	while (r == 0) {
 		r = poll_log(&f, s->pg, err);

@@ -12,8 +12,9 @@
 #include "ask.h"
 #include "doctor.h"
 
-#define TURN_MS  60000
-#define URLS_MAX 2
+#define TURN_MS      60000
+#define URLS_MAX     2
+#define KEY_FILE_MAX 65536
 
 struct talk {
 	struct ph_str url[URLS_MAX];
@@ -27,7 +28,7 @@ static int read_key(struct talk *t, const char *file, struct ph_err *err)
 	bool stdin_is_it = strcmp(file, "-") == 0;
 	int fd = stdin_is_it ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC), r;
 
-	ph_buf_init(&t->key, 4096);
+	ph_buf_init(&t->key, KEY_FILE_MAX);
 	if (fd < 0)
 		return ph_fail(
 			err, PH_E_USAGE, "--key-file: %.200s cannot be opened (%s)", file, strerror(errno));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define WORD 160
+#define WIDE 140
 
 static double number_of(const json_t *row, const char *name)
 {
@@ -124,10 +125,12 @@ static void put_end(json_t *out, const json_t *row)
 
 json_t *ph_story(const json_t *row)
 {
+	const char *started = text_of(row, "started");
+	size_t n = strnlen(started, 19);
 	json_t *out = json_object();
 
-	json_object_set_new(
-		out, "when", json_stringn(text_of(row, "started"), strnlen(text_of(row, "started"), 19)));
+	json_object_set_new(out, "when", json_stringn(started, n));
+	json_object_set_new(out, "time", json_stringn(started + (n > 11 ? 11 : n), n > 11 ? n - 11 : 0));
 	json_object_set_new(out, "key", json_string(text_of(row, "key_name")));
 	json_object_set_new(out, "model", json_string(text_of(row, "model")));
 	put_account(out, row);
@@ -151,11 +154,36 @@ json_t *ph_story_rows(const json_t *rows)
 	return out;
 }
 
+static const struct {
+	const char *name;
+	size_t usual;
+} columns[] = {
+	{"when", 19},
+	{"time", 8},
+	{"key", 8},
+	{"model", 10},
+	{"account", 18},
+	{"goes_on", 11},
+	{"waited", 7},
+	{"first", 7},
+	{"total", 7},
+	{"in", 5},
+	{"out", 5},
+	{"cost", 7},
+	{"end", 9},
+};
+
 void ph_story_widths(struct ph_table *t)
 {
-	static const size_t usual[] = {19, 8, 10, 18, 11, 7, 7, 7, 5, 5, 7, 9};
+	for (size_t c = 0; c < t->columns; c++)
+		for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+			if (strcmp(t->name[c], columns[i].name) == 0 && t->width[c] < columns[i].usual)
+				t->width[c] = columns[i].usual;
+}
 
-	for (size_t c = 0; c < t->columns && c < sizeof(usual) / sizeof(usual[0]); c++)
-		if (t->width[c] < usual[c])
-			t->width[c] = usual[c];
+const char *ph_story_columns(size_t terminal)
+{
+	if (terminal == 0 || terminal >= WIDE)
+		return "when key model account goes_on waited first total in out cost end";
+	return "time key account goes_on first total cost end";
 }

@@ -5,8 +5,8 @@
 
 #include "table.h"
 
-#define PH_STORY_COLUMNS "when key model account goes_on waited first total in out cost end"
-
+/* Members of a story, as columns: those that such a terminal has room for, all where it is 0. */
+const char *ph_story_columns(size_t terminal);
 json_t *ph_story(const json_t *row);       /* an object with these members, all of them texts */
 json_t *ph_story_rows(const json_t *rows); /* of each */
 void ph_story_widths(struct ph_table *t);  /* room for what later rows will usually bring */

@@ -12,7 +12,7 @@
 
 #define TABLE_MAX (64u << 20)
 #define GAP       2
-#define NARROWEST 6
+#define NARROWEST 5
 #define CUT       "\xe2\x80\xa6" /* an ellipsis: one character */
 
 static bool continues(char c)
@@ -104,14 +104,20 @@ void ph_table_free(struct ph_table *t)
 
 /* ---- printing ---- */
 
-/* 0: no terminal. */
-static size_t terminal_width(void)
+size_t ph_table_terminal(void)
 {
 	struct winsize size;
 
 	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
 		return 0;
 	return size.ws_col;
+}
+
+/* The last of them: the first says which row it is. */
+static size_t leave_out(size_t *width, size_t columns)
+{
+	width[--columns] = 0;
+	return columns;
 }
 
 void ph_table_fit(size_t *width, size_t columns, size_t terminal)
@@ -124,9 +130,12 @@ void ph_table_fit(size_t *width, size_t columns, size_t terminal)
 			if (width[c] > width[widest])
 				widest = c;
 		}
-		if (terminal == 0 || sum <= terminal || width[widest] <= NARROWEST)
+		if (terminal == 0 || sum <= terminal)
 			return;
-		width[widest]--;
+		if (width[widest] > NARROWEST || columns < 2)
+			width[widest]--;
+		else
+			columns = leave_out(width, columns);
 	}
 }
 
@@ -145,17 +154,20 @@ static void print_cell(struct ph_str s, size_t width, bool last)
 
 int ph_table_print(struct ph_table *t, struct ph_err *err)
 {
-	size_t width[PH_TABLE_COLUMNS_MAX];
+	size_t width[PH_TABLE_COLUMNS_MAX], shown = t->columns;
 
 	if (t->text.failed)
 		return ph_fail(
 			err, PH_E_TOO_MANY, "the listing is larger than 64 MiB; ask for it with --json");
 	memcpy(width, t->width, sizeof(width));
-	ph_table_fit(width, t->columns, terminal_width());
+	ph_table_fit(width, t->columns, ph_table_terminal());
+	while (shown > 1 && width[shown - 1] == 0)
+		shown--;
 	for (size_t i = 0; i < t->cells; i++) {
 		size_t column = i % t->columns;
 
-		print_cell(cell(t, i), width[column], column + 1 == t->columns);
+		if (column < shown)
+			print_cell(cell(t, i), width[column], column + 1 == shown);
 	}
 	t->cells = 0;
 	ph_buf_reset(&t->text);

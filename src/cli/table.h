@@ -29,8 +29,11 @@ int ph_table_print(struct ph_table *t, struct ph_err *err) PH_WARN_UNUSED;
 void ph_table_free(struct ph_table *t);
 int ph_table_rows(const json_t *rows, const char *wanted, struct ph_err *err) PH_WARN_UNUSED; /* all of it */
 
-/* The widths made smaller, the widest first, until they and the gaps between them fit; 0: any will do. */
+/* The widths made smaller, the widest first, until they and the gaps between them fit; where that leaves too
+ * little, the last columns get none. terminal 0: any will do. */
 void ph_table_fit(size_t *width, size_t columns, size_t terminal);
+
+size_t ph_table_terminal(void); /* how wide the terminal is; 0: standard output is none */
 
 /* ---- output.c ---- */
 json_t *ph_cli_parse_rows(struct ph_str rows, struct ph_err *err); /* an array, or NULL */

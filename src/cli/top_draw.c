@@ -10,7 +10,7 @@
 
 #include "story.h"
 
-#define BAR       10
+#define BAR       8
 #define TURNS_MIN 3
 #define FIXED     9 /* headline, traffic, three headings with blank lines before them, keys */
 
@@ -335,24 +335,20 @@ static void bar(struct canvas *c, const json_t *account)
 static void account(struct canvas *c, const struct ph_top *t, const json_t *row)
 {
 	const char *wish = text_of(row, "state"), *until = text_of(row, "health_until");
-	char slots[40];
+	char slots[40], when[8];
 
 	if (json_is_number(json_object_get(row, "max_streams")))
 		snprintf(slots, sizeof(slots), "%.0f/%.0f", running(t, row), number_of(row, "max_streams"));
 	else
 		snprintf(slots, sizeof(slots), "-");
-	cell(c, 16, text_of(row, "name"));
+	cell(c, 14, text_of(row, "name"));
 	cell(c, 9, text_of(row, "kind"));
 	state(c, 9, strcmp(wish, "active") == 0 ? text_of(row, "health") : wish);
-	right(c, 7, slots);
+	right(c, 5, slots);
 	bar(c, row);
+	snprintf(when, sizeof(when), "%.5s", strlen(until) >= 19 ? until + 11 : "");
+	cell(c, 5, when);
 	put(c, text_of(row, "health_reason"));
-	if (strlen(until) >= 19) {
-		char text[32];
-
-		snprintf(text, sizeof(text), " until %.8s", until + 11);
-		put(c, text);
-	}
 	end_line(c);
 }
 
@@ -360,11 +356,11 @@ static void accounts(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	static const char *const headings[PH_TOP_ACCOUNT_SORTS] = {
 		[PH_TOP_BY_NAME] =
-			"ACCOUNT (by name) KIND       STATE        SLOTS  USED               REASON",
+			"ACCOUNT BY NAME KIND       STATE      SLOTS  USED             UNTIL  REASON",
 		[PH_TOP_BY_USED] =
-			"ACCOUNT (by used) KIND       STATE        SLOTS  USED               REASON",
+			"ACCOUNT BY USED KIND       STATE      SLOTS  USED             UNTIL  REASON",
 		[PH_TOP_BY_RUNNING] =
-			"ACCOUNT (by load) KIND       STATE        SLOTS  USED               REASON",
+			"ACCOUNT BY LOAD KIND       STATE      SLOTS  USED             UNTIL  REASON",
 	};
 	size_t n = json_array_size(t->accounts), shown = fitting(n, room);
 	const json_t **list = sorted(t, t->accounts, false);
@@ -379,12 +375,9 @@ static void accounts(struct canvas *c, const struct ph_top *t, size_t room)
 static void turns(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	static const char *const headings[PH_TOP_TURN_SORTS] = {
-		[PH_TOP_BY_TOTAL] =
-			"SLOWEST TURN    TOTAL     FIRST  KEY         MODEL         ACCOUNT     END",
-		[PH_TOP_BY_FIRST] =
-			"TURN            TOTAL  SLOW 1ST  KEY         MODEL         ACCOUNT     END",
-		[PH_TOP_BY_TIME] =
-			"LATEST TURN     TOTAL     FIRST  KEY         MODEL         ACCOUNT     END",
+		[PH_TOP_BY_TOTAL] = "SLOWEST      TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
+		[PH_TOP_BY_FIRST] = "SLOW START   TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
+		[PH_TOP_BY_TIME] = "LATEST       TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 	};
 	const json_t **list = sorted(t, t->slowest, true);
 	size_t n = json_array_size(t->slowest);
@@ -395,12 +388,12 @@ static void turns(struct canvas *c, const struct ph_top *t, size_t room)
 		char when[16];
 
 		snprintf(when, sizeof(when), "%.8s", strlen(started) > 11 ? started + 11 : "");
-		cell(c, 11, when);
+		cell(c, 8, when);
 		span(c, 8, list[i], "duration_ms");
 		span(c, 8, list[i], "first_event_ms");
-		cell(c, 10, text_of(list[i], "key_name"));
-		cell(c, 12, text_of(list[i], "model"));
-		cell(c, 10, text_of(list[i], "account"));
+		cell(c, 8, text_of(list[i], "key_name"));
+		cell(c, 11, text_of(list[i], "model"));
+		cell(c, 9, text_of(list[i], "account"));
 		state(c, 20, error[0] ? error : text_of(list[i], "outcome"));
 		end_line(c);
 	}
@@ -458,11 +451,14 @@ static void picture(struct canvas *c, const struct ph_top *t, size_t rows)
 /* The first lines of what was drawn. */
 static void cut_lines(struct ph_buf *out, size_t lines)
 {
-	for (size_t i = 0; i < out->n; i++)
-		if (out->p[i] == '\n' && --lines == 0) {
-			out->n = i + 1;
-			return;
+	size_t end = 0;
+
+	for (size_t i = 0; i < out->n && lines > 0; i++)
+		if (out->p[i] == '\n') {
+			end = i + 1;
+			lines--;
 		}
+	out->n = end;
 }
 
 void ph_top_draw(const struct ph_top *t, size_t rows, size_t columns, struct ph_buf *out)

@@ -19,14 +19,15 @@ static void fit(size_t terminal, const size_t *width, const size_t *expected, si
 static void test_fit(void **state)
 {
 	static const size_t wide[] = {10, 40, 30}, at_80[] = {10, 36, 30}, at_60[] = {10, 23, 23};
-	static const size_t at_10[] = {6, 6, 6};
+	static const size_t at_14[] = {5, 5, 0}, at_8[] = {8};
 
 	(void)state;
 	fit(0, wide, wide, 3);   /* no terminal: nothing is cut */
 	fit(84, wide, wide, 3);  /* 80 and two gaps */
 	fit(80, wide, at_80, 3); /* the widest gives first */
 	fit(60, wide, at_60, 3); /* then those that are as wide */
-	fit(10, wide, at_10, 3); /* but nothing below six */
+	fit(14, wide, at_14, 3); /* but nothing below five: the last one goes */
+	fit(8, wide, at_8, 1);
 }
 
 static void test_spans_and_counts(void **state)

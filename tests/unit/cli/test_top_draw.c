@@ -89,8 +89,8 @@ static void test_what_it_says(void **state)
 		strstr(text, "2.00 turns/s  25 % replayed  5 % failed  first event 210 ms  total 3.20 s\n"));
 	assert_non_null(
 		strstr(text, "n1                alive     0.1.0           3      4  00:00:01  clock\n"));
-	assert_non_null(strstr(text, "5/8  [##########]  97%  usage_limit unti"));
-	assert_non_null(strstr(text, "alpha             platform   paused           -\n"));
+	assert_non_null(strstr(text, "5/8  [########]  97%  13:00  usage_limit\n"));
+	assert_non_null(strstr(text, "alpha           platform   paused         -\n"));
 	assert_non_null(strstr(text, "upstream_busy"));
 	assert_non_null(strstr(text, "q end\n"));
 	assert_null(strchr(text, '\033'));
