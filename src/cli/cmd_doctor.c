@@ -52,8 +52,8 @@ static void print_row(const char *check, const char *status, const char *detail,
 	fflush(stdout);
 }
 
-/* What others wrote must not reach a terminal with control characters in it; and it may have been cut inside of
- * a character. */
+/* What others wrote must not reach a terminal with control characters in it; and it may have been cut inside
+ * of a character. */
 static void clean(char *dst, size_t size, const char *text)
 {
 	size_t n;

@@ -66,6 +66,12 @@ static const char tail[] = ".Sh ENVIRONMENT\n"
 			   ".Sh SEE ALSO\n"
 			   ".Xr psql 1\n";
 
+/* A sentence begins a line, that formatters know where one ends. */
+static bool ends_sentence(const char *text)
+{
+	return strchr(".!?", text[0]) && text[1] == ' ' && text[2] >= 'A' && text[2] <= 'Z';
+}
+
 /* Text is not to be taken for a request, nor a backslash for an escape. */
 static void put_text(struct ph_buf *out, const char *text)
 {
@@ -78,7 +84,11 @@ static void put_text(struct ph_buf *out, const char *text)
 			ph_buf_puts(out, PH_STR("\\e"));
 		else
 			ph_buf_putc(out, *text);
-		start = *text == '\n';
+		start = *text == '\n' || ends_sentence(text);
+		if (ends_sentence(text)) {
+			ph_buf_putc(out, '\n');
+			text++;
+		}
 	}
 }
 
@@ -117,7 +127,8 @@ static void put_details(struct ph_buf *out, const char *details)
 	struct ph_str rest = ph_str_c(details);
 	bool literal = false;
 
-	ph_buf_puts(out, PH_STR(".Pp\n"));
+	if (details[0] != ' ')
+		ph_buf_puts(out, PH_STR(".Pp\n"));
 	while (rest.n > 0) {
 		struct ph_str line = ph_str_split(&rest, '\n');
 		bool typed = line.n > 0 && line.p[0] == ' ';

@@ -47,9 +47,8 @@ class Terminal:
     def screen(self):
         """The last whole frame as lines, without colours."""
         self.read()
-        frame = self.raw.rsplit(b'\x1b[H', 1)[-1]
-        if not frame.endswith(b'\x1b[J'):
-            frame = self.raw.rsplit(b'\x1b[H', 2)[-2]
+        frames = [frame for frame in self.raw.split(b'\x1b[H')[1:] if b'\x1b[J' in frame]
+        frame = frames[-1] if frames else b''
         return re.sub(rb'\x1b\[[0-9;?]*[A-Za-z]', b'', frame).decode().replace('\r', '').split('\n')
 
     def wait(self, text, within=30):
@@ -210,7 +209,7 @@ def test_refuses(busy):
 
 def test_the_database_goes_and_comes(busy, top):
     """The old picture stays, with the reason; it goes on by itself."""
-    proxy = netproxy.Proxy(busy.cluster.postgres.port)
+    proxy = netproxy.Proxy(('127.0.0.1', busy.cluster.postgres.port))
     try:
         dsn = busy.cluster.postgres.dsn(busy.cluster.database, port=proxy.port)
         screen = top(env={'POSTHOUSE_DATABASE_URL': dsn})
