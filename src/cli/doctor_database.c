@@ -251,7 +251,18 @@ void ph_doctor_nodes(struct ph_doctor *d)
 	json_decref(rows);
 }
 
-/* Nodes were looked at already. */
+/* What was looked at already, more closely than SQL can. */
+static bool is_covered(const char *check)
+{
+	static const char *const covered[] = {
+		"schema", "row-level security", "connections", "nodes", "accounts", "secrets"};
+
+	for (size_t i = 0; i < sizeof(covered) / sizeof(covered[0]); i++)
+		if (strcmp(check, covered[i]) == 0)
+			return true;
+	return strncmp(check, "node ", 5) == 0;
+}
+
 void ph_doctor_view(struct ph_doctor *d)
 {
 	json_t *rows, *row;
@@ -260,8 +271,13 @@ void ph_doctor_view(struct ph_doctor *d)
 	if (!ph_view_exists(d->session.pg, "posthouse_admin.doctor"))
 		return;
 	rows = read_view(d, PH_VIEW_DOCTOR);
-	json_array_foreach(rows, i, row) if (strncmp(text_of(row, "check"), "node ", 5) != 0)
-		ph_doctor_row(d, text_of(row, "check"), text_of(row, "status"), text_of(row, "detail"),
-			text_of(row, "remedy"));
+	json_array_foreach(rows, i, row)
+	{
+		bool well = strcmp(text_of(row, "status"), "ok") == 0;
+
+		if (!is_covered(text_of(row, "check")))
+			ph_doctor_row(d, text_of(row, "check"), text_of(row, "status"),
+				text_of(row, "detail"), well ? NULL : text_of(row, "remedy"));
+	}
 	json_decref(rows);
 }

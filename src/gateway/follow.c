@@ -71,6 +71,24 @@ const char *ph_follow_unready(const struct ph_follow *f)
 	return NULL;
 }
 
+static bool differ(double days, uint64_t ms)
+{
+	double seconds = days * 86400 - (double)(ms / 1000);
+
+	return seconds > 0.5 || seconds < -0.5;
+}
+
+static void learn_retention(struct ph_follow *f, double days, double unstored_days)
+{
+	const struct ph_config *c = f->g->config;
+
+	f->overruled = NULL;
+	if (differ(days, c->retention_ms))
+		f->overruled = "retention";
+	else if (differ(unstored_days, c->retention_unstored_ms))
+		f->overruled = "retention_unstored";
+}
+
 static void retry_later(struct ph_follow *f, int topic)
 {
 	f->stale[topic] = true;
@@ -94,24 +112,6 @@ static void on_keys(void *arg, int status)
 	if (status)
 		retry_later(f, API_KEYS);
 	check_ready(f);
-}
-
-static bool differ(double days, uint64_t ms)
-{
-	double seconds = days * 86400 - (double)(ms / 1000);
-
-	return seconds > 0.5 || seconds < -0.5;
-}
-
-static void learn_retention(struct ph_follow *f, double days, double unstored_days)
-{
-	const struct ph_config *c = f->g->config;
-
-	f->overruled = NULL;
-	if (differ(days, c->retention_ms))
-		f->overruled = "retention";
-	else if (differ(unstored_days, c->retention_unstored_ms))
-		f->overruled = "retention_unstored";
 }
 
 /* hello(): what the whole database says of itself. */
