@@ -273,11 +273,9 @@ void ph_doctor_view(struct ph_doctor *d)
 	rows = read_view(d, PH_VIEW_DOCTOR);
 	json_array_foreach(rows, i, row)
 	{
-		bool well = strcmp(text_of(row, "status"), "ok") == 0;
-
 		if (!is_covered(text_of(row, "check")))
 			ph_doctor_row(d, text_of(row, "check"), text_of(row, "status"),
-				text_of(row, "detail"), well ? NULL : text_of(row, "remedy"));
+				text_of(row, "detail"), text_of(row, "remedy"));
 	}
 	json_decref(rows);
 }
