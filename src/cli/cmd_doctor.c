@@ -33,6 +33,7 @@ static const struct {
 	{"row security", CONNECTED | MIGRATED, ph_doctor_walls},
 	{"notifications", CONNECTED, ph_doctor_pooler},
 	{"clock", CONNECTED, ph_doctor_clock},
+	{"latency", CONNECTED, ph_doctor_latency},
 	{"connections", CONNECTED | MIGRATED, ph_doctor_connections},
 	{"secrets", CONNECTED | MIGRATED | KEYED, ph_doctor_secrets},
 	{"account", CONNECTED | MIGRATED, ph_doctor_accounts},

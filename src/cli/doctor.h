@@ -46,6 +46,7 @@ void ph_doctor_roles(struct ph_doctor *d);
 void ph_doctor_walls(struct ph_doctor *d); /* row-level security */
 void ph_doctor_pooler(struct ph_doctor *d);
 void ph_doctor_clock(struct ph_doctor *d);
+void ph_doctor_latency(struct ph_doctor *d);
 void ph_doctor_connections(struct ph_doctor *d);
 void ph_doctor_nodes(struct ph_doctor *d);
 void ph_doctor_view(struct ph_doctor *d);

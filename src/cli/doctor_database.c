@@ -11,6 +11,7 @@
 #define CONNECT_S        5
 #define HEAR_MS          1000
 #define CLOCK_WARN_US    1000000
+#define SLOW_US          20000
 #define CLOCK_TRIES      3
 #define NODE_CONNECTIONS 4 /* two that read, one that writes, one that listens */
 #define ADVISED_VERSION  150000
@@ -127,33 +128,57 @@ void ph_doctor_pooler(struct ph_doctor *d)
 		ph_doctor_fail(d, "see that POSTHOUSE_DATABASE_DIRECT_URL is right", "%s", err.detail);
 }
 
-/* The try with the shortest way there and back counts. */
-void ph_doctor_clock(struct ph_doctor *d)
+/* The try with the shortest way there and back counts. False, and said so: the database does not answer. */
+static bool ask_clock(struct ph_doctor *d, int64_t *ret_offset_us, int64_t *ret_way_us)
 {
-	int64_t offset_us = 0, best_us = INT64_MAX, there_us;
 	struct ph_err err = {0};
+	int64_t there_us;
 
+	*ret_way_us = INT64_MAX;
 	for (int i = 0; i < CLOCK_TRIES; i++) {
 		uint64_t began_ns = ph_clock_ns(), here_ms = ph_clock_unix_ms();
 		int64_t took_us;
 
 		if (ph_doctor_store_clock(d->session.pg, &there_us, &err) < 0) {
 			ph_doctor_fail(d, "see the database's log", "%s", err.detail);
-			return;
+			return false;
 		}
 		took_us = (int64_t)(ph_clock_ns() - began_ns) / 1000;
-		if (took_us < best_us) {
-			best_us = took_us;
-			offset_us = there_us - (int64_t)here_ms * 1000 - took_us / 2;
+		if (took_us < *ret_way_us) {
+			*ret_way_us = took_us;
+			*ret_offset_us = there_us - (int64_t)here_ms * 1000 - took_us / 2;
 		}
 	}
+	return true;
+}
+
+void ph_doctor_clock(struct ph_doctor *d)
+{
+	int64_t offset_us, way_us;
+
+	if (!ask_clock(d, &offset_us, &way_us))
+		return;
 	if (offset_us > CLOCK_WARN_US || offset_us < -CLOCK_WARN_US)
 		ph_doctor_warn(d, "let both machines follow a time server (NTP)",
 			"the database's clock is %.1f s %s this machine's", (double)llabs(offset_us) / 1e6,
 			offset_us > 0 ? "ahead of" : "behind");
 	else
-		ph_doctor_ok(d, "%.0f ms from this machine's, %.1f ms away", (double)offset_us / 1000,
-			(double)best_us / 1000);
+		ph_doctor_ok(d, "%.0f ms from this machine's", (double)offset_us / 1000);
+}
+
+/* A turn waits for two to four answers of the database. */
+void ph_doctor_latency(struct ph_doctor *d)
+{
+	int64_t offset_us, way_us;
+
+	if (!ask_clock(d, &offset_us, &way_us))
+		return;
+	if (way_us > SLOW_US)
+		ph_doctor_warn(d,
+			"see what the server is busy with (pg_stat_activity), and what lies between",
+			"the database takes %.0f ms to answer the shortest question", (double)way_us / 1000);
+	else
+		ph_doctor_ok(d, "the database answers in %.1f ms", (double)way_us / 1000);
 }
 
 void ph_doctor_connections(struct ph_doctor *d)

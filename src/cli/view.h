@@ -7,7 +7,6 @@
 
 enum ph_view {
 	PH_VIEW_ACCOUNTS,
-	PH_VIEW_ACCOUNT_HEALTH,
 	PH_VIEW_NODES,
 	PH_VIEW_LEASES,
 	PH_VIEW_SETTINGS,
@@ -15,7 +14,7 @@ enum ph_view {
 	PH_VIEW_REQUESTS, /* ph_view_requests() */
 	PH_VIEW_FOLLOW,   /* the same, from a cursor on */
 	PH_VIEW_DOCTOR,
-	PH_VIEW_TRAFFIC, /* the last minute, as one object */
+	PH_VIEW_TRAFFIC, /* of the last minute, one row */
 	PH_VIEW_SLOWEST, /* of the last minutes: seconds, how many rows */
 };
 /* A JSON array in out, which this initialises. */

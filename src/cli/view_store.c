@@ -13,30 +13,28 @@
 
 #define AS_JSON(from) "SELECT coalesce(json_agg(v), '[]')::text FROM (" from ") v"
 
-/* The log has a partition for each day, of the row's writing, and an index on `started`. $1 to $6 are the
- * filter.
- */
+/* The log has a partition for each day, of the row's writing, and an index on `started`. What took longer
+ * than an hour is not looked for among what ended lately. */
 #define STARTED_SINCE(when) "day >= ((" when ") AT TIME ZONE 'UTC')::date AND started >= " when
+#define ENDED               "started + coalesce(duration_ms, 0) * interval '1 millisecond'"
+#define ENDED_SINCE(when)   STARTED_SINCE(when " - interval '1 hour'") " AND " ENDED " > " when
+
+/* $1 to $6. */
 #define FILTER                                                                                               \
 	"($1::text IS NULL OR key_name = $1) AND ($2::text IS NULL OR account = $2) "                        \
 	"AND ($3::int = 0 OR status BETWEEN $3 AND $4::int) "                                                \
 	"AND (NOT $5::bool OR outcome NOT IN ('completed', 'incomplete')) "                                  \
 	"AND coalesce(duration_ms, 0) >= $6::bigint"
 
-/* What a client felt: not how often it was asked, but how it went. */
 #define TRAFFIC                                                                                              \
-	"SELECT count(*) AS turns, round(count(*) / 60.0, 2) AS turns_per_second, "                          \
-	"count(*) FILTER (WHERE continuity = 'replayed') AS replayed, "                                      \
-	"count(*) FILTER (WHERE continuity = 'forwarded') AS forwarded, "                                    \
-	"count(*) FILTER (WHERE continuity = 'live') AS live, "                                              \
+	"SELECT count(*) AS turns, count(*) FILTER (WHERE continuity = 'replayed') AS replayed, "            \
 	"count(*) FILTER (WHERE outcome NOT IN ('completed', 'incomplete')) AS failed, "                     \
-	"round((percentile_cont(0.5) WITHIN GROUP (ORDER BY first_event_ms))::numeric, 1) AS "               \
-	"first_event_ms, "                                                                                   \
-	"round((percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms))::numeric, 1) AS duration_ms "      \
-	"FROM posthouse_admin.requests WHERE " STARTED_SINCE("now() - interval '1 minute'")
+	"percentile_cont(0.5) WITHIN GROUP (ORDER BY first_event_ms) AS first_event_ms, "                    \
+	"percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) AS duration_ms "                           \
+	"FROM posthouse_admin.requests WHERE " ENDED_SINCE("now() - interval '1 minute'")
 
 #define SLOWEST                                                                                              \
-	"SELECT * FROM posthouse_admin.requests WHERE " STARTED_SINCE(                                       \
+	"SELECT * FROM posthouse_admin.requests WHERE " ENDED_SINCE(                                         \
 		"now() - $1::bigint * interval '1 second'") " ORDER BY duration_ms DESC LIMIT $2::bigint"
 
 #define BY_HOUR(view, what)                                                                                  \
@@ -63,7 +61,6 @@ static const char *const usage[][2] = {
 
 static const char *const views[] = {
 	[PH_VIEW_ACCOUNTS] = AS_JSON("SELECT * FROM posthouse_admin.accounts ORDER BY name"),
-	[PH_VIEW_ACCOUNT_HEALTH] = AS_JSON("SELECT * FROM posthouse_admin.account_health ORDER BY name"),
 	[PH_VIEW_NODES] = AS_JSON("SELECT * FROM posthouse_admin.nodes ORDER BY name, started"),
 	[PH_VIEW_LEASES] = AS_JSON("SELECT * FROM posthouse_admin.leases"),
 	[PH_VIEW_SETTINGS] = AS_JSON("SELECT * FROM posthouse_admin.settings ORDER BY name"),
@@ -75,12 +72,8 @@ static const char *const views[] = {
 			"now() - $7::bigint * interval '1 second'") " AND " FILTER
 								    " ORDER BY started DESC LIMIT "
 								    "$8::bigint) n ORDER BY started"),
-	[PH_VIEW_FOLLOW] = AS_JSON("SELECT * FROM posthouse_admin.requests WHERE " STARTED_SINCE(
-		"$7::timestamptz - interval '1 hour'") " AND started + coalesce(duration_ms, 0) * "
-						       "interval '1 millisecond' > $7::timestamptz - "
-						       "interval '10 seconds' AND " FILTER
-						       " ORDER BY started + coalesce(duration_ms, 0) * "
-						       "interval '1 millisecond'"),
+	[PH_VIEW_FOLLOW] = AS_JSON("SELECT * FROM posthouse_admin.requests WHERE " ENDED_SINCE(
+		"$7::timestamptz - interval '10 seconds'") " AND " FILTER " ORDER BY " ENDED),
 	[PH_VIEW_DOCTOR] = AS_JSON("SELECT * FROM posthouse_admin.doctor"),
 	[PH_VIEW_TRAFFIC] = AS_JSON(TRAFFIC),
 	[PH_VIEW_SLOWEST] = AS_JSON(SLOWEST),

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 import client as http
+import netproxy
 from harness import BINARY, Cluster, Postgres, clean_environment, free_port
 
 PGBOUNCER = shutil.which('pgbouncer') or shutil.which('pgbouncer', path='/usr/sbin')
@@ -192,6 +193,44 @@ def test_few_connections():
         report.has('connections', 'fail', 'another node finds no room', 'max_connections')
     finally:
         own.close()
+
+
+def test_clock_off():
+    own = Postgres()
+    try:
+        database = own.create()
+        own.advance(1)
+        env = dict(clean_environment(), POSTHOUSE_DATABASE_URL=own.dsn(database), POSTHOUSE_MASTER_KEY=OTHER_KEY)
+        report = Report(subprocess.run([BINARY, 'doctor', '--json'], env=env, capture_output=True, check=False))
+        report.has('clock', 'warn', 's ahead of this machine', 'NTP')
+    finally:
+        own.close()
+
+
+def test_a_slow_database(world, as_node):
+    proxy = netproxy.Proxy(('127.0.0.1', world.cluster.postgres.port))
+    try:
+        proxy.delay = 0.1
+        slow = world.cluster.postgres.dsn(world.cluster.database, 'posthouse_node', port=proxy.port)
+        report = doctor(world.cluster, env=dict(as_node, POSTHOUSE_DATABASE_URL=slow))
+        report.has('latency', 'warn', 'ms to answer', 'pg_stat_activity')
+    finally:
+        proxy.close()
+
+
+def test_no_model_and_full_slots(make_cluster, make_upstream):
+    """What a turn would meet is what the doctor's turn meets."""
+    cluster = make_cluster({'POSTHOUSE_QUEUE_TIMEOUT': '1s'})
+    cluster.account('one', 'stateless', make_upstream().url, '--model', 'm1', '--max-streams', '1')
+    key, node = cluster.key('k'), cluster.node()
+    ask = ('--key-file', '-', '--url', node.url, '--turn')
+    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'No upstream account can take', 'posthouse requests')
+    cluster.sql('INSERT INTO posthouse.nodes (node_id, name, version, heartbeat, ttl, life) SELECT gen_random_uuid(), %s, version, '
+                "now(), '1 hour', life FROM posthouse.nodes", 'holder')
+    cluster.sql("INSERT INTO posthouse.account_leases (account_id, node_id, slots, running, expires_at, life) SELECT a.account_id, "
+                "n.node_id, 1, 1, now() + interval '1 hour', n.life FROM posthouse.accounts a, posthouse.nodes n "
+                "WHERE n.name = 'holder'")
+    doctor(cluster, *ask, 'm1', stdin=key.encode()).has('turn', 'fail', '429')
 
 
 @pytest.fixture
