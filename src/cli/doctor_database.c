@@ -96,6 +96,8 @@ void ph_doctor_walls(struct ph_doctor *d)
 		ph_doctor_fail(d, "run `posthouse migrate`; see who changed the tables of schema posthouse",
 			"only %lld of %lld tables with content are behind row-level security",
 			(long long)f.walls, (long long)f.walls_wanted);
+	else if ((f.superuser || f.bypasses) && d->session.embedded)
+		ph_doctor_ok(d, "in force; nodes of the embedded database are bound by it");
 	else if (f.superuser || f.bypasses)
 		ph_doctor_warn(d, "let nodes log in as posthouse_node: name it in POSTHOUSE_DATABASE_URL",
 			"%s passes by row-level security", f.user);
@@ -198,8 +200,8 @@ void ph_doctor_connections(struct ph_doctor *d)
 			"%lld nodes take %lld of %lld connections", (long long)f.nodes, (long long)wanted,
 			(long long)f.max_connections);
 	else
-		ph_doctor_ok(d, "%lld of %lld taken, %d for each of %lld nodes", (long long)f.used,
-			(long long)f.max_connections, NODE_CONNECTIONS, (long long)f.nodes);
+		ph_doctor_ok(d, "%lld of %lld taken; a node takes %d", (long long)f.used,
+			(long long)f.max_connections, NODE_CONNECTIONS);
 }
 
 /* ---- what nodes and the database say themselves ---- */

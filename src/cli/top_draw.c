@@ -210,7 +210,7 @@ static void headline(struct canvas *c, const struct ph_top *t)
 	paint(c, "\033[1m");
 	put(c, "posthouse");
 	paint(c, "\033[0m");
-	snprintf(text, sizeof(text), "  %.8s  %zu nodes  %zu accounts  ",
+	snprintf(text, sizeof(text), "  %.8s  nodes %zu  accounts %zu  ",
 		strlen(t->clock) > 11 ? t->clock + 11 : "", json_array_size(t->nodes),
 		json_array_size(t->accounts));
 	put(c, text);

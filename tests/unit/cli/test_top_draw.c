@@ -84,7 +84,7 @@ static void test_what_it_says(void **state)
 	(void)state;
 	fill(&t);
 	text = draw(&t, 24, 80);
-	assert_non_null(strstr(text, "posthouse  12:34:56  2 nodes  2 accounts  database 1.2 ms\n"));
+	assert_non_null(strstr(text, "posthouse  12:34:56  nodes 2  accounts 2  database 1.2 ms\n"));
 	assert_non_null(
 		strstr(text, "2.00 turns/s  25 % replayed  5 % failed  first event 210 ms  total 3.20 s\n"));
 	assert_non_null(
