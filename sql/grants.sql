@@ -33,17 +33,32 @@ BEGIN
 			posthouse.node_facts, posthouse.report_node,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
-			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh
+			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,
+			posthouse.put_traffic, posthouse.status
 			TO posthouse_node;
+		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
+		/* A node that was taken over must not be able to undo what operators did, or to speak in their name. */
+		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin FROM posthouse_node;
 	END IF;
-	/* The command line runs with the node's connection, or with an operator's. */
+	IF to_regrole('posthouse_operator') IS NOT NULL THEN
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO posthouse_operator;
+		GRANT EXECUTE ON FUNCTION posthouse.check_master_key TO posthouse_operator; -- before a secret is sealed
+	END IF;
+	/* Accounts and keys are also added with a node's connection: from within its container. */
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator']
 	LOOP
 		IF to_regrole(reader) IS NOT NULL THEN
 			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', command_line, reader);
-			EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO %I', reader);
+		END IF;
+	END LOOP;
+	/* Whether program and schema fit each other is what every command asks first. */
+	FOREACH reader IN ARRAY ARRAY['posthouse_operator', 'posthouse_viewer']
+	LOOP
+		IF to_regrole(reader) IS NOT NULL THEN
+			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
+			EXECUTE format('GRANT SELECT ON posthouse.schema_migrations, posthouse.schema_files TO %I', reader);
 		END IF;
 	END LOOP;
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator', 'posthouse_viewer', 'pg_monitor']
@@ -51,7 +66,8 @@ BEGIN
 		IF to_regrole(reader) IS NOT NULL THEN
 			EXECUTE format('GRANT USAGE ON SCHEMA posthouse_admin TO %I', reader);
 			EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO %I', reader);
-			EXECUTE format('GRANT EXECUTE ON FUNCTION posthouse_admin.chain(text, text) TO %I', reader);
+			EXECUTE format('GRANT EXECUTE ON FUNCTION posthouse_admin.chain(text, text), '
+				'posthouse.share_ms(bigint[], float8) TO %I', reader);
 		END IF;
 	END LOOP;
 END $$;

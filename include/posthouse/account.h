@@ -77,6 +77,7 @@ struct ph_account {
 	struct ph_lease lease;       /* slots for them, where there is a limit */
 	bool seen;                   /* mark of a reload */
 	uint64_t no_socket_until_ms; /* loop time; the gateway's: it answered as one without WebSocket */
+	uint64_t no_chat_until_ms;   /* likewise: as one without chat completions */
 	uint64_t unreached_ms; /* loop time; the gateway's: no connection came about then; 0 = it answered
 				  since */
 	struct ph_account_health health;

@@ -23,6 +23,7 @@ enum ph_remedy {
 	PH_OMIT,          /* a parameter was refused: send once more without it */
 	PH_WAIT_FOR,      /* only one account will do, and it will have a slot: wait for that one */
 	PH_RENEW,         /* the account's token has expired: once more with a new one */
+	PH_TRANSLATE, /* the account has no chat completions: once more as a request of the Responses API */
 	PH_REMEDY_NR,
 };
 
@@ -96,6 +97,8 @@ enum ph_blame {
 	X(UPSTREAM_CANNOT,   400, OTHER_ACCOUNT, NOBODY,  "upstream_cannot",   "invalid_request_error", NULL,                          "The upstream cannot serve this model.") \
 	X(UPSTREAM_PARAMETER, 400, OMIT,         CLIENT,  "upstream_parameter", "invalid_request_error", "unsupported_parameter",      "The upstream does not support a parameter of this request.") \
 	X(UPSTREAM_REFUSED,  400, GIVE_UP,       CLIENT,  "upstream_refused",  "invalid_request_error", NULL,                          "The upstream refused the request.") \
+	X(CHAT_MISSING,      503, TRANSLATE,     NOBODY,  "chat_missing",      "server_error",          "server_error",                "The upstream has no chat completions.") \
+	X(CHAT_MEMBER,       400, GIVE_UP,       CLIENT,  "chat_member",       "invalid_request_error", "unsupported_parameter",       "Chat completions are translated for the account that would serve this, and a part of the request cannot be.") \
 	X(DATABASE_AWAY,     503, GIVE_UP,       SELF,    "database_away",     "server_error",          "service_unavailable",         "The gateway's database cannot be reached right now. Retry the same request: a previous_response_id stays valid.") \
 	X(DATABASE_ERROR,    503, GIVE_UP,       SELF,    "database_error",    "server_error",          "service_unavailable",         "The gateway's database cannot be reached right now. Retry the same request: a previous_response_id stays valid.") \
 	X(CLIENT_GONE,       499, GIVE_UP,       CLIENT,  "client_gone",       "invalid_request_error", NULL,                          "")

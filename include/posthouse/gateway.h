@@ -15,6 +15,7 @@
 
 struct ph_gateway;
 struct ph_lane;
+struct ph_chat;
 
 #define PH_TURNS_MAX 10000 /* at a time, of a node */
 
@@ -57,6 +58,23 @@ struct ph_node_view {
 	bool draining;
 };
 
+/* The whole cluster as an operator wants to see it (posthouse.status()), for the status page. */
+struct ph_picture {
+	struct ph_str json; /* valid during the call; empty: the database has not answered yet */
+	uint64_t age_ms;
+	bool stale; /* the database is away: it is as old as that */
+};
+struct ph_status_wait {
+	struct ph_list node;
+	void (*cb)(struct ph_status_wait *w,
+		const struct ph_picture *p); /* once, perhaps before the call returns */
+};
+void ph_gateway_status(struct ph_gateway *g, struct ph_status_wait *w);
+void ph_gateway_status_cancel(struct ph_status_wait *w); /* only before cb */
+
+/* What metrics cannot hold in fixed families: the accounts by name, and what program this is. */
+void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out);
+
 /* ---- one request and its answer ---- */
 
 /* What a handler wants to hear. After finish, abort or on_gone the exchange is dead for the handler. */
@@ -93,6 +111,7 @@ struct ph_exchange_ops {
 	long (*push)(void *end, struct ph_str bytes); /* the room left; zero or less: stop until on_drain */
 	void (*finish)(void *end);                    /* the answer is complete */
 	void (*abort)(void *end); /* cut the connection: nothing well-formed can be said */
+	void (*cut)(void *end); /* the same behind what was pushed, of an answer whose length was not told */
 	/* For requests with head->upgrade, instead of head: 101, after which the connection is a WebSocket
 	 * with this handler, and x->head stays valid until on_gone. */
 	void (*upgrade)(
@@ -120,6 +139,8 @@ struct ph_exchange {
 	struct ph_str stream_id; /* that its events carry, as JSON with quotes; empty = none */
 	struct ph_lane *lane;    /* whose turn it is; NULL over HTTP */
 	bool successor;          /* upstream began it by itself, on the lane's socket */
+
+	struct ph_chat *chat; /* it is a turn's end within a chat completion; or NULL */
 };
 
 /* Serves a request whose head is complete. Every request gets an answer or an abort. */

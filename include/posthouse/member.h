@@ -22,7 +22,7 @@ struct ph_member *ph_member_free(struct ph_member *m); /* returns NULL; no callb
  * themselves, and a node that was forgotten comes back under a new id. */
 void ph_member_register(struct ph_member *m, void (*done)(void *arg, const struct ph_err *err), void *arg);
 void ph_member_beat(struct ph_member *m);            /* says that it is there, and hears what is new, now */
-const char *ph_member_id(const struct ph_member *m); /* 16 bytes */
+const char *ph_member_id(const struct ph_member *m); /* 16 bytes: this start of the node */
 bool ph_member_draining(const struct ph_member *m);  /* an operator drains this node */
 bool ph_member_away(const struct ph_member *m);      /* the database has not answered for 2 s */
 /* The last word, on the writer's queue: what the node held is free at once. Nothing follows it. */

@@ -24,11 +24,11 @@ enum ph_metric_type {
 /* label values are one string, separated by '|' */
 /*   id                    name                                     type               label 1, values                                                       label 2, values                                help */
 #define PH_METRICS(X)                                                                                                                                                                                                     \
-	X(REQUESTS,            "posthouse_requests_total",              COUNTER,           "route", "responses|response|input_items|models|relay|other",              "code", "1xx|2xx|3xx|4xx|5xx|none",           "Client requests by route and status class.") \
+	X(REQUESTS,            "posthouse_requests_total",              COUNTER,           "route", "responses|response|input_items|models|relay|other|chat",              "code", "1xx|2xx|3xx|4xx|5xx|none",           "Client requests by route and status class.") \
 	X(TURNS,               "posthouse_turns_total",                 COUNTER,           "continuity", "none|live|forwarded|replayed",                           "outcome", "completed|incomplete|failed|cancelled|client_gone", "Turns by how they were continued and how they ended.") \
 	X(ERRORS,              "posthouse_errors_total",                COUNTER,           "blames", "nobody|client|account|self",                                 NULL, NULL,                                   "Errors by whose fault they were.") \
 	X(ATTEMPTS,            "posthouse_upstream_attempts_total",     COUNTER,           "kind", "platform|codex|stateless",                                     "outcome", "ok|failed|cancelled",             "Requests sent to upstream accounts.") \
-	X(RETRIES,             "posthouse_retries_total",               COUNTER,           "remedy", "none|other_account|redial|replay|strip|omit|wait_for|renew",       NULL, NULL,                                   "Second requests of a turn, by what made them necessary.") \
+	X(RETRIES,             "posthouse_retries_total",               COUNTER,           "remedy", "none|other_account|redial|replay|strip|omit|wait_for|renew|translate",       NULL, NULL,                                   "Second requests of a turn, by what made them necessary.") \
 	X(UPSTREAM_EOF,        "posthouse_upstream_eof_total",          COUNTER,           "phase", "before_created|held|shown",                                   NULL, NULL,                                   "Upstream answers that ended without a terminal event.") \
 	X(REPLAYS,             "posthouse_replay_total",                COUNTER,           "result", "hit|miss|broken_chain|unavailable",                          NULL, NULL,                                   "Look-ups of an anchor in the store.") \
 	X(CHAINS_BROKEN,       "posthouse_chains_broken_total",         COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Chains with a missing link.") \
@@ -60,9 +60,13 @@ enum ph_metric_type {
 	X(SLOTS,               "posthouse_slots_held",                  GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Slots of limited accounts that this node holds.") \
 	X(EXCESS,              "posthouse_lease_excess_turns",          GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Turns on limited accounts that run without a slot: theirs was lost, or the limit was lowered.") \
 	X(WRITE_QUEUE,         "posthouse_write_queue_turns",           GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Turns that wait to be written.") \
+	X(FDS_OPEN,            "posthouse_fds_open",                    GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "File descriptors in use (summed over workers).") \
+	X(FDS_MAX,             "posthouse_fds_max",                     GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "File descriptors that may be used (summed over workers).") \
+	X(MEMORY_BYTES,        "posthouse_memory_bytes",                GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Resident memory (summed over workers).") \
 	X(REQUEST_SECONDS,     "posthouse_request_duration_seconds",    HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Client requests, first byte in to last byte out.") \
 	X(FIRST_EVENT_SECONDS, "posthouse_time_to_first_event_seconds", HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Request complete to first event from upstream.") \
 	X(ADDED_SECONDS,       "posthouse_added_latency_seconds",       HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "The gateway's own share of a turn: request complete to request sent, plus terminal event received to shown.") \
+	X(PHASE_SECONDS,       "posthouse_phase_seconds",               HISTOGRAM_SECONDS, "phase", "receive|prepare|await|relay|commit",                          NULL, NULL,                                   "Where turns spend their time: until the request is complete; until it is sent upstream (the chain, an account, its slot, a connection); until the first event; until the terminal event; until that is shown.") \
 	X(WRITE_SECONDS,       "posthouse_snapshot_write_seconds",      HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "A turn handed to the writer until its commit was acknowledged.") \
 	X(PG_WAIT_SECONDS,     "posthouse_pg_wait_seconds",             HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "A statement queued until its result came.") \
 	X(LOOP_LAG_SECONDS,    "posthouse_loop_lag_seconds",            HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Length of one turn of the event loop.") \
@@ -89,7 +93,18 @@ void ph_metrics_worker_gone(int worker);
 void ph_metric_add(enum ph_metric m, unsigned i, unsigned j, int64_t n);
 void ph_metric_set(enum ph_metric m, unsigned i, unsigned j, int64_t n);
 void ph_metric_observe(enum ph_metric m, uint64_t value);
+void ph_metric_observe_in(
+	enum ph_metric m, unsigned label, uint64_t value);       /* of a histogram with one label */
 int64_t ph_metric_get(enum ph_metric m, unsigned i, unsigned j); /* sum over all workers */
+
+/* A turn, for the figures by model (OpenTelemetry's conventions for generative AI). Times in nanoseconds; 0
+ * where there is none. model: what was asked for, of a turn that some account was found for, else empty. */
+struct ph_model_turn {
+	bool failed;
+	uint64_t duration_ns, first_chunk_ns;
+	uint64_t input_tokens, cached_tokens, output_tokens, reasoning_tokens;
+};
+void ph_metrics_model_turn(struct ph_str model, const struct ph_model_turn *t);
 
 /* Heartbeat of a worker's loop, for liveness: the parent and any worker may read all. */
 void ph_metrics_beat(void);

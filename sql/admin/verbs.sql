@@ -152,3 +152,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION posthouse_admin.revoke_api_key(text, text) IS
 	'The key is refused from now on, by every node. name: the key; reason: for the audit';
+
+CREATE OR REPLACE FUNCTION posthouse_admin.remove_account(name text, reason text DEFAULT NULL)
+RETURNS TABLE (account text, state text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
+BEGIN
+	IF NOT posthouse.remove_account(name, reason) THEN
+		IF NOT EXISTS (SELECT FROM posthouse.accounts a WHERE a.name = remove_account.name) THEN
+			RAISE EXCEPTION 'there is no account named "%"', name;
+		END IF;
+		PERFORM posthouse.note('remove_account', name, reason);
+	END IF;
+	RETURN QUERY SELECT name, 'removed';
+END $$;
+COMMENT ON FUNCTION posthouse_admin.remove_account(text, text) IS
+	'The account gets no new turns and its secret is deleted; running turns end, its conversations go on with other accounts. name: the account; reason: for the audit';

@@ -140,11 +140,14 @@ CREATE OR REPLACE VIEW posthouse_admin.requests WITH (security_barrier) AS
 SELECT r.started, r.request_id, k.name AS key_name, r.node, r.route, r.model, a.name AS account, r.continuity, r.outcome,
 	r.status, r.error, r.stream, r.attempts, r.hops, r.chain_bytes, round(r.duration_us / 1000.0, 3) AS duration_ms,
 	round(r.first_event_us / 1000.0, 3) AS first_event_ms, r.bytes_in, r.bytes_out, r.input_tokens, r.cached_tokens,
-	r.output_tokens, r.response_id, r.turn, r.day
+	r.output_tokens, r.response_id, r.turn, r.day, round(r.queued_us / 1000.0, 3) AS queued_ms, r.reasoning_tokens,
+	trim_scale(r.cost_nanos * 0.000000001) AS cost, r.transport, r.chosen, r.parent_id AS previous_response_id,
+	r.started + r.duration_us * interval '1 microsecond' AS ended
 FROM posthouse.request_log r
 LEFT JOIN posthouse.api_keys k ON k.key_id = r.scope
 LEFT JOIN posthouse.accounts a ON a.account_id = r.account_id;
-COMMENT ON VIEW posthouse_admin.requests IS 'One row per turn; name a day: the log has one partition for each';
+COMMENT ON VIEW posthouse_admin.requests IS
+	'One row per turn: why it was slow, why it went to that account, what it cost. Name a day where you can: the log has one partition for each';
 COMMENT ON COLUMN posthouse_admin.requests.started IS 'When the request arrived, on the database''s clock';
 COMMENT ON COLUMN posthouse_admin.requests.request_id IS 'What the client got as x-request-id';
 COMMENT ON COLUMN posthouse_admin.requests.key_name IS 'The API key; NULL: authentication was off';
@@ -169,14 +172,17 @@ COMMENT ON COLUMN posthouse_admin.requests.cached_tokens IS 'Input tokens that c
 COMMENT ON COLUMN posthouse_admin.requests.output_tokens IS 'Output tokens, as upstream counted them';
 COMMENT ON COLUMN posthouse_admin.requests.response_id IS 'Id of the response, where there was one';
 COMMENT ON COLUMN posthouse_admin.requests.turn IS 'The turn''s own id';
-COMMENT ON COLUMN posthouse_admin.requests.day IS 'Day (UTC) of its partition';
-
-CREATE OR REPLACE VIEW posthouse_admin.settings WITH (security_barrier) AS
-SELECT s.name, s.value, s.updated FROM posthouse.settings s ORDER BY s.name;
-COMMENT ON VIEW posthouse_admin.settings IS 'Settings that hold for the whole cluster';
-COMMENT ON COLUMN posthouse_admin.settings.name IS 'retention, retention_unstored, request_log_retention';
-COMMENT ON COLUMN posthouse_admin.settings.value IS 'Seconds';
-COMMENT ON COLUMN posthouse_admin.settings.updated IS 'When it last changed';
+COMMENT ON COLUMN posthouse_admin.requests.day IS 'Day (UTC) on which it ended: the partition of its row';
+COMMENT ON COLUMN posthouse_admin.requests.queued_ms IS
+	'Of first_event_ms, the milliseconds that it waited for a slot of an account; 0: one was free';
+COMMENT ON COLUMN posthouse_admin.requests.reasoning_tokens IS 'Of output_tokens, the ones that the model thought with';
+COMMENT ON COLUMN posthouse_admin.requests.cost IS
+	'US dollars, by the prices that held when it ended; NULL: the model had none in model_prices, or upstream counted no tokens';
+COMMENT ON COLUMN posthouse_admin.requests.transport IS 'How the client spoke: http or websocket';
+COMMENT ON COLUMN posthouse_admin.requests.chosen IS
+	'Why that account. live: its socket had the anchor; owner: the anchor''s or a named id''s; bound: only that one could; preferred: the conversation stays there; chosen: by strategy; moved: the owner or preferred one could not';
+COMMENT ON COLUMN posthouse_admin.requests.previous_response_id IS 'The anchor that it named; NULL: none';
+COMMENT ON COLUMN posthouse_admin.requests.ended IS 'When its last byte was sent';
 
 CREATE OR REPLACE VIEW posthouse_admin.audit WITH (security_barrier) AS
 SELECT a.at, a.actor, a.verb, a.object, a.reason, a.audit_id FROM posthouse.audit a ORDER BY a.audit_id DESC;

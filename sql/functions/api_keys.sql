@@ -46,3 +46,50 @@ BEGIN
 	PERFORM posthouse.bump('api_keys');
 	RETURN v_id;
 END $$;
+
+/* The CRC-32 of zlib and RFC 1952. */
+CREATE OR REPLACE FUNCTION posthouse.crc32(p_bytes bytea) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+	v bigint := 4294967295;
+BEGIN
+	FOR i IN 0 .. length(p_bytes) - 1 LOOP
+		v := v # get_byte(p_bytes, i);
+		FOR bit IN 1 .. 8 LOOP
+			v := CASE v & 1 WHEN 1 THEN (v >> 1) # 3988292384 ELSE v >> 1 END;
+		END LOOP;
+	END LOOP;
+	RETURN v # 4294967295;
+END $$;
+
+/* A number as that many digits, the most significant first. */
+CREATE OR REPLACE FUNCTION posthouse.base62(p_number numeric, p_digits int) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+	v_left numeric := p_number;
+	v_text text := '';
+BEGIN
+	FOR i IN 1 .. p_digits LOOP
+		v_text := substr('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz', mod(v_left, 62)::int + 1, 1) || v_text;
+		v_left := div(v_left, 62);
+	END LOOP;
+	RETURN v_text;
+END $$;
+
+/*
+ * A key as base/key.c makes it: "ph_", 43 digits of 256 random bits, 6 of a checksum. The bits come from three UUIDs, which
+ * have 366 random ones: no extension is needed.
+ */
+CREATE OR REPLACE FUNCTION posthouse.make_key() RETURNS text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+	v_bits bytea := sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+	v_number numeric := 0;
+	v_key text;
+BEGIN
+	FOR i IN 0 .. 31 LOOP
+		v_number := v_number * 256 + get_byte(v_bits, i);
+	END LOOP;
+	v_key := 'ph_' || posthouse.base62(v_number, 43);
+	RETURN v_key || posthouse.base62(posthouse.crc32(convert_to(v_key, 'UTF8')), 6);
+END $$;

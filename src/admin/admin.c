@@ -2,22 +2,27 @@
 /*
  * Probes and metrics. Live: every worker's loop turned lately. Ready: the node knows what it must, does not
  * drain and is not drained by an operator; losing the database does not unready a node that was ready,
- * because all nodes share it and ejecting all helps nobody.
+ * because all nodes share it and ejecting all helps nobody. The status page is page.c.
  */
-#include "posthouse/admin.h"
-
+#include "admin_priv.h"
 #include "posthouse/metrics.h"
 
 #define BEAT_MAX_MS 10000 /* a loop that did not turn for so long is stuck */
 #define METRICS_MAX (4 * 1024 * 1024)
 
-static void reply(struct ph_exchange *x, int status, struct ph_str type, struct ph_str body)
+void ph_admin_reply(struct ph_exchange *x, int status, struct ph_str type, struct ph_str body)
 {
 	struct ph_buf headers;
 
-	ph_buf_init(&headers, 1024);
+	ph_buf_init(&headers, 2048);
 	ph_http_put_header(&headers, PH_STR("content-type"), type);
 	ph_http_put_header(&headers, PH_STR("cache-control"), PH_STR("no-store"));
+	ph_http_put_header(&headers, PH_STR("content-security-policy"),
+		PH_STR("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "
+		       "data:; "
+		       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
+	ph_http_put_header(&headers, PH_STR("x-content-type-options"), PH_STR("nosniff"));
+	ph_http_put_header(&headers, PH_STR("referrer-policy"), PH_STR("no-referrer"));
 	x->ops->head(x->end, status, &headers, (int64_t)body.n);
 	x->ops->push(x->end, body);
 	x->ops->finish(x->end);
@@ -30,7 +35,7 @@ static void reply_text(struct ph_exchange *x, int status, const char *text)
 
 	ph_buf_init(&body, 4096);
 	ph_buf_printf(&body, "%s\n", text);
-	reply(x, status, PH_STR("text/plain; charset=utf-8"), ph_buf_str(&body));
+	ph_admin_reply(x, status, PH_STR("text/plain; charset=utf-8"), ph_buf_str(&body));
 	ph_buf_deinit(&body);
 }
 
@@ -60,13 +65,14 @@ static void reply_unless(struct ph_exchange *x, const char *why)
 	reply_text(x, why ? 503 : 200, why ? why : "ok");
 }
 
-static void metrics(struct ph_exchange *x)
+static void metrics(const struct ph_node_view *node, struct ph_exchange *x)
 {
 	struct ph_buf body;
 
 	ph_buf_init(&body, METRICS_MAX);
 	ph_metrics_print(&body);
-	reply(x, 200, PH_STR("text/plain; version=0.0.4; charset=utf-8"), ph_buf_str(&body));
+	ph_gateway_metrics(node->gateway, &body);
+	ph_admin_reply(x, 200, PH_STR("text/plain; version=0.0.4; charset=utf-8"), ph_buf_str(&body));
 	ph_buf_deinit(&body);
 }
 
@@ -84,7 +90,7 @@ void ph_admin_handle(const struct ph_node_view *node, struct ph_exchange *x)
 	else if (ph_str_eq(x->path, PH_STR("/startupz")))
 		reply_unless(x, not_started(node));
 	else if (ph_str_eq(x->path, PH_STR("/metrics")))
-		metrics(x);
-	else
-		reply_text(x, 404, "there are /livez, /readyz, /startupz and /metrics");
+		metrics(node, x);
+	else if (!ph_page_handle(node, x))
+		reply_text(x, 404, "there are / (the status page), /livez, /readyz, /startupz and /metrics");
 }

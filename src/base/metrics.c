@@ -1,29 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shared block: one line of heartbeats, then for each worker a row of 64-bit slots. A family takes one
- * slot per label set; a histogram one per bucket, one for what is above the last, and one for the sum. All
- * accesses are relaxed atomics: a slot has one writer, and a reader that sees one slot newer than its
- * neighbour is off by one observation.
+ * slot per label set; a histogram, for each value of its one label, one per bucket, one for what is above the
+ * last, and one for the sum. All accesses are relaxed atomics: a slot has one writer, and a reader that sees
+ * one slot newer than its neighbour is off by one observation.
  */
-#include "posthouse/metrics.h"
+#include "metrics_priv.h"
 
 #include "posthouse/clock.h"
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
-
-#define LINE 8 /* slots in a cache line: rows of two workers never share one */
 
 struct family {
 	const char *name, *help;
 	enum ph_metric_type type;
 	const char *label[2], *values[2];
-};
-
-struct bound {
-	uint64_t value;
-	const char *le;
 };
 
 static const struct family families[PH_M_NR] = {
@@ -32,34 +26,7 @@ static const struct family families[PH_M_NR] = {
 #undef X
 };
 
-/* Fine where the gateway's own share lies, doubling above 10 ms. */
-static const struct bound seconds[] = {
-	{100000, "0.0001"},
-	{200000, "0.0002"},
-	{500000, "0.0005"},
-	{1000000, "0.001"},
-	{2500000, "0.0025"},
-	{5000000, "0.005"},
-	{10000000, "0.01"},
-	{20000000, "0.02"},
-	{40000000, "0.04"},
-	{80000000, "0.08"},
-	{160000000, "0.16"},
-	{320000000, "0.32"},
-	{640000000, "0.64"},
-	{1280000000, "1.28"},
-	{2560000000, "2.56"},
-	{5120000000, "5.12"},
-	{10240000000, "10.24"},
-	{20480000000, "20.48"},
-	{40960000000, "40.96"},
-	{81920000000, "81.92"},
-	{163840000000, "163.84"},
-	{327680000000, "327.68"},
-	{655360000000, "655.36"},
-};
-
-static const struct bound counts[] = {
+static const struct ph_bound counts[] = {
 	{1, "1"},
 	{2, "2"},
 	{5, "5"},
@@ -87,8 +54,7 @@ static const struct bound counts[] = {
 	{100000000, "100000000"},
 };
 
-#define SECONDS (sizeof(seconds) / sizeof(seconds[0]))
-#define COUNTS  (sizeof(counts) / sizeof(counts[0]))
+#define COUNTS (sizeof(counts) / sizeof(counts[0]))
 
 static struct {
 	_Atomic int64_t *slots; /* NULL before init */
@@ -105,12 +71,12 @@ static bool is_histogram(enum ph_metric m)
 	return families[m].type == PH_HISTOGRAM_SECONDS || families[m].type == PH_HISTOGRAM_COUNT;
 }
 
-static unsigned bounds(enum ph_metric m, const struct bound **ret)
+static unsigned bounds(enum ph_metric m, const struct ph_bound **ret)
 {
 	bool of_seconds = families[m].type == PH_HISTOGRAM_SECONDS;
 
-	*ret = of_seconds ? seconds : counts;
-	return of_seconds ? SECONDS : COUNTS;
+	*ret = of_seconds ? ph_bounds_seconds : counts;
+	return of_seconds ? PH_BOUNDS_SECONDS : COUNTS;
 }
 
 static unsigned count_values(struct ph_str values)
@@ -124,9 +90,18 @@ static unsigned count_values(struct ph_str values)
 
 static unsigned slots_of(enum ph_metric m)
 {
-	const struct bound *b;
+	const struct ph_bound *b;
 
-	return is_histogram(m) ? bounds(m, &b) + 2 : block.label_values[m][0] * block.label_values[m][1];
+	return block.label_values[m][0] * (is_histogram(m) ? bounds(m, &b) + 2 : block.label_values[m][1]);
+}
+
+void *ph_metrics_map(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		ph_die("no shared memory for metrics: %zu bytes", size);
+	return p;
 }
 
 void ph_metrics_init(int workers)
@@ -143,14 +118,13 @@ void ph_metrics_init(int workers)
 		block.first[m] = (unsigned)slots;
 		slots += slots_of((enum ph_metric)m);
 	}
-	block.row = (unsigned)((slots + LINE - 1) / LINE * LINE);
+	block.row = (unsigned)((slots + PH_SLOTS_LINE - 1) / PH_SLOTS_LINE * PH_SLOTS_LINE);
 	block.workers = workers;
 	size = (PH_WORKERS_MAX + block.row * (size_t)workers) * sizeof(int64_t);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		ph_die("no shared memory for metrics: %zu bytes", size);
+	p = ph_metrics_map(size);
 	block.beats = (_Atomic uint64_t *)(void *)p;
 	block.slots = (_Atomic int64_t *)(void *)(p + PH_WORKERS_MAX * sizeof(uint64_t));
+	ph_models_map(workers);
 }
 
 static _Atomic int64_t *slot_of(int worker, enum ph_metric m, unsigned i)
@@ -188,6 +162,7 @@ void ph_metrics_worker(int worker)
 {
 	if (block.slots)
 		block.self = worker;
+	ph_models_worker(worker);
 	ph_metrics_worker_gone(worker); /* whoever had its slots before */
 }
 
@@ -201,20 +176,12 @@ static unsigned label_set(enum ph_metric m, unsigned i, unsigned j)
 	return i < n1 && j < n2 ? i * n2 + j : 0;
 }
 
-/* Ours alone to write, so that no bus has to be locked for it. */
-static void bump(_Atomic int64_t *slot, int64_t n)
-{
-	int64_t was = atomic_load_explicit(slot, memory_order_relaxed);
-
-	atomic_store_explicit(slot, was + n, memory_order_relaxed);
-}
-
 void ph_metric_add(enum ph_metric m, unsigned i, unsigned j, int64_t n)
 {
 	_Atomic int64_t *slot = own(m, label_set(m, i, j));
 
 	if (slot)
-		bump(slot, n);
+		ph_slot_add(slot, n);
 }
 
 void ph_metric_set(enum ph_metric m, unsigned i, unsigned j, int64_t n)
@@ -225,19 +192,24 @@ void ph_metric_set(enum ph_metric m, unsigned i, unsigned j, int64_t n)
 		atomic_store_explicit(slot, n, memory_order_relaxed);
 }
 
-void ph_metric_observe(enum ph_metric m, uint64_t value)
+void ph_metric_observe_in(enum ph_metric m, unsigned label, uint64_t value)
 {
-	const struct bound *b;
+	const struct ph_bound *b;
 	unsigned n = bounds(m, &b), i = 0;
-	_Atomic int64_t *first = own(m, 0);
+	_Atomic int64_t *first = own(m, label * (n + 2));
 
 	assert(is_histogram(m));
-	if (!first)
+	if (!first || label >= block.label_values[m][0])
 		return;
 	while (i < n && value > b[i].value)
 		i++;
-	bump(first + i, 1);
-	bump(first + n + 1, (int64_t)value);
+	ph_slot_add(first + i, 1);
+	ph_slot_add(first + n + 1, (int64_t)value);
+}
+
+void ph_metric_observe(enum ph_metric m, uint64_t value)
+{
+	ph_metric_observe_in(m, 0, value);
 }
 
 int64_t ph_metric_get(enum ph_metric m, unsigned i, unsigned j)
@@ -267,7 +239,7 @@ uint64_t ph_metrics_oldest_beat_ms(void)
 /* ---- Prometheus text format ---- */
 
 /* Inside of a label value: backslash, quote and line feed are escaped; in a help text the quote is not. */
-static void put_escaped(struct ph_buf *out, struct ph_str s, bool quotes)
+void ph_metrics_put_escaped(struct ph_buf *out, struct ph_str s, bool quotes)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '\n') {
@@ -280,7 +252,8 @@ static void put_escaped(struct ph_buf *out, struct ph_str s, bool quotes)
 	}
 }
 
-static void put_labels(struct ph_buf *out, enum ph_metric m, const unsigned chosen[2])
+/* The labels of a sample; more: another one behind them, or "". */
+static void put_labels(struct ph_buf *out, enum ph_metric m, const unsigned chosen[2], const char *more)
 {
 	char before = '{';
 
@@ -292,11 +265,13 @@ static void put_labels(struct ph_buf *out, enum ph_metric m, const unsigned chos
 		for (unsigned i = 0; i <= chosen[label]; i++)
 			value = ph_str_split(&values, '|');
 		ph_buf_printf(out, "%c%s=\"", before, families[m].label[label]);
-		put_escaped(out, value, true);
+		ph_metrics_put_escaped(out, value, true);
 		ph_buf_putc(out, '"');
 		before = ',';
 	}
-	if (before == ',')
+	if (*more)
+		ph_buf_printf(out, "%c%s", before, more);
+	if (*more || before == ',')
 		ph_buf_putc(out, '}');
 }
 
@@ -307,7 +282,7 @@ static void put_plain(struct ph_buf *out, enum ph_metric m)
 	for (unsigned i = 0; i < n1; i++) {
 		for (unsigned j = 0; j < n2; j++) {
 			ph_buf_puts(out, ph_str_c(families[m].name));
-			put_labels(out, m, (unsigned[2]){i, j});
+			put_labels(out, m, (unsigned[2]){i, j}, "");
 			ph_buf_putc(out, ' ');
 			ph_buf_i64(out, ph_metric_get(m, i, j));
 			ph_buf_putc(out, '\n');
@@ -315,22 +290,38 @@ static void put_plain(struct ph_buf *out, enum ph_metric m)
 	}
 }
 
-static void put_histogram(struct ph_buf *out, enum ph_metric m)
+static void put_bucket(
+	struct ph_buf *out, enum ph_metric m, const unsigned chosen[2], const char *le, long long below)
+{
+	char bound[64];
+
+	snprintf(bound, sizeof bound, "le=\"%s\"", le);
+	ph_buf_printf(out, "%s_bucket", families[m].name);
+	put_labels(out, m, chosen, bound);
+	ph_buf_printf(out, " %lld\n", below);
+}
+
+static void put_histogram(struct ph_buf *out, enum ph_metric m, unsigned label)
 {
 	const char *name = families[m].name;
-	const struct bound *b;
-	unsigned n = bounds(m, &b);
-	long long below = 0, total = sum(m, n + 1);
+	const unsigned chosen[2] = {label, 0};
+	const struct ph_bound *b;
+	unsigned n = bounds(m, &b), first = label * (n + 2);
+	long long below = 0, total = sum(m, first + n + 1);
 
 	for (unsigned i = 0; i <= n; i++) {
-		below += sum(m, i);
-		ph_buf_printf(out, "%s_bucket{le=\"%s\"} %lld\n", name, i < n ? b[i].le : "+Inf", below);
+		below += sum(m, first + i);
+		put_bucket(out, m, chosen, i < n ? b[i].le : "+Inf", below);
 	}
+	ph_buf_printf(out, "%s_sum", name);
+	put_labels(out, m, chosen, "");
 	if (families[m].type == PH_HISTOGRAM_SECONDS)
-		ph_buf_printf(out, "%s_sum %lld.%09lld\n", name, total / 1000000000, total % 1000000000);
+		ph_buf_printf(out, " %lld.%09lld\n", total / 1000000000, total % 1000000000);
 	else
-		ph_buf_printf(out, "%s_sum %lld\n", name, total);
-	ph_buf_printf(out, "%s_count %lld\n", name, below);
+		ph_buf_printf(out, " %lld\n", total);
+	ph_buf_printf(out, "%s_count", name);
+	put_labels(out, m, chosen, "");
+	ph_buf_printf(out, " %lld\n", below);
 }
 
 void ph_metrics_print(struct ph_buf *out)
@@ -341,11 +332,12 @@ void ph_metrics_print(struct ph_buf *out)
 		enum ph_metric m = (enum ph_metric)i;
 
 		ph_buf_printf(out, "# HELP %s ", families[m].name);
-		put_escaped(out, ph_str_c(families[m].help), false);
+		ph_metrics_put_escaped(out, ph_str_c(families[m].help), false);
 		ph_buf_printf(out, "\n# TYPE %s %s\n", families[m].name, types[families[m].type]);
-		if (is_histogram(m))
-			put_histogram(out, m);
-		else
+		for (unsigned label = 0; is_histogram(m) && label < block.label_values[m][0]; label++)
+			put_histogram(out, m, label);
+		if (!is_histogram(m))
 			put_plain(out, m);
 	}
+	ph_models_print(out);
 }

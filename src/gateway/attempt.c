@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "chat.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -86,6 +87,10 @@ static int build_body(struct ph_request *r, struct ph_buf *out)
 	struct ph_buf items;
 	int rc;
 
+	if (r->attempt.chat) {
+		ph_buf_puts(out, ph_chat_text(r->chat));
+		return 0;
+	}
 	r->attempt.had_anchor = plan.anchor;
 	r->attempt.had_reasoning = !r->strip;
 	if (input_as_it_is(r))
@@ -176,6 +181,9 @@ int ph_attempt_failure(struct ph_request *r, struct ph_str body, int status)
 	struct ph_failure failure;
 
 	ph_classify(&answer, &failure);
+	if (r->attempt.chat && ph_chat_missing(r, status, &failure))
+		return ph_fail(
+			&r->fault, PH_E_CHAT_MISSING, "account %s: HTTP status %d", r->account->name, status);
 	if (failure.code == PH_E_UPSTREAM_PARAMETER && !omit_parameter(r, &failure))
 		failure.code = PH_E_UPSTREAM_REFUSED;
 	if (ph_health_failure(r->g, r->account, &failure, &asked) && r->left[PH_RENEW]) {
@@ -253,6 +261,17 @@ static int start(struct ph_request *r)
 	return rc;
 }
 
+/* As it came, or translated; and without a socket, for no other turn will go on from it. */
+static int start_chat(struct ph_request *r)
+{
+	int rc;
+
+	r->attempt.chat = ph_chat_is_native(r, r->account);
+	ph_chat_native(r->chat, r->attempt.chat);
+	rc = r->attempt.chat ? 0 : ph_chat_refused(r);
+	return rc ? rc : start(r);
+}
+
 int ph_attempt_start(struct ph_request *r)
 {
 	ph_attempt_end(r);
@@ -262,6 +281,8 @@ int ph_attempt_start(struct ph_request *r)
 	ph_collect_reset(&r->collect);
 	if (r->mode == PH_MODE_LIVE && !ph_lane_fits(r->lane, r->account->id))
 		return ph_fail(&r->fault, PH_E_UPSTREAM_STALE, "the socket ended meanwhile");
+	if (r->chat)
+		return start_chat(r);
 	r->attempt.socket = ph_lane_wanted(r);
 	return start(r);
 }

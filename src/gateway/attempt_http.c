@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An attempt over HTTP: the answer is a stream of events, or collected where it is whole or an error. */
+#include "chat.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -65,7 +66,9 @@ static void on_head(void *owner, const struct ph_head *head)
 	ph_health_head(r->g, r->account, head);
 	put_client_headers(r, head);
 	ph_buf_init(&a->body, a->refused ? PH_REFUSE_MAX : r->g->config->max_body + PH_REFUSE_MAX);
-	if (a->events)
+	if (a->events && a->chat)
+		ph_chat_relay_open(r);
+	else if (a->events)
 		ph_relay_open(r, false);
 	else if (!a->refused)
 		ph_request_event(r, 1); /* AWAIT -> RELAY: a whole answer is on its way */
@@ -106,12 +109,13 @@ static void on_whole(struct ph_request *r)
 	r->terminal_ns = ph_clock_ns();
 	if (!r->first_event_ns)
 		r->first_event_ns = r->terminal_ns;
-	if (!ph_collect_answer(&r->collect, body)) {
-		ph_request_event(
-			r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is no JSON object"));
+	if (a->chat ? !ph_chat_relay_whole(r, body) : !ph_collect_answer(&r->collect, body)) {
+		ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "an answer that is none"));
 		return;
 	}
-	if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
+	if (a->chat) {
+		r->relay.ended = PH_TERMINAL_COMPLETED;
+	} else if (ph_str_eq(r->collect.status, PH_STR("failed"))) {
 		int code = ph_attempt_failure(r, body, 0);
 
 		if (ph_err_info(code)->remedy != PH_GIVE_UP) {
@@ -164,7 +168,7 @@ void ph_attempt_start_http(struct ph_request *r, struct ph_buf *head, struct ph_
 	const struct ph_call_request request = {
 		.base = &r->account->base,
 		.method = PH_STR("POST"),
-		.path = PH_STR("/responses"),
+		.path = r->attempt.chat ? PH_STR("/chat/completions") : PH_STR("/responses"),
 		.head = head,
 		.body = body,
 		.fresh = r->fresh,

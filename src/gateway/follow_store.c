@@ -12,6 +12,11 @@ struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *ar
 	return ph_pg_query(pg, "SELECT * FROM posthouse.hello()", NULL, 0, 0, cb, arg);
 }
 
+struct ph_pg_call *ph_follow_store_roll_up(struct ph_pg *pg, ph_pg_cb cb, void *arg)
+{
+	return ph_pg_query(pg, "SELECT * FROM posthouse.roll_up()", NULL, 0, UPKEEP_TIMEOUT_MS, cb, arg);
+}
+
 struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 {
 	return ph_pg_query(pg, "SELECT * FROM posthouse.maintain()", NULL, 0, UPKEEP_TIMEOUT_MS, cb, arg);

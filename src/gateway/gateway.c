@@ -8,6 +8,8 @@
 #include "report.h"
 #include "request_priv.h"
 #include "side.h"
+#include "status.h"
+#include "traffic.h"
 #include "upkeep.h"
 
 #define DAY_MS 86400000.0
@@ -44,6 +46,8 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
 	g->report = ph_node_report_new(g);
+	g->traffic = ph_traffic_new(g);
+	g->status = ph_status_new(g);
 	return g;
 }
 
@@ -121,6 +125,8 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
 	ph_renewals_free(g->renewals);
+	ph_traffic_free(g->traffic);
+	ph_status_free(g->status);
 	ph_models_free(g->models);
 	ph_auth_free(g->auth);
 	ph_member_free(g->member);

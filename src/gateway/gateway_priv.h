@@ -29,6 +29,8 @@ struct ph_gateway {
 	int64_t certificate_s;    /* unix time at which the listener's certificate expires; 0 = it has none */
 	struct ph_models *models; /* models.h */
 	struct ph_renewals *renewals; /* renew.h */
+	struct ph_traffic *traffic;   /* traffic.h */
+	struct ph_status *status;     /* status.h */
 	struct ph_buf event;          /* relay.c: one that is being changed; empty between them */
 	bool ready;
 	void (*on_ready)(void *arg);
@@ -45,7 +47,8 @@ enum {
 	PH_ROUTE_INPUT_ITEMS,
 	PH_ROUTE_MODELS,
 	PH_ROUTE_RELAY,
-	PH_ROUTE_OTHER
+	PH_ROUTE_OTHER,
+	PH_ROUTE_CHAT
 };
 
 /* ---- reply.c: answers of our own ---- */
@@ -116,6 +119,7 @@ void ph_health_event(struct ph_gateway *g, struct ph_account *a, struct ph_str j
 /* ---- follow_store.c: the SQL of following and upkeep ---- */
 extern const char *const ph_follow_store_poll; /* rows: topic, version */
 struct ph_pg_call *ph_follow_store_hello(struct ph_pg *pg, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_follow_store_roll_up(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_facts(struct ph_pg *pg, const char *node, ph_pg_cb cb, void *arg);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What remains of a turn: its row in the store, its line in the log, its share of the metrics. */
+/* What remains of a turn: its row in the store, its line in the log. Its share of the metrics: observe.c. */
 #include "posthouse/clock.h"
 #include "posthouse/log.h"
-#include "posthouse/metrics.h"
 #include "request_priv.h"
 
 #define HELD_MAX (8 * 1024 * 1024) /* of a context that a lane keeps in memory */
@@ -13,6 +12,8 @@ bool ph_record_keeps(const struct ph_request *r)
 
 	if (r->body.dropped)
 		return false; /* by the policy of a moment ago */
+	if (r->chat)
+		return false; /* it has no id that a later one could go on from */
 	switch (r->door.key->snapshots) {
 	case PH_KEY_SNAPSHOTS_ALL:
 		policy = PH_SNAPSHOTS_ALL;
@@ -70,7 +71,7 @@ static void fill_log(const struct ph_request *r, struct ph_turn_record *t)
 	t->node = r->g->node;
 	t->scope = r->door.key->id;
 	t->request_id = r->request_id;
-	t->route = "responses";
+	t->route = r->chat ? "chat" : "responses";
 	t->model = r->body.model;
 	t->account = r->account_id;
 	t->continuity = ph_request_mode(r);
@@ -132,7 +133,7 @@ static void tell_lane(struct ph_request *r, const struct ph_turn_record *t)
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status))
 {
 	struct ph_turn_record t = {.account = 0};
-	bool answered = (r->account || !r->body.generate) && r->collect.id.n &&
+	bool answered = !r->chat && (r->account || !r->body.generate) && r->collect.id.n &&
 			r->collect.id.n <= PH_RESPONSE_ID_MAX && r->relay.ended != PH_TERMINAL_FAILED &&
 			r->sm.state == REQ_COMMIT;
 
@@ -147,32 +148,7 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 	ph_continuity_commit(r->g->continuity, &t, cb, r, NULL);
 }
 
-/* ---- the log line and the metrics ---- */
-
-static unsigned outcome_index(const char *outcome)
-{
-	static const char *const names[] = {"completed", "incomplete", "failed", "cancelled", "client_gone"};
-
-	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-		if (outcome && strcmp(outcome, names[i]) == 0)
-			return i;
-	return 3;
-}
-
-static void observe(const struct ph_request *r)
-{
-	uint64_t now = ph_clock_ns();
-
-	ph_metric_add(PH_M_TURNS, r->mode, outcome_index(r->outcome), 1);
-	if (r->first_event_ns > r->body_ns && r->body_ns)
-		ph_metric_observe(PH_M_FIRST_EVENT_SECONDS, r->first_event_ns - r->body_ns);
-	if (r->attempt.sent_ns > r->body_ns && r->terminal_ns)
-		ph_metric_observe(
-			PH_M_ADDED_SECONDS, r->attempt.sent_ns - r->body_ns + (now - r->terminal_ns));
-	ph_metric_add(PH_M_INPUT_TOKENS, 0, 0, (int64_t)r->collect.input_tokens);
-	ph_metric_add(PH_M_CACHED_TOKENS, 0, 0, (int64_t)r->collect.cached_tokens);
-	ph_metric_add(PH_M_OUTPUT_TOKENS, 0, 0, (int64_t)r->collect.output_tokens);
-}
+/* ---- the log line ---- */
 
 void ph_record_log(struct ph_request *r)
 {
@@ -199,6 +175,6 @@ void ph_record_log(struct ph_request *r)
 		PH_F_INT("output_tokens", r->collect.output_tokens),
 	};
 
-	observe(r);
+	ph_observe_turn(r);
 	ph_log_fields(PH_LOG_INFO, "turn", fields, sizeof fields / sizeof *fields);
 }

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "chat.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -54,6 +55,7 @@ static void first_shown(struct ph_request *r)
 {
 	r->shown = true;
 	ph_turn_body_shrink(&r->body, r->lane || ph_record_keeps(r));
+	ph_chat_forget(r->chat);
 	r->choice.model = r->body.model;
 }
 
@@ -264,12 +266,18 @@ static void end_with(struct ph_request *r, enum ph_terminal terminal)
 	ph_request_event(r, 1);
 }
 
-/* What cannot be read cannot be relayed either: another account, or a well-formed end. */
-static void break_off(struct ph_request *r, const char *why)
+/* The attempt failed: another account, or a well-formed end. */
+static void fall(struct ph_request *r, int code)
 {
 	flush_run(r);
 	stop(r);
-	ph_request_event(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
+	ph_request_event(r, code);
+}
+
+/* What cannot be read cannot be relayed either. */
+static void break_off(struct ph_request *r, const char *why)
+{
+	fall(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
 }
 
 static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_event *e)
@@ -301,9 +309,7 @@ static void on_failed(struct ph_request *r, enum ph_terminal terminal, const str
 		end_with(r, terminal);
 		return;
 	}
-	flush_run(r);
-	stop(r);
-	ph_request_event(r, code);
+	fall(r, code);
 }
 
 /* ---- the scanner's units ---- */
@@ -324,11 +330,16 @@ static void note_created(struct ph_request *r, const struct ph_json_member *resp
 	memcpy(y->created, response->value.p, y->created_n);
 }
 
+static void start_hold(struct ph_request *r)
+{
+	if (r->relay.phase == PH_RELAY_HELD && !r->attempt.collected && !ph_timer_active(&r->hold))
+		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
+}
+
 static void hold_or_pass(struct ph_request *r, const struct ph_event *e)
 {
 	pass_unit(r, e);
-	if (r->relay.phase == PH_RELAY_HELD && !r->attempt.collected && !ph_timer_active(&r->hold))
-		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
+	start_hold(r);
 }
 
 static void first_event(struct ph_request *r)
@@ -459,18 +470,68 @@ void ph_relay_close(struct ph_request *r)
 	y->created_n = 0;
 }
 
-void ph_relay_open(struct ph_request *r, bool messages)
+static void open_anew(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
 
 	ph_relay_close(r);
 	*y = (struct ph_relay){.phase = PH_RELAY_HELD, .open = true};
-	y->raw = !messages && r->dress.framing == PH_FRAMING_SSE;
-	if (!messages)
-		y->sse = ph_sse_new(r->g->config->max_body, on_unit, r);
 	ph_buf_init(&y->held, HELD_MAX + CREATED_MAX);
 	ph_buf_init(&y->terminal, 2 * PH_COLLECT_MAX);
 }
+
+void ph_relay_open(struct ph_request *r, bool messages)
+{
+	open_anew(r);
+	r->relay.raw = !messages && r->dress.framing == PH_FRAMING_SSE;
+	if (!messages)
+		r->relay.sse = ph_sse_new(r->g->config->max_body, on_unit, r);
+}
+
+/* ---- units that somebody else reads ---- */
+
+void ph_relay_open_with(struct ph_request *r, void (*on_foreign)(void *owner, const struct ph_sse_unit *unit))
+{
+	open_anew(r);
+	r->relay.raw = true;
+	r->relay.sse = ph_sse_new(r->g->config->max_body, on_foreign, r);
+}
+
+void ph_relay_begin(struct ph_request *r)
+{
+	first_event(r);
+	r->relay.saw_created = true;
+	r->relay.heard = true;
+}
+
+void ph_relay_hold(struct ph_request *r, struct ph_str raw)
+{
+	pass(r, raw);
+	start_hold(r);
+}
+
+void ph_relay_show(struct ph_request *r, struct ph_str raw)
+{
+	show(r);
+	pass(r, raw);
+}
+
+void ph_relay_end(struct ph_request *r)
+{
+	end_with(r, PH_TERMINAL_COMPLETED);
+}
+
+void ph_relay_fault(struct ph_request *r, struct ph_str json)
+{
+	fall(r, ph_attempt_failure(r, json, 0));
+}
+
+void ph_relay_break(struct ph_request *r, const char *why)
+{
+	break_off(r, why);
+}
+
+/* ---- a read ---- */
 
 static int fed(struct ph_request *r, int rc)
 {
@@ -522,7 +583,10 @@ static void send_keepalive(struct ph_request *r)
 	y->shift++;
 	start_keepalive(r);
 	ph_buf_init(&event, 1024);
-	ph_put_event(&event, &r->dress, PH_STR("keepalive"), ph_str(json, (size_t)n));
+	if (r->attempt.chat)
+		ph_buf_puts(&event, PH_CHAT_ALIVE);
+	else
+		ph_put_event(&event, &r->dress, PH_STR("keepalive"), ph_str(json, (size_t)n));
 	push(r, ph_buf_str(&event));
 	ph_buf_deinit(&event);
 	ph_metric_add(PH_M_KEEPALIVES, 0, 0, 1);
@@ -569,6 +633,17 @@ void ph_relay_release(struct ph_request *r)
 	finish(r);
 }
 
+/* A chat has no well-formed end for a broken answer but to end. */
+static void fail_chat(struct ph_request *r)
+{
+	struct ph_exchange *x = r->x;
+
+	ph_timer_stop(&r->hold);
+	push(r, PH_CHAT_BROKEN);
+	r->x = NULL;
+	x->ops->cut(x->end);
+}
+
 void ph_relay_fail(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
@@ -577,6 +652,10 @@ void ph_relay_fail(struct ph_request *r)
 	if (!r->x)
 		return;
 	flush_run(r);
+	if (r->attempt.chat) {
+		fail_chat(r);
+		return;
+	}
 	ph_buf_init(&event, 3 * CREATED_MAX);
 	ph_put_failed_event(&event, &r->dress, ph_str(y->created, y->created_n), y->next_number);
 	put_done(r, &event);

@@ -23,6 +23,7 @@
  */
 #include <stdlib.h>
 
+#include "chat.h"
 #include "posthouse/clock.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -57,6 +58,7 @@ static const int way_back[PH_REMEDY_NR] = {
 	[PH_RENEW] = REQ_RESOLVE,
 	[PH_REDIAL] = REQ_CONNECT,
 	[PH_OMIT] = REQ_CONNECT,
+	[PH_TRANSLATE] = REQ_CONNECT,
 };
 
 /* Aloud: done goes on, a warm-up that no upstream takes to its commit at once; a client that left settles;
@@ -134,12 +136,14 @@ static int body_ready(struct ph_request *r)
 	r->body_ns = ph_clock_ns();
 	r->bytes_in = r->body.buf.n;
 	r->body.frame = r->dress.framing == PH_FRAMING_WS;
-	rc = ph_turn_body_read(&r->body, &r->arena, &r->fault);
+	rc = r->chat ? ph_chat_take(r, &r->body.buf) : 0;
+	if (rc == 0)
+		rc = ph_turn_body_read(&r->body, &r->arena, &r->fault);
 	if (rc)
 		return rc;
 	if (!ph_key_allows_model(r->door.key, r->body.model))
 		return ph_fail_param(&r->fault, PH_E_MODEL_DENIED, "model", "%s", "");
-	return 1;
+	return r->chat ? ph_chat_choose(r) : 1;
 }
 
 static int body_start(struct ph_request *r)
@@ -258,7 +262,7 @@ static int commit_start(struct ph_request *r)
 	keep = finished && ph_record_keeps(r);
 	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
 	owned = r->relay.ended != PH_TERMINAL_FAILED && r->account && r->account->kind == PH_PLATFORM &&
-		r->body.store;
+		r->body.store && !r->chat;
 	if (r->account)
 		ph_account_worked(r->g->accounts, r->account);
 	r->outcome = outcome_of(r->relay.ended);
@@ -502,6 +506,7 @@ static void request_free(void *arg)
 	ph_found_free(r->found);
 	ph_collect_reset(&r->collect);
 	ph_turn_body_free(&r->body);
+	ph_chat_free(r->chat);
 	ph_buf_deinit(&r->stored_items);
 	ph_buf_deinit(&r->steered);
 	ph_buf_deinit(&r->words);
@@ -544,6 +549,7 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	r->started_ns = x->started_ns;
 	r->dress = (struct ph_dress){x->framing, x->stream_id};
 	r->lane = ph_lane_ref(x->lane);
+	r->chat = x->chat;
 	memcpy(r->request_id, x->request_id, sizeof r->request_id);
 	ph_rand(r->turn, sizeof r->turn);
 	ph_arena_init(&r->arena, ARENA_MAX);
@@ -561,6 +567,7 @@ void ph_request_open(struct ph_gateway *g, struct ph_exchange *x)
 	r->left[PH_WAIT_FOR] = 1;
 	r->left[PH_OMIT] = PH_OMIT_MAX;
 	r->left[PH_RENEW] = 1;
+	r->left[PH_TRANSLATE] = OTHER_MAX;
 	ph_list_push_back(&g->requests, &r->node);
 	g->turns++;
 	ph_metric_add(PH_M_STREAMS, x->framing, 0, 1);

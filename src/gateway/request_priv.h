@@ -227,6 +227,7 @@ struct ph_attempt {
 	bool socket;          /* on the lane's WebSocket */
 	bool reused;          /* which carried a turn before */
 	int status;           /* HTTP, once the head came */
+	bool chat;            /* of a chat, which the account answers itself: chat.h */
 	bool events;          /* the answer is a stream of events */
 	bool collected;       /* which the client gets as one object */
 	bool refused;         /* the answer is an error: its body is collected */
@@ -249,6 +250,7 @@ struct ph_request {
 	struct ph_exchange *x; /* NULL once the client's end is finished or gone */
 	struct ph_dress dress; /* how the client reads events */
 	struct ph_lane *lane;  /* what this turn shares with those before and behind it; or NULL */
+	struct ph_chat *chat;  /* it is a chat completion: chat.h; or NULL */
 	struct ph_door door;
 	struct ph_arena arena;
 	struct ph_turn_body body;
@@ -406,11 +408,24 @@ void ph_relay_finish_feed(struct ph_request *r); /* upstream ended: a last unit 
 void ph_relay_release(struct ph_request *r);     /* the terminal event and [DONE] */
 void ph_relay_fail(struct ph_request *r);        /* a well-formed end for a broken answer */
 void ph_relay_timer(void *arg);
+/* A stream of another kind, whose units somebody else reads. Each is the start of the answer, hence begun,
+ * and then held like a lifecycle event, shown with all that is held, or put behind the terminal ones. */
+void ph_relay_open_with(
+	struct ph_request *r, void (*on_foreign)(void *owner, const struct ph_sse_unit *unit));
+void ph_relay_begin(struct ph_request *r);
+void ph_relay_hold(struct ph_request *r, struct ph_str raw);
+void ph_relay_show(struct ph_request *r, struct ph_str raw);
+void ph_relay_end(struct ph_request *r);                       /* it is whole */
+void ph_relay_fault(struct ph_request *r, struct ph_str json); /* upstream says that it failed */
+void ph_relay_break(struct ph_request *r, const char *why);    /* it cannot be understood */
 
 /* record.c */
 /* The lane, if there is one, remembers what it commits. */
 void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int status));
 bool ph_record_keeps(const struct ph_request *r); /* policy: is a finished turn kept? */
 void ph_record_log(struct ph_request *r);
+
+/* ---- observe.c: its share of the metrics, once ---- */
+void ph_observe_turn(const struct ph_request *r);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which handler serves which path: one table, first match. */
-#include "gateway_priv.h"
+#include "chat.h"
 
 /*
  * path stands behind the base. In it, {id} is one segment, and * at the end whatever is left: that word,
@@ -45,6 +45,7 @@ static const struct route routes[] = {
 	{"GET", PH_STR_INIT("/responses/{id}/input_items"), PH_ROUTE_INPUT_ITEMS, ph_responses_items},
 	{"GET", PH_STR_INIT("/models"), PH_ROUTE_MODELS, list_models},
 	{"GET", PH_STR_INIT("/models/*"), PH_ROUTE_MODELS, get_model},
+	{"POST", PH_STR_INIT("/chat/completions"), PH_ROUTE_CHAT, ph_chat_open},
 	{"POST", PH_STR_INIT("/embeddings"), PH_ROUTE_RELAY, ph_pass_open},
 	{"POST", PH_STR_INIT("/moderations"), PH_ROUTE_RELAY, ph_pass_open},
 	{"POST", PH_STR_INIT("/audio/speech"), PH_ROUTE_RELAY, ph_pass_open},

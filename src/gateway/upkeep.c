@@ -2,8 +2,9 @@
 /*
  * What a node settles with the database once, before it follows changes: the master key must fit, the
  * settings get their first values, the node is registered. And what it does for all, where it is the one that
- * does it: partitions are made and dropped, nodes that are gone are swept. Every step is tried until the
- * database answers: a node that starts before its database waits, unready, and says for what.
+ * does it: partitions are made and dropped, nodes that are gone are swept, figures are added up by hour.
+ * Every step is tried until the database answers: a node that starts before its database waits, unready, and
+ * says for what.
  */
 #include "upkeep.h"
 
@@ -13,11 +14,13 @@
 #include "posthouse/log.h"
 #include "renew.h"
 #include "report.h"
+#include "traffic.h"
 
 #define RETRY_MS    500
 #define MAINTAIN_MS (10 * 60 * 1000)
-#define AGAIN_MS    1000 /* a partition was dropped: there may be another */
+#define AGAIN_MS    1000 /* there is more: another partition to drop, turns to add up */
 #define SWEEP_MS    (60 * 1000)
+#define ROLL_UP_MS  (15 * 1000) /* as old as the figures by hour may be */
 #define HOLD_MS     (60 * 1000)
 
 enum step {
@@ -35,8 +38,8 @@ struct ph_upkeep {
 	enum step step;
 	struct ph_pg_call *call;
 	struct ph_timer timer; /* the next try */
-	struct ph_job partitions, sweep;
-	struct ph_pg_call *maintaining, *sweeping;
+	struct ph_job partitions, sweep, usage;
+	struct ph_pg_call *maintaining, *sweeping, *adding;
 	bool told;     /* what is waited for was logged */
 	char why[256]; /* the last fault, for /readyz */
 };
@@ -162,6 +165,24 @@ static void sweep(void *arg)
 	u->sweeping = ph_follow_store_sweep(u->g->pg, on_swept, u);
 }
 
+static void on_added(void *arg, struct ph_pg_result *r, const struct ph_err *err)
+{
+	struct ph_upkeep *u = arg;
+
+	u->adding = NULL;
+	if (err)
+		ph_log(PH_LOG_WARN, "the figures by hour could not be added up: %s; tried again in 15 s",
+			err->detail);
+	ph_job_done(&u->usage, !err && ph_pg_int(r, 0, 1) ? AGAIN_MS : ROLL_UP_MS);
+}
+
+static void add_up(void *arg)
+{
+	struct ph_upkeep *u = arg;
+
+	u->adding = ph_follow_store_roll_up(u->g->pg, on_added, u);
+}
+
 static void check_master_key(struct ph_upkeep *u)
 {
 	struct ph_buf ids;
@@ -207,8 +228,10 @@ static void try_step(struct ph_upkeep *u)
 		ph_follow_start(u->g->follow);
 		ph_job_start(&u->partitions);
 		ph_job_start(&u->sweep);
+		ph_job_start(&u->usage);
 		ph_renewals_start(u->g->renewals);
 		ph_node_report_start(u->g->report);
+		ph_traffic_start(u->g->traffic);
 	}
 }
 
@@ -226,6 +249,7 @@ struct ph_upkeep *ph_upkeep_new(struct ph_gateway *g, const struct ph_master_key
 	ph_timer_init(&u->timer, g->loop, on_timer, u);
 	ph_job_init(&u->partitions, g->member, "partitions", HOLD_MS, maintain, u);
 	ph_job_init(&u->sweep, g->member, "sweep", HOLD_MS, sweep, u);
+	ph_job_init(&u->usage, g->member, "usage", HOLD_MS, add_up, u);
 	return u;
 }
 
@@ -254,9 +278,11 @@ struct ph_upkeep *ph_upkeep_free(struct ph_upkeep *u)
 	ph_timer_stop(&u->timer);
 	ph_job_stop(&u->partitions);
 	ph_job_stop(&u->sweep);
+	ph_job_stop(&u->usage);
 	drop(u->call);
 	drop(u->maintaining);
 	drop(u->sweeping);
+	drop(u->adding);
 	free(u);
 	return NULL;
 }

@@ -134,6 +134,17 @@ static void abort_answer(void *end)
 		ph_client_close(c, true);
 }
 
+/* The last chunk never comes. */
+static void cut(void *end)
+{
+	struct ph_client *c = end;
+
+	c->x.handler = NULL;
+	c->close = true;
+	c->finished = true;
+	ph_client_later(c);
+}
+
 /* RFC 6455, 4.2.2. */
 static void upgrade(void *end, const struct ph_buf *headers, const struct ph_socket_handler *handler, void *h)
 {
@@ -157,4 +168,4 @@ static void upgrade(void *end, const struct ph_buf *headers, const struct ph_soc
 }
 
 const struct ph_exchange_ops ph_client_ops = {
-	read_body, head, push, finish, abort_answer, upgrade, ph_socket_read, ph_socket_close};
+	read_body, head, push, finish, abort_answer, cut, upgrade, ph_socket_read, ph_socket_close};

@@ -67,6 +67,7 @@ struct node {
 	struct ph_listener *listener, *admin_listener;
 	struct ph_signal *term, *interrupt, *hup;
 	struct ph_timer timer;
+	struct ph_self self;
 	uint64_t drain_until_ms;
 	int status; /* what the process exits with */
 };
@@ -80,6 +81,7 @@ static void on_gateway_closed(void *arg)
 	ph_signal_close(n->term);
 	ph_signal_close(n->interrupt);
 	ph_signal_close(n->hup);
+	ph_self_stop(&n->self);
 	ph_loop_stop(n->loop);
 }
 
@@ -360,6 +362,7 @@ static int node_open(struct node *n, struct ph_err *err)
 	n->interrupt = ph_signal_open(n->loop, SIGINT, on_signal, n);
 	n->hup = ph_signal_open(n->loop, SIGHUP, on_hup, n);
 	ph_timer_start(&n->timer, LATE_MS);
+	ph_self_start(&n->self, n->loop);
 	return 0;
 }
 

@@ -125,4 +125,11 @@ void ph_socket_close(void *end, int code, const char *reason); /* ph_exchange_op
 void ph_socket_leave(struct ph_socket *s);                     /* on_gone */
 struct ph_socket *ph_socket_free(struct ph_socket *s);         /* returns NULL */
 
+/* ---- self.c: what the process uses of its machine, for the metrics ---- */
+struct ph_self {
+	struct ph_timer timer;
+};
+void ph_self_start(struct ph_self *s, struct ph_loop *loop);
+void ph_self_stop(struct ph_self *s);
+
 #endif

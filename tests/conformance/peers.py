@@ -101,6 +101,10 @@ class Clients:
         assert len(found) == 1, '%s in %s: %s' % (pattern, self.modules, found)
         return found[0]
 
+    def python(self):
+        """An interpreter with the packages of requirements.txt."""
+        return self.modules.parent / 'python' / 'bin' / 'python'
+
     def version(self, package):
         return json.loads((self.modules / package / 'package.json').read_text(encoding='utf-8'))['version']
 

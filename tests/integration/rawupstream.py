@@ -185,7 +185,8 @@ def plain(exchange):
 
 
 class RawUpstream:
-    """handler answers every request; those given to then() come first, one each, for POST .../responses only."""
+    """handler answers every request; those given to then() come first, one each, for turns only: POST .../responses
+    or .../chat/completions."""
 
     def __init__(self, handler=plain, tls=None):
         self.handler = handler
@@ -249,7 +250,7 @@ class RawUpstream:
 
     def choose(self, request):
         with self.lock:
-            if self.scripted and request.method == 'POST' and request.target.endswith('/responses'):
+            if self.scripted and request.method == 'POST' and request.target.endswith(('/responses', '/chat/completions')):
                 return self.scripted.pop(0)
         return self.handler
 

@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 
+import pytest
+
 from harness import BINARY, ROOT, clean_environment
 
 COMPOSE = ROOT / 'docker-compose.yml'
@@ -25,17 +27,23 @@ def test_settings_are_known():
         assert used <= known, '%s: %s' % (path, used - known)
 
 
+BOARDS = ('compose/grafana/posthouse.json', 'compose/grafana/accounts.json')
+
+
 def test_metrics_are_known():
-    """Alerts and the dashboard ask for what the nodes tell."""
-    known = set(re.findall(r'"(posthouse_[a-z_]+)"', text('include/posthouse/metrics.h')))
-    for path in ('compose/alerts.yml', 'compose/grafana/posthouse.json'):
-        used = {re.sub(r'_bucket$', '', name) for name in re.findall(r'\bposthouse_[a-z_]+', text(path))}
-        used -= {'posthouse_admin'}  # the schema, in words to operators
+    """Alerts and dashboards ask for what the nodes tell."""
+    told = ''.join(text(path) for path in ('include/posthouse/metrics.h', 'src/base/metrics_model.c', 'src/gateway/status.c'))
+    known = set(re.findall(r'\b((?:posthouse|gen_ai)_[a-z_]+)', told)) | {
+        'gen_ai_client_inference_usage_cache_read_input_tokens_total', 'gen_ai_client_inference_usage_reasoning_output_tokens_total'}
+    for path in ('compose/alerts.yml', *BOARDS):
+        used = {re.sub(r'_(bucket|sum|count)$', '', name) for name in re.findall(r'\b(?:posthouse|gen_ai)_[a-z_]+', text(path))}
+        used -= {'posthouse_admin', 'gen_ai_request_model'}  # the schema, in words to operators; a label
         assert used and used <= known, '%s: %s' % (path, used - known)
 
 
-def test_dashboard_is_whole():
-    board = json.loads(text('compose/grafana/posthouse.json'))
+@pytest.mark.parametrize('path', BOARDS)
+def test_dashboard_is_whole(path):
+    board = json.loads(text(path))
     assert len({panel['id'] for panel in board['panels']}) == len(board['panels'])
     assert all(panel['targets'] and panel['datasource']['uid'] == 'posthouse' for panel in board['panels'])
     assert 'uid: posthouse' in text('compose/grafana/datasource.yml')

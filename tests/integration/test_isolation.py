@@ -43,6 +43,6 @@ def test_every_lock_is_played():
     sources = [p.read_text(encoding='utf-8') for p in pathlib.Path(ROOT / 'sql').rglob('*.sql')]
     assert sources and steps
     for function in ('lease_slots', 'heartbeat', 'sweep_nodes', 'leave_node', 'claim_job', 'finish_job', 'release_leases',
-                     'set_account_limit', 'forget_node', 'claim_refresh', 'finish_refresh', 'fail_refresh'):
+                     'set_account_limit', 'forget_node', 'claim_refresh', 'finish_refresh', 'fail_refresh', 'roll_up'):
         assert any('FUNCTION posthouse.%s(' % function in s or 'FUNCTION posthouse_admin.%s(' % function in s for s in sources)
         assert function in steps, function

@@ -40,7 +40,7 @@ def test_metrics_format(world, api):
             assert name not in types, 'told twice: ' + name
             types[name] = kind
         elif line and not line.startswith('#'):
-            found = re.fullmatch(r'(posthouse_[a-z_]+)(\{([a-z_]+="[^"]*",?)*\})? -?[0-9.e+-]+(Inf)?', line)
+            found = re.fullmatch(r'((?:posthouse|gen_ai)_[a-z_]+)(\{([a-z_]+="[^"]*",?)*\})? -?[0-9.e+-]+(Inf)?', line)
             assert found, line
             assert line.rsplit(' ', 1)[0] not in seen, line
             seen.add(line.rsplit(' ', 1)[0])

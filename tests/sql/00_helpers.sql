@@ -3,6 +3,13 @@
 CREATE SCHEMA test;
 GRANT USAGE ON SCHEMA test TO PUBLIC;
 
+DO $$ -- who may do what a node may and what an operator may; roles belong to the whole server
+BEGIN
+	IF to_regrole('test_staff') IS NULL THEN
+		CREATE ROLE test_staff LOGIN IN ROLE posthouse_node, posthouse_operator;
+	END IF;
+END $$;
+
 CREATE FUNCTION test.today() RETURNS date LANGUAGE sql AS $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
 CREATE FUNCTION test.id(n int) RETURNS text LANGUAGE sql AS $$ SELECT 'resp_' || md5(n::text) $$;
 

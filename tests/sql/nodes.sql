@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes come, are seen, leave, are forgotten; periodic work is one node's at a time. */
-SET SESSION AUTHORIZATION posthouse_node;
+SET SESSION AUTHORIZATION test_staff;
 CREATE FUNCTION pg_temp.node(n int) RETURNS uuid LANGUAGE sql AS $$ SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid $$;
 CREATE FUNCTION pg_temp.states() RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(n.name || ' ' || n.state, ', ' ORDER BY n.name, n.started) FROM posthouse_admin.nodes n $$;

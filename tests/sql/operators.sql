@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Accounts, keys, the verbs of operators: what they change, and what others learn of it. */
-SET SESSION AUTHORIZATION posthouse_node;
+SET SESSION AUTHORIZATION test_staff;
 
 DO $$
 DECLARE
@@ -35,7 +35,7 @@ BEGIN
 	ASSERT (SELECT l.state FROM posthouse.load_accounts() l WHERE l.account_id = id) = 'active';
 	ASSERT test.failure($q$SELECT posthouse_admin.pause_account('nobody')$q$) = 'P0001';
 	SELECT * INTO r FROM posthouse_admin.audit ORDER BY audit_id DESC OFFSET 3 LIMIT 1;
-	ASSERT r.actor = 'posthouse_node' AND r.verb = 'pause_account' AND r.object = 'a' AND r.reason = 'invoice unpaid', r;
+	ASSERT r.actor = 'test_staff' AND r.verb = 'pause_account' AND r.object = 'a' AND r.reason = 'invoice unpaid', r;
 	ASSERT posthouse.remove_account('a', 'gone');
 	ASSERT NOT posthouse.remove_account('a', 'gone');
 	ASSERT (SELECT count(*) FROM posthouse.load_accounts() l WHERE l.account_id = id) = 0;

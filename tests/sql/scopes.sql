@@ -50,7 +50,7 @@ BEGIN
 	LOOP
 		ASSERT NOT EXISTS (SELECT FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 			WHERE p.oid = f.oid AND a.grantee = 0), format('%s: PUBLIC may call it', f.name);
-		ASSERT NOT has_function_privilege('posthouse_viewer', f.oid, 'EXECUTE') OR f.name::text LIKE '%chain(%',
+		ASSERT NOT has_function_privilege('posthouse_viewer', f.oid, 'EXECUTE') OR f.name::text ~ 'chain\(|share_ms\(',
 			format('%s: a viewer may call it', f.name);
 	END LOOP;
 	ASSERT has_function_privilege('posthouse_operator', 'posthouse_admin.pause_account(text, text)', 'EXECUTE');

@@ -131,6 +131,7 @@ void fake_account_reset(struct fake_account *a)
 	scripts_free(a);
 	models_free(a);
 	a->mode = FAKE_UP;
+	a->no_chat = false;
 	a->retry_after = 60;
 	a->requests = a->turns = a->completed = a->cancelled = a->faulted = a->connections = 0;
 	a->max_running = a->running;

@@ -172,6 +172,7 @@ enum {
 	O_MODE,
 	O_RETRY_AFTER,
 	O_MODELS,
+	O_CHAT,
 	O_FORGET,
 	O_ABORT,
 	O_UPGRADE,
@@ -195,6 +196,7 @@ static const struct ph_str order_names[O_NR] = {
 	[O_MODE] = {"mode", 4},
 	[O_RETRY_AFTER] = {"retry_after", 11},
 	[O_MODELS] = {"models", 6},
+	[O_CHAT] = {"chat", 4},
 	[O_FORGET] = {"forget", 6},
 	[O_ABORT] = {"abort", 5},
 	[O_UPGRADE] = {"upgrade", 7},
@@ -321,7 +323,8 @@ static void order_account(struct fake_exchange *x)
 	if (!read_order(x, m, &a))
 		return;
 	if (!a) {
-		answer_bad(x, "{\"account\":NAME,\"mode\":..,\"retry_after\":..,\"models\":[..],\"do\":{..} "
+		answer_bad(x, "{\"account\":NAME,\"mode\":..,\"retry_after\":..,\"models\":[..],\"chat\":..,"
+			      "\"do\":{..} "
 			      "or null,\"upgrade\":{..} or null,\"token\":{..} or null}");
 		return;
 	}
@@ -334,6 +337,8 @@ static void order_account(struct fake_exchange *x)
 		answer_bad(x, "retry_after: seconds");
 		return;
 	}
+	if (m[O_CHAT].kind)
+		a->no_chat = m[O_CHAT].kind == PH_JSON_FALSE;
 	if (m[O_MODELS].kind)
 		fake_account_set_models(a, m[O_MODELS].value);
 	if (m[O_MODE].kind && !switch_mode(x, a, m[O_MODE].value))

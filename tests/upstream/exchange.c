@@ -212,6 +212,13 @@ static bool is_turn(const struct fake_exchange *x)
 	       (ph_str_eq(x->path, PH_STR("/responses")) || ph_str_eq(x->path, PH_STR("/responses/")));
 }
 
+static bool is_chat(const struct fake_exchange *x)
+{
+	return ph_str_eq(x->head->method, PH_STR("POST")) &&
+	       ph_str_eq(x->path, PH_STR("/chat/completions")) && x->account->kind != FAKE_CODEX &&
+	       !x->account->no_chat;
+}
+
 /* Base paths: "/v1", and "/backend-api/codex" for codex accounts; under "/a/NAME" any. */
 static bool cut_base(struct fake_exchange *x)
 {
@@ -254,6 +261,7 @@ static void begin(struct fake_exchange *x)
 	x->body = ph_buf_str(&x->conn->body);
 	x->account = NULL;
 	x->by_path = x->turn = x->faulted = x->refused = false;
+	x->chat = (struct fake_chat){0};
 	x->stored[0] = x->tag[0] = x->anchor[0] = '\0';
 }
 
@@ -302,7 +310,7 @@ void fake_exchange_start(struct fake_exchange *x, struct fake_account *of_port)
 		fake_upgrade_start(x);
 	else if (!decode(x))
 		fake_answer_error(x, 400, "invalid_request_error", NULL, NULL, "The body cannot be decoded.");
-	else if (is_turn(x))
+	else if ((x->chat.on = is_chat(x)) || is_turn(x))
 		fake_turn_start(x);
 	else
 		fake_rest_start(x);

@@ -6,7 +6,8 @@
  *     server.c    listeners, connections, requests in order
  *     exchange.c  one request: whose account it is, what is scripted for it, who answers
  *     turn.h      POST /responses: how a turn is read, refused, answered and kept; socket.h  the same on
- * WebSocket context.c   the conversation as the account sees it: entries, their hash, what is foreign or
+ * WebSocket chat.c      chat completions, as turns
+ *     context.c   the conversation as the account sees it: entries, their hash, what is foreign or
  * unpaired rest.c      every other endpoint;  control.c  /_fake/... canned.c    answers made once, for
  * benchmarks answer.c    heads and framing;  play.c  pace, slices, back-pressure, the way a connection ends
  *     account.c   the accounts;  store.c  what platform accounts keep;  record.c  what was received
@@ -126,6 +127,7 @@ struct fake_account {
 	struct fake_do *granting;  /* likewise, for its token URL */
 	struct fake_login login;
 	char **models; /* the only ones it serves, or NULL */
+	bool no_chat;  /* it has no chat completions */
 	size_t model_count;
 	uint64_t last_id; /* counts whatever ids it minted */
 	uint64_t requests, turns, running, max_running, completed, cancelled, faulted, connections;
@@ -474,6 +476,12 @@ void fake_put_error(struct fake_do *d, struct ph_buf *b, int status);
 
 /* ---- exchanges ---- */
 
+/* A turn that is a chat completion. */
+struct fake_chat {
+	bool on, usage;
+	uint64_t choices;
+};
+
 /* One request and its answer. Owner: its connection, one after the other; or the lane of a socket. */
 struct fake_exchange {
 	struct fake_server *server;
@@ -487,7 +495,8 @@ struct fake_exchange {
 	struct fake_account *account; /* NULL: control, or nobody's */
 	struct fake_do *todo;
 	struct fake_record *record;
-	bool turn;                /* counts as running */
+	bool turn; /* counts as running */
+	struct fake_chat chat;
 	bool faulted;             /* mode or script made it fail */
 	bool by_path;             /* the account was named by the path */
 	char tag[FAKE_TAG_MAX];   /* of the turn, where its answer is to be kept; else empty */
@@ -508,6 +517,8 @@ void fake_exchange_end(struct fake_exchange *x, bool cancelled);
 /* The turn of a create frame, which stands in the connection's body. */
 void fake_exchange_create(struct fake_exchange *x);
 void fake_turn_start(struct fake_exchange *x);
+/* A chat's body becomes that of a turn. */
+void fake_chat_read(struct fake_exchange *x);
 struct fake_turn *fake_turn_free(struct fake_turn *t); /* returns NULL; NULL is allowed */
 void fake_upgrade_start(struct fake_exchange *x);
 void fake_rest_start(struct fake_exchange *x);

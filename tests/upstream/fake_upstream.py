@@ -104,7 +104,7 @@ class FakeUpstream:
         return self.control("POST", "/script", order.encode())
 
     def account(self, account, **order):
-        """mode="down", retry_after=3, models=["m"], do={..} (standing script; None removes it), upgrade={..} (the same
+        """mode="down", retry_after=3, models=["m"], chat=False, do={..} (standing script; None removes it), upgrade={..} (the same
         for upgrades), token={..} (for the token URL)"""
         return self.control("POST", "/account", dict(order, account=account))
 

@@ -310,7 +310,7 @@ static void dispatch(struct fake_exchange *x)
 		answer_embeddings(x);
 	else if (fake_path_under(x->path, PH_STR("/files"), &rest))
 		answer_files(x, rest);
-	else if (method_is(x, "POST") && x->path.n > 1)
+	else if (method_is(x, "POST") && x->path.n > 1 && !ph_str_eq(x->path, PH_STR("/chat/completions")))
 		answer_echo(x);
 	else
 		not_found(x);

@@ -436,6 +436,10 @@ static bool answer(struct fake_turn *t)
 	bool mine;
 
 	prepare(t);
+	if (x->chat.on) {
+		fake_chat_answer(t);
+		return true;
+	}
 	fake_events_make(t);
 	if (!t->stream || t->store || x->lane)
 		make_object(t);
@@ -498,7 +502,9 @@ void fake_turn_start(struct fake_exchange *x)
 	struct ph_err err = {0};
 
 	count_running(x);
-	if (fake_canned_answer(x))
+	if (x->chat.on)
+		fake_chat_read(x);
+	else if (fake_canned_answer(x))
 		return;
 	t = ph_alloc(sizeof(*t));
 	t->x = x;

@@ -111,4 +111,7 @@ void fake_event_reach(struct fake_emitter *e, enum fake_point point);
 void fake_event_progress(struct fake_emitter *e);
 void fake_items_make(struct fake_emitter *e);
 
+/* The turn as a chat completion. */
+void fake_chat_answer(struct fake_turn *t);
+
 #endif

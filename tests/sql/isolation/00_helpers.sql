@@ -24,6 +24,8 @@ CREATE FUNCTION test.clear() RETURNS void LANGUAGE sql AS $$
 	DELETE FROM posthouse.account_secrets;
 	DELETE FROM posthouse.account_refresh;
 	DELETE FROM posthouse.account_health;
+	DELETE FROM posthouse.request_log;
+	DELETE FROM posthouse.usage_hours;
 	UPDATE posthouse.accounts SET max_streams = 3, hold_until = NULL $$;
 CREATE VIEW test.held AS
 	SELECT right(node_id::text, 1) AS node, slots, expires_at > clock_timestamp() + interval '5 s' AS lasting
@@ -41,3 +43,15 @@ CREATE FUNCTION test.replace() RETURNS text LANGUAGE sql AS $$
 CREATE VIEW test.secret AS
 	SELECT convert_from(s.sealed, 'UTF8') AS sealed, s.version, coalesce(h.state, 'active') AS health
 	FROM posthouse.account_secrets s LEFT JOIN posthouse.account_health h USING (account_id);
+
+CREATE FUNCTION test.log() RETURNS void LANGUAGE sql AS $$
+	INSERT INTO posthouse.request_log (scope, started, duration_us, day, turn, node, request_id, route, outcome)
+	VALUES (1, now(), 1, (now() AT TIME ZONE 'UTC')::date, gen_random_uuid(), 'n1', 'req_1', 'responses', 'completed') $$;
+/* Once nobody writes any more; it may be that the server itself does. */
+CREATE FUNCTION test.roll_up(OUT turns bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE pg_snapshot_xmin(pg_current_snapshot()) <> pg_snapshot_xmax(pg_current_snapshot()) LOOP
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	SELECT r.turns INTO turns FROM posthouse.roll_up() r;
+END $$;

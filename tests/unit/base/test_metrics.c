@@ -135,7 +135,8 @@ static void every_remedy_has_its_label(void **state)
 		[PH_STRIP] = "strip",
 		[PH_OMIT] = "omit",
 		[PH_WAIT_FOR] = "wait_for",
-		[PH_RENEW] = "renew"};
+		[PH_RENEW] = "renew",
+		[PH_TRANSLATE] = "translate"};
 	char line[80];
 
 	(void)state;
@@ -146,6 +147,50 @@ static void every_remedy_has_its_label(void **state)
 		snprintf(line, sizeof(line), "posthouse_retries_total{remedy=\"%s\"} %u", names[i], 100 + i);
 		assert_true(printed(line));
 	}
+}
+
+static void a_histogram_may_have_a_label(void **state)
+{
+	(void)state;
+	ph_metric_observe_in(PH_M_PHASE_SECONDS, 4, 3000000);
+	ph_metric_observe_in(PH_M_PHASE_SECONDS, 4, 3000000000);
+	print();
+	assert_true(printed("posthouse_phase_seconds_bucket{phase=\"commit\",le=\"0.0025\"} 0"));
+	assert_true(printed("posthouse_phase_seconds_bucket{phase=\"commit\",le=\"0.005\"} 1"));
+	assert_true(printed("posthouse_phase_seconds_bucket{phase=\"commit\",le=\"+Inf\"} 2"));
+	assert_true(printed("posthouse_phase_seconds_sum{phase=\"commit\"} 3.003000000"));
+	assert_true(printed("posthouse_phase_seconds_count{phase=\"relay\"} 0"));
+}
+
+static void figures_by_model(void **state)
+{
+	const struct ph_model_turn well = {false, 2000000000, 50000000, 100, 60, 7, 3},
+				   badly = {true, 1000000, 0, 0, 0, 0, 0};
+	char name[128];
+
+	(void)state;
+	ph_metrics_model_turn(PH_STR("gpt-\"5\""), &well);
+	ph_metrics_model_turn(PH_STR("gpt-\"5\""), &badly);
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof name, "m%d", i);
+		ph_metrics_model_turn(ph_str_c(name), &well);
+	}
+	memset(name, 'x', sizeof name);
+	ph_metrics_model_turn(ph_str(name, sizeof name), &well); /* too long to be told */
+	print();
+#define MODEL                                                                                                \
+	"{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"gpt-"        \
+	"\\\"5\\\"\""
+	assert_true(printed("gen_ai_client_operation_duration_seconds_bucket" MODEL ",le=\"2.56\"} 1"));
+	assert_true(
+		printed("gen_ai_client_operation_duration_seconds_count" MODEL ",error_type=\"_OTHER\"} 1"));
+	assert_true(printed("gen_ai_client_token_usage_sum" MODEL ",gen_ai_token_type=\"input\"} 100"));
+	assert_true(printed("gen_ai_client_inference_usage_cache_read_input_tokens_total" MODEL "} 60"));
+	assert_true(printed("gen_ai_client_operation_time_to_first_chunk_seconds_sum" MODEL "} 0.050000000"));
+#undef MODEL
+	/* 32 by name; the other nine, and the long one, together */
+	assert_true(printed("gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name=\"chat\","
+			    "gen_ai_provider_name=\"openai\",gen_ai_request_model=\"other\"} 10"));
 }
 
 static void histograms(void **state)
@@ -187,10 +232,12 @@ static void the_text_is_well_formed(void **state)
 		struct ph_str name;
 
 		line = ph_str_split(&rest, '\n');
-		if (ph_str_starts(line, PH_STR("# HELP posthouse_")) ||
-			ph_str_starts(line, PH_STR("# TYPE posthouse_")))
+		if (ph_str_starts(line, PH_STR("# HELP ")) || ph_str_starts(line, PH_STR("# TYPE ")))
+			line = ph_str_from(line, 7);
+		assert_true(
+			ph_str_starts(line, PH_STR("posthouse_")) || ph_str_starts(line, PH_STR("gen_ai_")));
+		if (line.p[-1] != '\n')
 			continue;
-		assert_true(ph_str_starts(line, PH_STR("posthouse_")));
 		bound = ph_str_find(line, PH_STR("le=\""));
 		if (bound >= 0 && ph_str_find(line, PH_STR("+Inf")) < 0) {
 			double le = strtod(line.p + bound + 4, NULL);
@@ -219,6 +266,8 @@ int main(void)
 		cmocka_unit_test(labels_and_types_are_printed),
 		cmocka_unit_test(every_remedy_has_its_label),
 		cmocka_unit_test(histograms),
+		cmocka_unit_test(a_histogram_may_have_a_label),
+		cmocka_unit_test(figures_by_model),
 		cmocka_unit_test(the_text_is_well_formed),
 	};
 

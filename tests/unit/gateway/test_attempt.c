@@ -52,6 +52,53 @@ void ph_relay_close(struct ph_request *r)
 	(void)r;
 }
 
+/* ---- no turn here is a chat ---- */
+
+bool ph_chat_is_native(const struct ph_request *r, const struct ph_account *a)
+{
+	(void)a;
+	assert_null(r->chat);
+	return false;
+}
+
+void ph_chat_native(struct ph_chat *c, bool native)
+{
+	(void)native;
+	assert_null(c);
+}
+
+int ph_chat_refused(struct ph_request *r)
+{
+	assert_null(r->chat);
+	return 0;
+}
+
+bool ph_chat_missing(struct ph_request *r, int status, const struct ph_failure *f)
+{
+	(void)status;
+	(void)f;
+	assert_null(r->chat);
+	return false;
+}
+
+struct ph_str ph_chat_text(const struct ph_chat *c)
+{
+	assert_null(c);
+	return PH_STR_NONE;
+}
+
+void ph_chat_relay_open(struct ph_request *r)
+{
+	assert_null(r->chat);
+}
+
+bool ph_chat_relay_whole(struct ph_request *r, struct ph_str answer)
+{
+	(void)answer;
+	assert_null(r->chat);
+	return false;
+}
+
 static void terminal(struct ph_request *r)
 {
 	r->relay.ended = PH_TERMINAL_COMPLETED;

@@ -36,6 +36,11 @@ static struct world *world_of(struct ph_request *r)
 	return PH_CONTAINER(r, struct world, r);
 }
 
+void ph_chat_forget(struct ph_chat *c)
+{
+	assert_null(c);
+}
+
 void ph_request_event(struct ph_request *r, int result)
 {
 	struct world *w = world_of(r);

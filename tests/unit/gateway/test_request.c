@@ -99,6 +99,26 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	return ph_fail(err, PH_E_JSON_BAD, "%s", "");
 }
 
+/* ---- chats have another end, and one more way back ---- */
+
+int ph_chat_take(struct ph_request *r, struct ph_buf *body)
+{
+	(void)body;
+	return ph_fail(&r->fault, PH_E_JSON_BAD, "%s", "");
+}
+
+int ph_chat_choose(struct ph_request *r)
+{
+	(void)r;
+	return 1;
+}
+
+struct ph_chat *ph_chat_free(struct ph_chat *c)
+{
+	assert_null(c);
+	return NULL;
+}
+
 int ph_resolve_start_turn(struct ph_request *r)
 {
 	assert_null(r->account); /* a failed account's slot goes back first */
