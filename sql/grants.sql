@@ -36,6 +36,7 @@ BEGIN
 			posthouse.check_master_key, posthouse.init_setting, posthouse.topics, posthouse.load_accounts,
 			posthouse.read_health, posthouse.report_health, posthouse.report_usage, posthouse.end_strikes,
 			posthouse.load_api_keys, posthouse.find_api_key, posthouse.maintain, posthouse.warm,
+			posthouse.node_facts, posthouse.report_node,
 			posthouse.register_node, posthouse.heartbeat, posthouse.leave_node, posthouse.sweep_nodes,
 			posthouse.lease_slots, posthouse.ask_slots, posthouse.claim_job, posthouse.finish_job,
 			posthouse.claim_refresh, posthouse.finish_refresh, posthouse.fail_refresh,

@@ -104,6 +104,8 @@ struct ph_account {
 	bool seen;                   /* mark of a reload */
 	uint64_t no_socket_until_ms; /* loop time; the gateway's: it answered as one without WebSocket */
 	uint64_t no_chat_until_ms;   /* likewise: as one without chat completions */
+	uint64_t unreached_ms; /* loop time; the gateway's: no connection came about then; 0 = it answered
+				  since */
 	struct ph_account_health health;
 };
 
@@ -116,6 +118,11 @@ void ph_account_list_models(struct ph_account *a, const uint64_t *ids, size_t co
 bool ph_account_lists(const struct ph_account *a, struct ph_str model);
 bool ph_account_usable(const struct ph_account *a);  /* active, with a secret that opens */
 bool ph_account_blocked(const struct ph_account *a); /* cooling or exhausted: it returns by itself */
+
+/* A row of load_accounts(), where there is no registry: a reference, never NULL. err: why its secret cannot
+ * be opened; then sealed_badly is set. */
+struct ph_account *ph_account_read(
+	const struct ph_pg_result *rows, int row, const struct ph_master_keys *keys, struct ph_err *err);
 
 struct ph_accounts;
 /* node: its name, for the rows it writes; outlives the registry. */

@@ -85,6 +85,9 @@ void ph_config_each(const struct ph_config *c, ph_config_visit visit, void *arg)
  * command. */
 void ph_config_markdown(struct ph_buf *out);
 void ph_config_help(struct ph_buf *out, bool everywhere);
+/* Each of these flags, without dashes; its value as a placeholder, or as "a|b|c". */
+typedef void (*ph_config_flag_visit)(void *arg, const char *flag, const char *value, const char *doc);
+void ph_config_flags(bool everywhere, ph_config_flag_visit visit, void *arg);
 /* One row of help: a head, and beside it what it means, wrapped. */
 void ph_config_help_row(struct ph_buf *out, const char *head, const char *doc);
 

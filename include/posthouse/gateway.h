@@ -45,6 +45,9 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 /* Why the node is not ready, for /readyz: a short text, or NULL. */
 const char *ph_gateway_unready(const struct ph_gateway *g);
 
+/* Until when the listener's certificate is valid, in seconds of UNIX time: for the node's report on itself.
+ */
+void ph_gateway_certificate(struct ph_gateway *g, int64_t valid_until_s);
 bool ph_gateway_drained(const struct ph_gateway *g); /* an operator drains this node */
 
 /* What the probes may know of the node around a gateway. */

@@ -157,5 +157,9 @@ struct ph_pg_result *ph_pgs_query(
 /* Several statements in one string, no parameters, no rows: scripts. */
 int ph_pgs_script(struct ph_pgs *s, const char *sql, struct ph_err *err) PH_WARN_UNUSED;
 int ph_pgs_server_version(const struct ph_pgs *s); /* 150020 = 15.20 */
+/* Whether a notification that `other` sends reaches s, which is asked to LISTEN for it: not through a pooler
+ * that lends connections per transaction. 1, 0, or negative. */
+int ph_pgs_hears(
+	struct ph_pgs *s, struct ph_pgs *other, uint64_t timeout_ms, struct ph_err *err) PH_WARN_UNUSED;
 
 #endif

@@ -247,3 +247,13 @@ int ph_account_fill(struct ph_account *a, const struct ph_pg_result *r, int row,
 	return ph_account_fill_secret(a, ph_pg_str(r, row, PH_ACCOUNT_SEALED),
 		(uint64_t)ph_pg_int(r, row, PH_ACCOUNT_SECRET_MS) / 1000, keys, err);
 }
+
+struct ph_account *ph_account_read(
+	const struct ph_pg_result *rows, int row, const struct ph_master_keys *keys, struct ph_err *err)
+{
+	struct ph_account *a = ph_account_new();
+
+	if (ph_account_fill(a, rows, row, keys, err))
+		a->sealed_badly = true;
+	return a;
+}

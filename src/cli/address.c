@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "host:port" to an address, the blocking way: before any loop runs. */
+#include <arpa/inet.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 
 #include "cli_priv.h"
@@ -25,4 +27,15 @@ int ph_cli_address(const char *text, struct ph_addr *ret, struct ph_err *err)
 	ret->len = found->ai_addrlen;
 	freeaddrinfo(found);
 	return 0;
+}
+
+void ph_cli_reachable(struct ph_addr *addr)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&addr->sa;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&addr->sa;
+
+	if (addr->sa.ss_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
+		v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else if (addr->sa.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
+		v6->sin6_addr = in6addr_loopback;
 }

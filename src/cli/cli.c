@@ -43,6 +43,44 @@ static const struct ph_cli_option account_login_options[] = {
 	{NULL, NULL, NULL},
 };
 static const struct ph_cli_option list_options[] = {{"json", NULL, "Print JSON"}, {NULL, NULL, NULL}};
+static const struct ph_cli_option usage_options[] = {
+	{"by", "key|account|model|hour|day",
+		"What to add up, and how long; may be repeated (default: by key, by day)"},
+	{"since", "TIME", "How far back: 12h, 30d (default: 7d, by hour 24h)"},
+	{"json", NULL, "Print JSON"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option requests_options[] = {
+	{"follow", NULL, "Show what comes, until interrupted"},
+	{"key", "NAME", "Of this API key"},
+	{"account", "NAME", "That this account answered"},
+	{"status", "STATUS", "With this HTTP status: 429, 5xx"},
+	{"failed", NULL, "That were not completed"},
+	{"slow", "TIME", "That took at least that long: 10s"},
+	{"since", "TIME", "Begun in that time: 30m, 2h"},
+	{"limit", "N", "The newest N (default: 50)"},
+	{"json", NULL, "Print JSON; with --follow one object in a line"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option audit_options[] = {
+	{"object", "NAME", "Of this account, key, node or setting"},
+	{"limit", "N", "The newest N (default: 50)"},
+	{"json", NULL, "Print JSON"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option doctor_options[] = {
+	{"turn", "MODEL", "Have a conversation of two turns with this model, which costs some tokens"},
+	{"key-file", "FILE", "File with the API key for it, - for standard input"},
+	{"url", "URL", "Where a node answers; a second one gets the second turn (default: POSTHOUSE_LISTEN)"},
+	{"json", NULL, "Print JSON"},
+	{NULL, NULL, NULL},
+};
+static const struct ph_cli_option top_options[] = {
+	{"admin", "URL", "Admin listener of a node, for its figures; may be repeated"},
+	{"interval", "TIME", "Between two looks (default: 2s)"},
+	{"once", NULL, "Print one look and end"},
+	{NULL, NULL, NULL},
+};
 static const struct ph_cli_option reason_options[] = {
 	{"reason", "TEXT", "Why; kept in the audit log"}, {NULL, NULL, NULL}};
 static const struct ph_cli_option key_create_options[] = {
@@ -164,6 +202,15 @@ static const struct ph_cli_command commands[] = {
 		.run = ph_cmd_account_resume,
 	},
 	{
+		.name = "account drain",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Let an account's running turns end and send it no new ones, before it is removed",
+		.options = reason_options,
+		.run = ph_cmd_account_drain,
+	},
+	{
 		.name = "account remove",
 		.args = "NAME",
 		.arg_count = 1,
@@ -212,6 +259,81 @@ static const struct ph_cli_command commands[] = {
 		.run = ph_cmd_key_revoke,
 	},
 	{
+		.name = "node list",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "List the nodes, and what they find amiss with themselves",
+		.options = list_options,
+		.run = ph_cmd_node_list,
+	},
+	{
+		.name = "node drain",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Make a node say that it is not ready, until it is started again",
+		.options = reason_options,
+		.run = ph_cmd_node_drain,
+	},
+	{
+		.name = "node forget",
+		.args = "NAME",
+		.arg_count = 1,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Free what a dead node held, at once",
+		.options = reason_options,
+		.run = ph_cmd_node_forget,
+	},
+	{
+		.name = "requests",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Tell what became of requests: who asked, which account took them and why, how "
+			   "they ended",
+		.details =
+			"Newest last. ACCOUNT says in brackets why it was that one: live (its socket had the "
+			"conversation),\nowner (it served the turn before), bound (only that one could), "
+			"preferred (the conversation's),\nchosen (by load), moved (the owner could not).\n\n"
+			"  posthouse requests --failed --since 1h\n"
+			"  posthouse requests --follow --key laptop",
+		.options = requests_options,
+		.run = ph_cmd_requests,
+	},
+	{
+		.name = "usage",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Add up turns, tokens and cost by key, account or model",
+		.details = "  posthouse usage --by model --by hour --since 12h",
+		.options = usage_options,
+		.run = ph_cmd_usage,
+	},
+	{
+		.name = "settings list",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "List the settings that hold for the whole cluster",
+		.options = list_options,
+		.run = ph_cmd_settings_list,
+	},
+	{
+		.name = "settings set",
+		.args = "NAME VALUE",
+		.arg_count = 2,
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Change a setting of the whole cluster",
+		.options = reason_options,
+		.run = ph_cmd_settings_set,
+	},
+	{
+		.name = "audit",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Show who changed what, newest first",
+		.options = audit_options,
+		.run = ph_cmd_audit,
+	},
+	{
 		.name = "snapshot show",
 		.args = "RESPONSE_ID",
 		.arg_count = 1,
@@ -230,6 +352,26 @@ static const struct ph_cli_command commands[] = {
 		.run = ph_cmd_snapshot_chain,
 	},
 	{
+		.name = "doctor",
+		.args = "",
+		.settings = PH_CLI_ALL_SETTINGS,
+		.summary = "Check everything that a node needs, and say what to do about what is amiss",
+		.details = "Each line is ok, warn or fail; exit status 1 when one failed.",
+		.options = doctor_options,
+		.run = ph_cmd_doctor,
+	},
+	{
+		.name = "top",
+		.args = "",
+		.settings = PH_CLI_COMMON_SETTINGS,
+		.summary = "Watch nodes, accounts and turns",
+		.details =
+			"Keys: a and t change the order of accounts and turns, p pauses, h helps, q ends.\n"
+			"Rates are of the last minute, turns of the last ten.",
+		.options = top_options,
+		.run = ph_cmd_top,
+	},
+	{
 		.name = "check-config",
 		.args = "",
 		.settings = PH_CLI_ALL_SETTINGS,
@@ -245,6 +387,19 @@ static const struct ph_cli_command commands[] = {
 		.summary = "Ask the node on this machine whether it is ready",
 		.details = "GET /readyz on the admin listener, answered within two seconds.",
 		.run = ph_cmd_healthcheck,
+	},
+	{
+		.name = "completion",
+		.args = "SHELL",
+		.arg_count = 1,
+		.summary = "Print what a shell needs to complete commands: bash, zsh or fish",
+		.run = ph_cmd_completion,
+	},
+	{
+		.name = "manual",
+		.args = "",
+		.summary = "Print the manual page, for man -l",
+		.run = ph_cmd_manual,
 	},
 	{
 		.name = "version",

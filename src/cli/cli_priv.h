@@ -178,7 +178,10 @@ int ph_cli_account_put(struct ph_cli_session *s, struct ph_cli_account a, struct
 enum ph_cli_verb {
 	PH_CLI_PAUSE,
 	PH_CLI_RESUME,
+	PH_CLI_DRAIN,
 	PH_CLI_REMOVE,
+	PH_CLI_DRAIN_NODE,
+	PH_CLI_FORGET_NODE,
 	PH_CLI_REVOKE,
 };
 /* Of a name that is known; it may be repeated. */
@@ -215,6 +218,7 @@ void ph_cli_snapshot_free(struct ph_cli_snapshot *s);
 /* ---- address.c ---- */
 /* "host:port" to the first address behind it; waits for the resolver. */
 int ph_cli_address(const char *text, struct ph_addr *ret, struct ph_err *err) PH_WARN_UNUSED;
+void ph_cli_reachable(struct ph_addr *addr); /* who listens everywhere is asked on loopback */
 
 /* ---- limits.c: what a key may use, as flags say it ---- */
 #define PH_CLI_LIMITS_HELP                                                                                   \
@@ -253,7 +257,20 @@ int ph_cmd_account_list(const struct ph_cli *c);
 int ph_cmd_account_show(const struct ph_cli *c);
 int ph_cmd_account_pause(const struct ph_cli *c);
 int ph_cmd_account_resume(const struct ph_cli *c);
+int ph_cmd_account_drain(const struct ph_cli *c);
 int ph_cmd_account_remove(const struct ph_cli *c);
+int ph_cmd_node_list(const struct ph_cli *c);
+int ph_cmd_node_drain(const struct ph_cli *c);
+int ph_cmd_node_forget(const struct ph_cli *c);
+int ph_cmd_requests(const struct ph_cli *c);
+int ph_cmd_usage(const struct ph_cli *c);
+int ph_cmd_settings_list(const struct ph_cli *c);
+int ph_cmd_settings_set(const struct ph_cli *c);
+int ph_cmd_audit(const struct ph_cli *c);
+int ph_cmd_doctor(const struct ph_cli *c);
+int ph_cmd_top(const struct ph_cli *c);
+int ph_cmd_completion(const struct ph_cli *c);
+int ph_cmd_manual(const struct ph_cli *c);
 int ph_cmd_key_create(const struct ph_cli *c);
 int ph_cmd_key_list(const struct ph_cli *c);
 int ph_cmd_key_set(const struct ph_cli *c);

@@ -168,28 +168,30 @@ int ph_cli_store_verb(
 	struct ph_pgs *pg, enum ph_cli_verb verb, const char *name, const char *reason, struct ph_err *err)
 {
 	static const struct {
-		const char *sql, *advice;
+		const char *sql, *noun;
 	} verbs[] = {
-		[PH_CLI_PAUSE] = {"SELECT true FROM posthouse_admin.pause_account($1, $2)",
-			"`posthouse account list` shows them"},
-		[PH_CLI_RESUME] = {"SELECT true FROM posthouse_admin.resume_account($1, $2)",
-			"`posthouse account list` shows them"},
-		[PH_CLI_REMOVE] = {"SELECT posthouse.remove_account($1, $2)",
-			"`posthouse account list` shows them"},
-		[PH_CLI_REVOKE] = {"SELECT true FROM posthouse_admin.revoke_api_key($1, $2)",
-			"`posthouse key list` shows them"},
+		[PH_CLI_PAUSE] = {"SELECT true FROM posthouse_admin.pause_account($1, $2)", "account"},
+		[PH_CLI_RESUME] = {"SELECT true FROM posthouse_admin.resume_account($1, $2)", "account"},
+		[PH_CLI_DRAIN] = {"SELECT true FROM posthouse_admin.drain_account($1, $2)", "account"},
+		[PH_CLI_REMOVE] = {"SELECT posthouse.remove_account($1, $2)", "account"},
+		[PH_CLI_DRAIN_NODE] = {"SELECT true FROM posthouse_admin.drain_node($1, $2)", "node"},
+		[PH_CLI_FORGET_NODE] = {"SELECT processes > 0 FROM posthouse_admin.forget_node($1, $2)",
+			"node"},
+		[PH_CLI_REVOKE] = {"SELECT true FROM posthouse_admin.revoke_api_key($1, $2)", "key"},
 	};
 	const struct ph_pg_param p[] = {PH_P_STR(ph_str_c(name)), text_or_null(reason)};
 	struct ph_pg_result *r = ph_pgs_query(pg, verbs[verb].sql, p, 2, err);
+	char advice[80];
 	bool done;
 
+	snprintf(advice, sizeof(advice), "`posthouse %s list` shows them", verbs[verb].noun);
 	if (r == NULL)
-		return advise(err, verbs[verb].advice);
+		return advise(err, advice);
 	done = ph_pg_int(r, 0, 0) != 0;
 	ph_pg_result_free(r);
 	return done ? 0
-		    : ph_fail(err, PH_E_CONFIG, "there is no account named \"%.128s\"; %s", name,
-			      verbs[verb].advice);
+		    : ph_fail(err, PH_E_CONFIG, "there is no %s named \"%.128s\"; %s", verbs[verb].noun, name,
+			      advice);
 }
 
 /* ---- keys ---- */

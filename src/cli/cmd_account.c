@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posthouse account list, show, pause, resume, remove: upstream accounts that are there. */
+/* posthouse account list, show, pause, resume, drain, remove: upstream accounts that are there. */
 #include "cli_priv.h"
 
 /* ---- list, show ---- */
@@ -45,7 +45,7 @@ int ph_cmd_account_show(const struct ph_cli *c)
 	return ph_cli_with_session(c, show, NULL);
 }
 
-/* ---- pause, resume, remove ---- */
+/* ---- pause, resume, drain, remove ---- */
 
 static int verb(const struct ph_cli *c, struct ph_cli_session *s, enum ph_cli_verb v, const char *done,
 	struct ph_err *err)
@@ -77,6 +77,17 @@ static int resume_account(const struct ph_cli *c, struct ph_cli_session *s, void
 int ph_cmd_account_resume(const struct ph_cli *c)
 {
 	return ph_cli_with_session(c, resume_account, NULL);
+}
+
+static int drain_account(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err)
+{
+	(void)arg;
+	return verb(c, s, PH_CLI_DRAIN, "draining: running turns end, no new ones begin", err);
+}
+
+int ph_cmd_account_drain(const struct ph_cli *c)
+{
+	return ph_cli_with_session(c, drain_account, NULL);
 }
 
 static int remove_account(const struct ph_cli *c, struct ph_cli_session *s, void *arg, struct ph_err *err)

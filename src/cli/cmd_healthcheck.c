@@ -3,9 +3,7 @@
  * posthouse healthcheck: GET /readyz of the node on this machine, for container runtimes. One blocking
  * connection and one deadline for all of it; the answer's head is only looked at for its status.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -18,18 +16,6 @@
 #define ANSWER_MAX  16384
 
 static const char request[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-
-/* A node that listens everywhere is asked on loopback. */
-static void make_reachable(struct ph_addr *addr)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&addr->sa;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&addr->sa;
-
-	if (addr->sa.ss_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
-		v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else if (addr->sa.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
-		v6->sin6_addr = in6addr_loopback;
-}
 
 /* 1: the descriptor is ready; 0: the deadline passed; negative: the wait failed. */
 static int wait_for(int fd, short events, uint64_t until_ms)
@@ -102,7 +88,7 @@ static int ask(const char *listen, struct ph_buf *answer, struct ph_err *err)
 
 	if (r < 0)
 		return r;
-	make_reachable(&addr);
+	ph_cli_reachable(&addr);
 	fd = socket(addr.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	r = fd < 0 ? -errno : exchange(fd, &addr, until_ms, answer);
 	if (fd >= 0)

@@ -4,15 +4,13 @@
  * coloured. Listings come from the database as one JSON text: --json prints that text as it is, a table is
  * made from it, so the two cannot disagree.
  */
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli_priv.h"
+#include "table.h"
 
-#define COLUMNS_MAX 16
-#define TABLE_MAX   (64u << 20)
+#define CARD_MAX (64u << 20)
 
 int ph_cli_fail(const struct ph_err *err)
 {
@@ -95,7 +93,7 @@ static void put_scalar(const json_t *v, struct ph_buf *out)
 		ph_buf_putc(out, '-');
 }
 
-static void put_value(const json_t *v, struct ph_buf *out)
+void ph_cli_put_value(const json_t *v, struct ph_buf *out)
 {
 	size_t start = out->n, i;
 	const json_t *item;
@@ -119,90 +117,9 @@ static void put_value(const json_t *v, struct ph_buf *out)
 	}
 }
 
-/* ---- many rows ---- */
+/* ---- rows ---- */
 
-/* Cells one after the other in `text`, row by row, header first; ends[i] is where cell i ends. */
-struct table {
-	struct ph_buf text;
-	size_t *ends;
-	size_t cells;
-	size_t columns;
-	const char *name[COLUMNS_MAX];
-	size_t width[COLUMNS_MAX];
-};
-
-static size_t characters(struct ph_str s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-	return n;
-}
-
-static struct ph_str cell(const struct table *t, size_t i)
-{
-	size_t start = i > 0 ? t->ends[i - 1] : 0;
-
-	return ph_str(t->text.p + start, t->ends[i] - start);
-}
-
-static void end_cell(struct table *t)
-{
-	size_t column = t->cells % t->columns, width;
-
-	t->ends[t->cells++] = t->text.n;
-	width = characters(cell(t, t->cells - 1));
-	if (width > t->width[column])
-		t->width[column] = width;
-}
-
-/* Those of the wanted columns that the rows have, all where there is no row to ask. */
-static void choose_columns(struct table *t, const json_t *rows, char *wanted)
-{
-	const json_t *first = json_array_get(rows, 0);
-	char *save;
-
-	for (char *name = strtok_r(wanted, " ", &save); name && t->columns < COLUMNS_MAX;
-		name = strtok_r(NULL, " ", &save))
-		if (first == NULL || json_object_get(first, name))
-			t->name[t->columns++] = name;
-}
-
-static void fill(struct table *t, const json_t *rows)
-{
-	size_t i;
-	const json_t *row;
-
-	t->ends = ph_alloc((json_array_size(rows) + 1) * t->columns * sizeof(*t->ends));
-	for (size_t c = 0; c < t->columns; c++) {
-		for (const char *p = t->name[c]; *p; p++)
-			ph_buf_putc(&t->text, *p == '_'                ? ' '
-					      : *p >= 'a' && *p <= 'z' ? (char)(*p - 32)
-								       : *p);
-		end_cell(t);
-	}
-	json_array_foreach((json_t *)rows, i, row)
-	{
-		for (size_t c = 0; c < t->columns; c++) {
-			put_value(json_object_get(row, t->name[c]), &t->text);
-			end_cell(t);
-		}
-	}
-}
-
-static void print_cells(const struct table *t)
-{
-	for (size_t i = 0; i < t->cells; i++) {
-		struct ph_str s = cell(t, i);
-		bool last = (i + 1) % t->columns == 0;
-		size_t pad = last ? 0 : t->width[i % t->columns] - characters(s) + 2;
-
-		printf("%.*s%*s%s", PH_STR_ARG(s), (int)pad, "", last ? "\n" : "");
-	}
-}
-
-static json_t *parse_rows(struct ph_str rows, struct ph_err *err)
+json_t *ph_cli_parse_rows(struct ph_str rows, struct ph_err *err)
 {
 	json_error_t why;
 	json_t *array = json_loadb(rows.p ? rows.p : "", rows.n, 0, &why);
@@ -215,37 +132,21 @@ static json_t *parse_rows(struct ph_str rows, struct ph_err *err)
 	return NULL;
 }
 
-static int print_table(struct ph_str rows, const char *columns, struct ph_err *err)
-{
-	json_t *array = parse_rows(rows, err);
-	struct table t = {0};
-	char *wanted;
-	int r = 0;
-
-	if (array == NULL)
-		return -PH_E_INTERNAL;
-	wanted = ph_strdup(columns);
-	ph_buf_init(&t.text, TABLE_MAX);
-	choose_columns(&t, array, wanted);
-	if (t.columns > 0)
-		fill(&t, array);
-	if (t.text.failed)
-		r = ph_fail(err, PH_E_TOO_MANY, "the listing is larger than 64 MiB; ask for it with --json");
-	else
-		print_cells(&t);
-	free(t.ends);
-	free(wanted);
-	ph_buf_deinit(&t.text);
-	json_decref(array);
-	return r;
-}
-
 int ph_cli_rows(const struct ph_cli *c, struct ph_str rows, const char *columns, struct ph_err *err)
 {
-	if (!ph_cli_has(c, "json"))
-		return print_table(rows, columns, err);
-	ph_cli_say("%.*s", PH_STR_ARG(rows));
-	return 0;
+	json_t *array;
+	int r;
+
+	if (ph_cli_has(c, "json")) {
+		ph_cli_say("%.*s", PH_STR_ARG(rows));
+		return 0;
+	}
+	array = ph_cli_parse_rows(rows, err);
+	if (array == NULL)
+		return -PH_E_INTERNAL;
+	r = ph_table_rows(array, columns, err);
+	json_decref(array);
+	return r;
 }
 
 /* ---- one row ---- */
@@ -257,12 +158,12 @@ static void print_card(const json_t *row)
 	size_t width = 0;
 	struct ph_buf b;
 
-	ph_buf_init(&b, TABLE_MAX);
+	ph_buf_init(&b, CARD_MAX);
 	json_object_foreach((json_t *)row, name, value) width = strlen(name) > width ? strlen(name) : width;
 	json_object_foreach((json_t *)row, name, value)
 	{
 		ph_buf_printf(&b, "%-*s  ", (int)width, name);
-		put_value(value, &b);
+		ph_cli_put_value(value, &b);
 		ph_buf_putc(&b, '\n');
 	}
 	ph_cli_print(&b);
@@ -271,7 +172,7 @@ static void print_card(const json_t *row)
 
 int ph_cli_card(struct ph_str rows, struct ph_err *err)
 {
-	json_t *array = parse_rows(rows, err);
+	json_t *array = ph_cli_parse_rows(rows, err);
 
 	if (array == NULL)
 		return -PH_E_INTERNAL;

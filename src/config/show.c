@@ -87,21 +87,28 @@ void ph_config_help_row(struct ph_buf *out, const char *head, const char *doc)
 	ph_buf_putc(out, '\n');
 }
 
-static void help_flag(struct ph_buf *out, const struct ph_setting *s, const char *suffix, const char *value)
+/* ---- flags ---- */
+
+struct walk {
+	ph_config_flag_visit visit;
+	void *arg;
+};
+
+static void tell_flag(const struct walk *w, const struct ph_setting *s, const char *suffix, const char *value)
 {
-	char flag[PH_FLAG_MAX], head[PH_FLAG_MAX + 64], doc[400];
-	const char *fallback = s->fallback ? s->fallback : s->unset;
+	char flag[PH_FLAG_MAX], name[PH_FLAG_MAX + 8], doc[400];
 
 	ph_setting_flag(s, flag);
-	snprintf(head, sizeof(head), "--%s%s %s", flag, suffix, value);
+	snprintf(name, sizeof(name), "%s%s", flag, suffix);
 	if (suffix[0] != '\0')
 		snprintf(doc, sizeof(doc), "A file that holds it (%s_FILE)", s->variable);
 	else
-		snprintf(doc, sizeof(doc), "%s (%s; default: %s)", s->doc, s->variable, fallback);
-	ph_config_help_row(out, head, doc);
+		snprintf(doc, sizeof(doc), "%s (%s; default: %s)", s->doc, s->variable,
+			s->fallback ? s->fallback : s->unset);
+	w->visit(w->arg, name, value, doc);
 }
 
-void ph_config_help(struct ph_buf *out, bool everywhere)
+void ph_config_flags(bool everywhere, ph_config_flag_visit visit, void *arg)
 {
 	static const char *const values[] = {
 		[PH_SET_DATABASE] = "URL",
@@ -113,6 +120,7 @@ void ph_config_help(struct ph_buf *out, bool everywhere)
 		[PH_SET_SIZE] = "SIZE",
 		[PH_SET_COUNT] = "N",
 	};
+	const struct walk w = {visit, arg};
 
 	for (size_t i = 0; i < ph_setting_count; i++) {
 		const struct ph_setting *s = &ph_settings[i];
@@ -120,8 +128,21 @@ void ph_config_help(struct ph_buf *out, bool everywhere)
 		if (everywhere && !s->everywhere)
 			continue;
 		if (!s->no_flag)
-			help_flag(out, s, "", s->words ? s->words : values[s->type]);
+			tell_flag(&w, s, "", s->words ? s->words : values[s->type]);
 		if (s->secret)
-			help_flag(out, s, "-file", "FILE");
+			tell_flag(&w, s, "-file", "FILE");
 	}
+}
+
+static void put_help(void *arg, const char *flag, const char *value, const char *doc)
+{
+	char head[PH_FLAG_MAX + 64];
+
+	snprintf(head, sizeof(head), "--%s %s", flag, value);
+	ph_config_help_row(arg, head, doc);
+}
+
+void ph_config_help(struct ph_buf *out, bool everywhere)
+{
+	ph_config_flags(everywhere, put_help, out);
 }

@@ -42,7 +42,9 @@ struct ph_follow {
 	struct ph_pg_call *polling;
 	bool listening;
 	bool settings_known;
-	bool stale[TOPICS]; /* must be read again once the database is back */
+	bool stale[TOPICS];    /* must be read again once the database is back */
+	const char *overruled; /* a setting that is another one in the environment, or NULL */
+	bool misses; /* the last change was found by the poll, and no notification has come since */
 };
 
 static void read_topic(struct ph_follow *f, int topic);
@@ -76,6 +78,24 @@ const char *ph_follow_unready(const struct ph_follow *f)
 	if (!ph_prices_loaded(f->g->prices))
 		return "waiting for the database: the prices have not been read yet";
 	return NULL;
+}
+
+static bool differ(double days, uint64_t ms)
+{
+	double seconds = days * 86400 - (double)(ms / 1000);
+
+	return seconds > 0.5 || seconds < -0.5;
+}
+
+static void learn_retention(struct ph_follow *f, double days, double unstored_days)
+{
+	const struct ph_config *c = f->g->config;
+
+	f->overruled = NULL;
+	if (differ(days, c->retention_ms))
+		f->overruled = "retention";
+	else if (differ(unstored_days, c->retention_unstored_ms))
+		f->overruled = "retention_unstored";
 }
 
 static void retry_later(struct ph_follow *f, int topic)
@@ -140,6 +160,7 @@ static void on_hello(void *arg, struct ph_pg_result *r, const struct ph_err *err
 		retry_later(f, SETTINGS);
 		return;
 	}
+	learn_retention(f, ph_pg_float(r, 0, RETENTION), ph_pg_float(r, 0, RETENTION_UNSTORED));
 	ph_continuity_set_retention(
 		f->g->continuity, ph_pg_float(r, 0, RETENTION), ph_pg_float(r, 0, RETENTION_UNSTORED));
 	if (!ph_accounts_set_strategy(f->g->accounts, ph_pg_str(r, 0, STRATEGY)))
@@ -193,8 +214,8 @@ static void on_listening(void *arg)
 {
 	struct ph_follow *f = arg;
 
-	ph_metric_set(PH_M_LISTENING, 0, 0, 1);
 	f->listening = true;
+	ph_metric_set(PH_M_LISTENING, 0, 0, 1);
 	ph_timer_stop(&f->poll);
 	for (int i = 0; i < TOPICS; i++)
 		read_topic(f, i);
@@ -228,6 +249,7 @@ static void on_notify(void *arg, struct ph_str payload)
 	int topic = topic_of(name);
 	uint64_t version;
 
+	f->misses = false;
 	if (topic == TOPICS)
 		topic = on_other(f->g, payload);
 	else if (ph_str_u64(rest, INT64_MAX, &version))
@@ -243,8 +265,10 @@ static void on_poll(void *arg, const struct ph_pg_result *r)
 		int topic = topic_of(ph_pg_str(r, row, 0));
 		bool known_before = topic < TOPICS && f->version[topic] > 0;
 
-		if (moved(f, topic, ph_pg_int(r, row, 1)) && known_before)
+		if (moved(f, topic, ph_pg_int(r, row, 1)) && known_before) {
+			f->misses = true;
 			ph_metric_add(PH_M_NOTIFIES_MISSED, 0, 0, 1);
+		}
 	}
 }
 
@@ -265,6 +289,21 @@ static void on_poll_timer(void *arg)
 
 	if (!f->polling)
 		f->polling = ph_follow_store_topics(f->g->pg, on_polled, f);
+}
+
+bool ph_follow_listening(const struct ph_follow *f)
+{
+	return f->listening;
+}
+
+const char *ph_follow_overruled(const struct ph_follow *f)
+{
+	return f->overruled;
+}
+
+bool ph_follow_misses(const struct ph_follow *f)
+{
+	return f->misses;
 }
 
 struct ph_follow *ph_follow_new(struct ph_gateway *g)

@@ -39,6 +39,21 @@ struct ph_pg_call *ph_follow_store_sweep_preferences(struct ph_pg *pg, int64_t m
 	return ph_pg_query(pg, "SELECT posthouse.sweep_preferences($1)", p, 1, UPKEEP_TIMEOUT_MS, cb, arg);
 }
 
+struct ph_pg_call *ph_follow_store_facts(struct ph_pg *pg, const char *node, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_UUID(node)};
+
+	return ph_pg_query(pg, "SELECT * FROM posthouse.node_facts($1)", p, 1, 0, cb, arg);
+}
+
+struct ph_pg_call *ph_follow_store_report(
+	struct ph_pg *pg, const char *node, struct ph_str report, ph_pg_cb cb, void *arg)
+{
+	struct ph_pg_param p[] = {PH_P_UUID(node), PH_P_STR(report)};
+
+	return ph_pg_query(pg, "SELECT posthouse.report_node($1, $2)", p, 2, 0, cb, arg);
+}
+
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg)
 {

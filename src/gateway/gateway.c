@@ -9,6 +9,7 @@
 #include "pool.h"
 #include "prices.h"
 #include "renew.h"
+#include "report.h"
 #include "request_priv.h"
 #include "side.h"
 #include "status.h"
@@ -50,6 +51,7 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->follow = ph_follow_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
+	g->report = ph_node_report_new(g);
 	g->traffic = ph_traffic_new(g);
 	g->status = ph_status_new(g);
 	g->polls = ph_polls_new(g);
@@ -75,6 +77,11 @@ const char *ph_gateway_unready(const struct ph_gateway *g)
 bool ph_gateway_drained(const struct ph_gateway *g)
 {
 	return ph_member_draining(g->member);
+}
+
+void ph_gateway_certificate(struct ph_gateway *g, int64_t valid_until_s)
+{
+	g->certificate_s = valid_until_s;
 }
 
 void ph_gateway_leave(struct ph_gateway *g)
@@ -122,6 +129,7 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	g->on_closed = on_closed;
 	g->closed_arg = arg;
 	ph_lanes_close(g);
+	ph_node_report_free(g->report);
 	ph_upkeep_free(g->upkeep);
 	ph_follow_free(g->follow);
 	ph_limits_free(g->limits);

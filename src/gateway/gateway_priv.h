@@ -21,11 +21,13 @@ struct ph_gateway {
 	size_t turns;
 	struct ph_list lanes; /* of struct ph_lane (lane.h): kept for HTTP clients, oldest first */
 	size_t lane_count;
-	struct ph_list sessions;      /* of struct ph_session (session.c) */
-	struct ph_list others;        /* of struct ph_side (side.h): requests that are no turns */
-	struct ph_follow *follow;     /* topics (follow.c) */
-	struct ph_upkeep *upkeep;     /* upkeep.h */
-	struct ph_models *models;     /* models.h */
+	struct ph_list sessions;       /* of struct ph_session (session.c) */
+	struct ph_list others;         /* of struct ph_side (side.h): requests that are no turns */
+	struct ph_follow *follow;      /* topics (follow.c) */
+	struct ph_upkeep *upkeep;      /* upkeep.h */
+	struct ph_node_report *report; /* report.h */
+	int64_t certificate_s;    /* unix time at which the listener's certificate expires; 0 = it has none */
+	struct ph_models *models; /* models.h */
 	struct ph_renewals *renewals; /* renew.h */
 	struct ph_traffic *traffic;   /* traffic.h */
 	struct ph_status *status;     /* status.h */
@@ -138,6 +140,9 @@ struct ph_pg_call *ph_follow_store_roll_up(struct ph_pg *pg, ph_pg_cb cb, void *
 struct ph_pg_call *ph_follow_store_maintain(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_sweep(struct ph_pg *pg, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_sweep_preferences(struct ph_pg *pg, int64_t most, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_follow_store_facts(struct ph_pg *pg, const char *node, ph_pg_cb cb, void *arg);
+struct ph_pg_call *ph_follow_store_report(
+	struct ph_pg *pg, const char *node, struct ph_str report, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_setting(
 	struct ph_pg *pg, const char *name, const char *value, ph_pg_cb cb, void *arg);
 struct ph_pg_call *ph_follow_store_master_key(struct ph_pg *pg, struct ph_str ids, ph_pg_cb cb, void *arg);
@@ -192,6 +197,9 @@ struct ph_pg_call *ph_poll_store_usage(struct ph_pg *pg, ph_pg_cb cb, void *arg)
 struct ph_follow *ph_follow_new(struct ph_gateway *g);
 void ph_follow_start(struct ph_follow *f);
 const char *ph_follow_unready(const struct ph_follow *f);
+bool ph_follow_listening(const struct ph_follow *f);        /* LISTEN is in force */
+const char *ph_follow_overruled(const struct ph_follow *f); /* by the database: a setting, or NULL */
+bool ph_follow_misses(const struct ph_follow *f); /* and yet the last change came without a notification */
 struct ph_follow *ph_follow_free(struct ph_follow *f);
 
 #endif

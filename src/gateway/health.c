@@ -98,6 +98,7 @@ bool ph_health_failure(
 
 void ph_health_unreached(struct ph_gateway *g, struct ph_account *a)
 {
+	a->unreached_ms = ph_loop_now_ms(g->loop);
 	ph_account_rest(g->accounts, a, PH_REST_ACCOUNT, PH_STR_NONE, UNREACHED_MS);
 }
 
@@ -105,6 +106,7 @@ void ph_health_head(struct ph_gateway *g, struct ph_account *a, const struct ph_
 {
 	struct ph_usage usage;
 
+	a->unreached_ms = 0;
 	if (a->kind == PH_CODEX && ph_usage_of_head(head, &usage))
 		ph_account_usage(g->accounts, a, &usage);
 }

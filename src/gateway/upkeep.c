@@ -15,6 +15,7 @@
 #include "pool.h"
 #include "posthouse/log.h"
 #include "renew.h"
+#include "report.h"
 #include "traffic.h"
 
 #define RETRY_MS    500
@@ -253,6 +254,7 @@ static void try_step(struct ph_upkeep *u)
 		ph_job_start(&u->usage);
 		ph_job_start(&u->preferences);
 		ph_renewals_start(u->g->renewals);
+		ph_node_report_start(u->g->report);
 		ph_traffic_start(u->g->traffic);
 		ph_polls_start(u->g->polls);
 		ph_pool_start(u->g->pool);

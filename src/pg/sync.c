@@ -8,6 +8,7 @@
 
 #include "pg_priv.h"
 #include "posthouse/clock.h"
+#include "posthouse/crypt.h"
 
 struct ph_pgs {
 	struct ph_pg_dsn *dsn;
@@ -152,4 +153,44 @@ int ph_pgs_script(struct ph_pgs *s, const char *sql, struct ph_err *err)
 int ph_pgs_server_version(const struct ph_pgs *s)
 {
 	return PQserverVersion(s->pq);
+}
+
+/* ---- LISTEN, tried ---- */
+
+static bool heard(PGconn *pq, const char *channel)
+{
+	bool found = false;
+
+	for (PGnotify *n = PQnotifies(pq); n; n = PQnotifies(pq)) {
+		found = found || strcmp(n->relname, channel) == 0;
+		PQfreemem(n);
+	}
+	return found;
+}
+
+static bool wait_heard(PGconn *pq, const char *channel, uint64_t until)
+{
+	while (!heard(pq, channel))
+		if (!wait_socket(pq, POLLIN, until) || !PQconsumeInput(pq))
+			return false;
+	return true;
+}
+
+int ph_pgs_hears(struct ph_pgs *s, struct ph_pgs *other, uint64_t timeout_ms, struct ph_err *err)
+{
+	char channel[] = "posthouse_probe_0123456789abcdef", sql[80];
+	int rc;
+
+	ph_rand_id(channel + strlen("posthouse_probe_"), 16);
+	snprintf(sql, sizeof(sql), "LISTEN \"%s\"", channel);
+	rc = ph_pgs_script(s, sql, err);
+	snprintf(sql, sizeof(sql), "NOTIFY \"%s\"", channel);
+	if (rc == 0)
+		rc = ph_pgs_script(other, sql, err);
+	if (rc == 0)
+		rc = wait_heard(s->pq, channel, ph_clock_ms() + timeout_ms);
+	snprintf(sql, sizeof(sql), "UNLISTEN \"%s\"", channel);
+	if (rc == 1 && ph_pgs_script(s, sql, err) < 0)
+		return -err->code;
+	return rc;
 }

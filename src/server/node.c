@@ -209,6 +209,7 @@ static void read_certificate(struct node *n)
 		return;
 	}
 	log_certificate(tls, o->config->tls_cert_file);
+	ph_gateway_certificate(n->gateway, ph_tls_server_valid_until(tls));
 	ph_listener_tls(n->listener, tls);
 	ph_tls_free(tls);
 }

@@ -18,8 +18,9 @@ import client as http
 from harness import BINARY, SANITIZER, Process, clean_environment, free_port
 
 COMMANDS = ('serve', 'migrate', 'account add', 'account list', 'account show', 'account pause', 'account resume',
-            'account remove', 'key create', 'key list', 'key revoke', 'snapshot show', 'snapshot chain', 'check-config',
-            'healthcheck', 'version', 'help')
+            'account drain', 'account remove', 'key create', 'key list', 'key revoke', 'node list', 'node drain', 'node forget',
+            'requests', 'usage', 'settings list', 'settings set', 'audit', 'snapshot show', 'snapshot chain', 'doctor', 'top',
+            'check-config', 'healthcheck', 'completion', 'manual', 'version', 'help')
 URL = 'http://127.0.0.1:9/v1'
 
 
@@ -60,7 +61,7 @@ def test_help_of_everything(cluster):
             done = cluster.cli(*command.split(), flag)
             assert done.stdout.decode().startswith('Usage: posthouse %s' % command) and done.stderr == b''
         assert max(map(len, done.stdout.decode().splitlines())) <= 120
-    for group in ('account', 'key', 'snapshot'):
+    for group in ('account', 'key', 'node', 'settings', 'snapshot'):
         text = cluster.cli(group, '--help').stdout.decode()
         assert all(c in text for c in COMMANDS if c.startswith(group + ' '))
     assert '--max-body' in cluster.cli('serve', '--help').stdout.decode()
@@ -83,7 +84,7 @@ def test_version(cluster):
     ((), ('needs a command', 'serve', 'account')),
     (('srve',), ('unknown command "srve"', 'serve')),
     (('account',), ('add', 'login', 'list', 'show', 'pause', 'resume', 'remove')),
-    (('account', 'drain', 'x'), ('unknown command "account drain"', 'pause')),
+    (('account', 'halt', 'x'), ('unknown command "account halt"', 'pause')),
     (('account', 'login'), ('needs NAME', '--help')),
     (('account', 'add'), ('needs NAME', '--help')),
     (('account', 'add', 'a', 'b'), ('one argument too many',)),

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef POSTHOUSE_GATEWAY_REPORT_H
+#define POSTHOUSE_GATEWAY_REPORT_H
+
+#include "gateway_priv.h"
+
+/* What this node finds out about itself, written to the database when it changes. Owner: the gateway. */
+struct ph_node_report *ph_node_report_new(struct ph_gateway *g);
+void ph_node_report_start(struct ph_node_report *r); /* the node is registered */
+struct ph_node_report *ph_node_report_free(struct ph_node_report *r);
+
+#endif
