@@ -33,8 +33,8 @@ FROM pg_proc p WHERE p.pronamespace = 'posthouse_admin'::regnamespace ORDER BY p
 
 
 def apply_schema(conn):
-    """All files, in the order of src/pg/migrate.c."""
-    files = sorted((ROOT / 'sql').rglob('*.sql'), key=lambda p: p.relative_to(ROOT / 'sql').as_posix())
+    """All files, in the order of cmake/sql_to_c.py."""
+    files = sorted((ROOT / 'sql').rglob('*.sql'), key=lambda p: (p.parent.name == 'admin', p.as_posix()))
     numbered = [p for p in files if p.name[0].isdigit()]
     last = [ROOT / 'sql' / 'grants.sql']
     replaced = [p for p in files if p not in numbered + last and p.name != 'bootstrap.sql']
