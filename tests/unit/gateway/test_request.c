@@ -100,6 +100,15 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	return ph_fail(err, PH_E_JSON_BAD, "%s", "");
 }
 
+void ph_pool_headers(
+	struct ph_gateway *g, const struct ph_exchange *x, const struct ph_key *key, struct ph_buf *headers)
+{
+	(void)g;
+	(void)x;
+	(void)key;
+	(void)headers;
+}
+
 /* ---- chats have another end, and one more way back ---- */
 
 int ph_chat_take(struct ph_request *r, struct ph_buf *body)
