@@ -54,6 +54,11 @@ static const struct {
 			    "--model, so that it "
 			    "is not tried."},
 	{"upstream_refused", "The upstream judged the request itself as wrong: the client's to mend."},
+	{"key_limited", "A key reached a limit of its own for minutes, hours or turns at a time. See "
+			"posthouse_admin.key_limits; "
+			"change it with `posthouse key set NAME --limit ...`."},
+	{"key_quota", "A key has used up its money, or what it may use in a day or more. See "
+		      "posthouse_admin.key_limits."},
 	{"key_bad", "A client used a key that does not exist, was revoked or has expired."},
 	{"model_denied",
 		"A key asked for a model that it may not use. `posthouse key list` shows what it may."},

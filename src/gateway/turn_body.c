@@ -119,11 +119,13 @@ static int read_conversation(struct ph_turn_body *b, struct ph_arena *a, struct 
 
 	if (id.kind <= PH_JSON_NULL)
 		return 0;
+	if (id.kind != PH_JSON_OBJECT && id.kind != PH_JSON_STRING)
+		return wrong_type(b, PH_B_CONVERSATION, "a conversation's id, or an object with one", err);
 	if (id.kind == PH_JSON_OBJECT && !ph_json_find(b->m[PH_B_CONVERSATION].value, &name, 1, &id))
 		id.kind = PH_JSON_ABSENT;
 	if (id.kind != PH_JSON_STRING || !ph_json_text(id.value, a, &b->conversation) ||
 		b->conversation.n > PH_RESPONSE_ID_MAX || memchr(b->conversation.p, '\0', b->conversation.n))
-		return wrong_type(b, PH_B_CONVERSATION, "a conversation's id, or an object with one", err);
+		return wrong_value(PH_B_CONVERSATION, "a conversation's id, or an object with one", err);
 	b->conversation = ph_str_trim(b->conversation);
 	b->upstreams = b->conversation.n > 0;
 	if (b->upstreams && b->previous.n)

@@ -331,8 +331,9 @@ static void test_compaction_in_chains(void **state)
 	brought.found = &found;
 	assert_replay(&brought, A, "", COMPACTED "," U("3") "," SAID("4"));
 	assert_replay(&brought, B, "", U("1") "," SAID("2") "," U("3") "," SAID("4"));
-	/* The trigger was obeyed: it is not sent again, to the owner neither. */
-	assert_replay(&made, A, U("2"), U("1") "," COMPACTED "," U("2"));
+	/* The trigger was obeyed: it is not sent again, to the owner neither, for whom the chain begins
+	 * there. */
+	assert_replay(&made, A, U("2"), COMPACTED "," U("2"));
 	assert_replay(&made, B, U("2"), U("1") "," U("2"));
 	assert_replay(&made, B, U("2") ",{'type':'compaction_trigger'}",
 		U("1") "," U("2") ",{'type':'compaction_trigger'}");
