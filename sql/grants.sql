@@ -26,7 +26,7 @@ BEGIN
 		GRANT SELECT, INSERT ON posthouse.snapshot_items TO posthouse_node;
 		GRANT INSERT, SELECT (turn, day) ON posthouse.request_log TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (flags) ON posthouse.snapshots TO posthouse_node;
-		GRANT SELECT, INSERT, UPDATE (hidden), DELETE ON posthouse.resource_owners TO posthouse_node;
+		GRANT SELECT, INSERT, UPDATE (hidden) ON posthouse.resource_owners TO posthouse_node;
 		GRANT SELECT, INSERT, UPDATE (ended, input, runs) ON posthouse.background_turns TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.begin_background, posthouse.find_background, posthouse.end_background
 			TO posthouse_node;

@@ -27,7 +27,7 @@ BEGIN
 	SELECT w.hop, w.response_id, w.parent_id, a.name, w.model, w.turn_status, w.day,
 		CASE w.class WHEN 0 THEN 'stored' ELSE 'unstored' END,
 		(SELECT string_agg(f.name, ',' ORDER BY f.bit) FROM (VALUES (1, 'stored upstream'), (2, 'partial'),
-			(4, 'self-contained'), (8, 'hidden'), (16, 'ambiguous')) AS f (bit, name) WHERE w.flags & f.bit <> 0),
+			(4, 'self-contained'), (8, 'hidden'), (16, 'ambiguous'), (128, 'compaction')) AS f (bit, name) WHERE w.flags & f.bit <> 0),
 		w.depth, octet_length(w.input), octet_length(w.output), w.created, w.chain_until
 	FROM walk w LEFT JOIN posthouse.accounts a ON a.account_id = w.account_id
 	ORDER BY w.hop;

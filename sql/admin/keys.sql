@@ -82,6 +82,7 @@ BEGIN
 	END IF;
 	PERFORM set_config('posthouse.scope', v_scope::text, true); -- row-level security holds here too
 	purged := 0;
+	DELETE FROM posthouse.background_turns b WHERE b.scope = v_scope; -- what those that still run were asked
 	FOR v_place IN
 		SELECT p.day, (p.parent = 'snapshots_unstored')::int AS class FROM posthouse.partitions p
 		WHERE p.parent IN ('snapshots_stored', 'snapshots_unstored') ORDER BY p.day DESC, 2

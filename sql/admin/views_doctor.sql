@@ -71,7 +71,7 @@ WITH node AS (
 	UNION ALL
 	SELECT 8, 'connections', CASE WHEN c.used > 0.9 * c.most THEN 'fail' WHEN c.used > 0.75 * c.most THEN 'warn' ELSE 'ok' END,
 		format('%s of %s, %s of nodes', c.used, c.most, c.nodes),
-		'six per node; raise max_connections, or put PgBouncer in front and name POSTHOUSE_DATABASE_DIRECT_URL'
+		'four per node and worker; raise max_connections, or put PgBouncer in front and name POSTHOUSE_DATABASE_DIRECT_URL'
 	FROM (SELECT (SELECT sum(d.numbackends) FROM pg_catalog.pg_stat_database d) AS used,
 		current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most,
 		(SELECT count(*) FROM backend b WHERE b.is_node) AS nodes) c

@@ -71,9 +71,9 @@ BEGIN
 	END IF;
 END $$;
 
-/* It was deleted upstream. */
+/* It was deleted upstream. As the owner, since nodes delete nothing by themselves; row-level security holds for it too. */
 CREATE OR REPLACE FUNCTION posthouse.disown_ids(p_scope bigint, p_ids text[]) RETURNS bool
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 BEGIN
 	PERFORM set_config('posthouse.scope', p_scope::text, true);
 	DELETE FROM posthouse.resource_owners o WHERE o.scope = p_scope AND o.day = 'infinity' AND o.id = ANY (p_ids);

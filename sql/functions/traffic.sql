@@ -103,6 +103,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg
 			LEFT JOIN (SELECT x.account, sum(x.slots) AS slots, sum(x.running) AS running, sum(x.missing) AS missing
 				FROM posthouse_admin.leases x WHERE x.remaining IS NOT NULL GROUP BY x.account) l ON l.account = a.name),
 		'minutes', (SELECT jsonb_agg(to_jsonb(t) ORDER BY t.minute) FROM posthouse.recent_traffic() t),
+		'doctor', (SELECT coalesce(jsonb_agg(to_jsonb(d)), '[]') FROM posthouse_admin.doctor d
+			WHERE d.status <> 'ok' AND d."check" NOT IN ('accounts', 'nodes')),
 		'errors', (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.last DESC), '[]') FROM posthouse.recent_errors() e)
 	)::text
 $$;

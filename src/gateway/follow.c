@@ -44,7 +44,7 @@ struct ph_follow {
 	bool settings_known;
 	bool stale[TOPICS];    /* must be read again once the database is back */
 	const char *overruled; /* a setting that is another one in the environment, or NULL */
-	bool misses; /* the last change was found by the poll, and no notification has come since */
+	bool misses;           /* the last change was found by the poll, and no notification has come since */
 };
 
 static void read_topic(struct ph_follow *f, int topic);
