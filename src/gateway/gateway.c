@@ -2,6 +2,7 @@
 /* The gateway's life. */
 #include <stdlib.h>
 
+#include "chores.h"
 #include "lane.h"
 #include "limit.h"
 #include "models.h"
@@ -49,6 +50,7 @@ struct ph_gateway *ph_gateway_new(const struct ph_gateway_options *o, struct ph_
 	g->prices = ph_prices_new(g);
 	g->limits = ph_limits_new(g);
 	g->follow = ph_follow_new(g);
+	g->chores = ph_chores_new(g);
 	g->upkeep = ph_upkeep_new(g, o->keys);
 	g->renewals = ph_renewals_new(g);
 	g->report = ph_node_report_new(g);
@@ -131,6 +133,7 @@ void ph_gateway_close(struct ph_gateway *g, void (*on_closed)(void *arg), void *
 	ph_lanes_close(g);
 	ph_node_report_free(g->report);
 	ph_upkeep_free(g->upkeep);
+	ph_chores_free(g->chores);
 	ph_follow_free(g->follow);
 	ph_limits_free(g->limits);
 	ph_prices_free(g->prices);

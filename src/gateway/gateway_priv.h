@@ -25,6 +25,7 @@ struct ph_gateway {
 	struct ph_list others;         /* of struct ph_side (side.h): requests that are no turns */
 	struct ph_follow *follow;      /* topics (follow.c) */
 	struct ph_upkeep *upkeep;      /* upkeep.h */
+	struct ph_chores *chores;      /* chores.h */
 	struct ph_node_report *report; /* report.h */
 	int64_t certificate_s;    /* unix time at which the listener's certificate expires; 0 = it has none */
 	struct ph_models *models; /* models.h */

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node settles with the database once, before it follows changes: the master key must fit, the
- * settings get their first values, the node is registered. And what it does for all, where it is the one that
- * does it: partitions are made and dropped, nodes that are gone are swept, figures are added up by hour.
- * Every step is tried until the database answers: a node that starts before its database waits, unready, and
- * says for what.
+ * settings get their first values, the node is registered; then its periodic work begins. Every step is tried
+ * until the database answers: a node that starts before its database waits, unready, and says for what.
  */
 #include "upkeep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "chores.h"
 #include "poll.h"
 #include "pool.h"
 #include "posthouse/log.h"
@@ -18,14 +17,7 @@
 #include "report.h"
 #include "traffic.h"
 
-#define RETRY_MS    500
-#define MAINTAIN_MS (10 * 60 * 1000)
-#define AGAIN_MS    1000 /* there is more: another partition to drop, turns to add up */
-#define SWEEP_MS    (60 * 1000)
-#define ROLL_UP_MS  (15 * 1000) /* as old as the figures by hour may be */
-#define HOLD_MS     (60 * 1000)
-#define PREFER_MS   (60 * 60 * 1000)
-#define PREFER_MOST 10000 /* preferences that one sweep deletes */
+#define RETRY_MS 500
 
 enum step {
 	MASTER_KEY,
@@ -42,10 +34,8 @@ struct ph_upkeep {
 	enum step step;
 	struct ph_pg_call *call;
 	struct ph_timer timer; /* the next try */
-	struct ph_job partitions, sweep, usage, preferences;
-	struct ph_pg_call *maintaining, *sweeping, *adding, *forgetting;
-	bool told;     /* what is waited for was logged */
-	char why[256]; /* the last fault, for /readyz */
+	bool told;             /* what is waited for was logged */
+	char why[256];         /* the last fault, for /readyz */
 };
 
 static void try_step(struct ph_upkeep *u);
@@ -131,81 +121,6 @@ static void on_registered(void *arg, const struct ph_err *err)
 		next_step(u);
 }
 
-static void on_maintained(void *arg, struct ph_pg_result *r, const struct ph_err *err)
-{
-	struct ph_upkeep *u = arg;
-
-	u->maintaining = NULL;
-	if (err)
-		ph_log(PH_LOG_WARN, "partitions could not be looked after: %s; tried again in 10 minutes",
-			err->detail);
-	else if (ph_pg_rows(r) && ph_pg_int(r, 0, 0) + ph_pg_int(r, 0, 1) > 0)
-		ph_log(PH_LOG_INFO, "partitions: %d made, %d dropped", (int)ph_pg_int(r, 0, 0),
-			(int)ph_pg_int(r, 0, 1));
-	ph_job_done(&u->partitions, !err && ph_pg_rows(r) && ph_pg_int(r, 0, 1) > 0 ? AGAIN_MS : MAINTAIN_MS);
-}
-
-static void maintain(void *arg)
-{
-	struct ph_upkeep *u = arg;
-
-	u->maintaining = ph_follow_store_maintain(u->g->pg, on_maintained, u);
-}
-
-static void on_swept(void *arg, struct ph_pg_result *r, const struct ph_err *err)
-{
-	struct ph_upkeep *u = arg;
-
-	(void)r;
-	(void)err; /* nothing depends on it */
-	u->sweeping = NULL;
-	ph_job_done(&u->sweep, SWEEP_MS);
-}
-
-static void sweep(void *arg)
-{
-	struct ph_upkeep *u = arg;
-
-	u->sweeping = ph_follow_store_sweep(u->g->pg, on_swept, u);
-}
-
-static void on_added(void *arg, struct ph_pg_result *r, const struct ph_err *err)
-{
-	struct ph_upkeep *u = arg;
-
-	u->adding = NULL;
-	if (err)
-		ph_log(PH_LOG_WARN, "the figures by hour could not be added up: %s; tried again in 15 s",
-			err->detail);
-	ph_job_done(&u->usage, !err && ph_pg_int(r, 0, 1) ? AGAIN_MS : ROLL_UP_MS);
-}
-
-static void add_up(void *arg)
-{
-	struct ph_upkeep *u = arg;
-
-	u->adding = ph_follow_store_roll_up(u->g->pg, on_added, u);
-}
-
-static void on_forgotten(void *arg, struct ph_pg_result *r, const struct ph_err *err)
-{
-	struct ph_upkeep *u = arg;
-	bool more = !err && ph_pg_int(r, 0, 0) == PREFER_MOST;
-
-	u->forgetting = NULL;
-	if (err)
-		ph_log(PH_LOG_WARN, "old preferences could not be swept: %s; tried again in an hour",
-			err->detail);
-	ph_job_done(&u->preferences, more ? AGAIN_MS : PREFER_MS);
-}
-
-static void forget(void *arg)
-{
-	struct ph_upkeep *u = arg;
-
-	u->forgetting = ph_follow_store_sweep_preferences(u->g->pg, PREFER_MOST, on_forgotten, u);
-}
-
 static void check_master_key(struct ph_upkeep *u)
 {
 	struct ph_buf ids;
@@ -249,10 +164,7 @@ static void try_step(struct ph_upkeep *u)
 		return;
 	default:
 		ph_follow_start(u->g->follow);
-		ph_job_start(&u->partitions);
-		ph_job_start(&u->sweep);
-		ph_job_start(&u->usage);
-		ph_job_start(&u->preferences);
+		ph_chores_start(u->g->chores);
 		ph_renewals_start(u->g->renewals);
 		ph_node_report_start(u->g->report);
 		ph_traffic_start(u->g->traffic);
@@ -273,10 +185,6 @@ struct ph_upkeep *ph_upkeep_new(struct ph_gateway *g, const struct ph_master_key
 	u->g = g;
 	u->keys = keys;
 	ph_timer_init(&u->timer, g->loop, on_timer, u);
-	ph_job_init(&u->partitions, g->member, "partitions", HOLD_MS, maintain, u);
-	ph_job_init(&u->sweep, g->member, "sweep", HOLD_MS, sweep, u);
-	ph_job_init(&u->usage, g->member, "usage", HOLD_MS, add_up, u);
-	ph_job_init(&u->preferences, g->member, "preferences", HOLD_MS, forget, u);
 	return u;
 }
 
@@ -292,26 +200,13 @@ const char *ph_upkeep_unready(const struct ph_upkeep *u)
 	return u->why[0] ? u->why : "waiting for the database";
 }
 
-static void drop(struct ph_pg_call *call)
-{
-	if (call)
-		ph_pg_abandon(call);
-}
-
 struct ph_upkeep *ph_upkeep_free(struct ph_upkeep *u)
 {
 	if (!u)
 		return NULL;
 	ph_timer_stop(&u->timer);
-	ph_job_stop(&u->partitions);
-	ph_job_stop(&u->sweep);
-	ph_job_stop(&u->usage);
-	ph_job_stop(&u->preferences);
-	drop(u->call);
-	drop(u->maintaining);
-	drop(u->sweeping);
-	drop(u->adding);
-	drop(u->forgetting);
+	if (u->call)
+		ph_pg_abandon(u->call);
 	free(u);
 	return NULL;
 }
