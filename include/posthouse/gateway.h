@@ -62,7 +62,9 @@ struct ph_node_view {
 struct ph_picture {
 	struct ph_str json; /* valid during the call; empty: the database has not answered yet */
 	uint64_t age_ms;
-	bool stale; /* the database is away: it is as old as that */
+	bool stale;          /* the database is away: it is as old as that */
+	char write_state[6]; /* the SQLSTATE with which it refuses this node's writes; or empty */
+	uint64_t commit_ms;  /* what it takes to commit one */
 };
 struct ph_status_wait {
 	struct ph_list node;

@@ -54,8 +54,10 @@ enum ph_metric_type {
 	X(PG_ERRORS,           "posthouse_pg_errors_total",             COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Statements that failed, and connections that were lost.") \
 	X(PG_BATCHES,          "posthouse_pg_batches_total",            COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Batches that the writer connection sent.") \
 	X(LOG_DROPPED,         "posthouse_log_dropped_total",           COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Log lines dropped because standard error was full.") \
+	X(RELOADS_FAILED,     "posthouse_config_reload_failures_total", COUNTER,           NULL, NULL,                                                             NULL, NULL,                                   "Times that what a SIGHUP reads anew could not be used: what was in use stays.") \
 	X(STREAMS,             "posthouse_streams_active",              GAUGE,             "transport", "http|websocket",                                          NULL, NULL,                                   "Turns that run now.") \
 	X(CONNECTIONS,         "posthouse_client_connections",          GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Client connections that are open.") \
+	X(WEBSOCKETS,         "posthouse_websockets_active",           GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "WebSockets of clients that are open.") \
 	X(UPSTREAM_CONNECTIONS, "posthouse_upstream_connections",       GAUGE,             "state", "idle|busy",                                                   NULL, NULL,                                   "Connections to upstreams.") \
 	X(PG_CONNECTIONS,      "posthouse_pg_connections",              GAUGE,             "state", "up|down",                                                     NULL, NULL,                                   "Connections to PostgreSQL.") \
 	X(LISTENING,           "posthouse_listen_connected",            GAUGE,             NULL, NULL,                                                             NULL, NULL,                                   "Whether LISTEN is in force (summed over workers).") \
@@ -70,6 +72,7 @@ enum ph_metric_type {
 	X(FIRST_EVENT_SECONDS, "posthouse_time_to_first_event_seconds", HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Request complete to first event from upstream.") \
 	X(ADDED_SECONDS,       "posthouse_added_latency_seconds",       HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "The gateway's own share of a turn: request complete to request sent, plus terminal event received to shown.") \
 	X(PHASE_SECONDS,       "posthouse_phase_seconds",               HISTOGRAM_SECONDS, "phase", "receive|prepare|await|relay|commit",                          NULL, NULL,                                   "Where turns spend their time: until the request is complete; until it is sent upstream (the chain, an account, its slot, a connection); until the first event; until the terminal event; until that is shown.") \
+	X(LEASE_WAIT_SECONDS, "posthouse_lease_wait_seconds",          HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Turns that an account was sought for: how long they waited for one with a free slot.") \
 	X(WRITE_SECONDS,       "posthouse_snapshot_write_seconds",      HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "A turn handed to the writer until its commit was acknowledged.") \
 	X(PG_WAIT_SECONDS,     "posthouse_pg_wait_seconds",             HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "A statement queued until its result came.") \
 	X(LOOP_LAG_SECONDS,    "posthouse_loop_lag_seconds",            HISTOGRAM_SECONDS, NULL, NULL,                                                             NULL, NULL,                                   "Length of one turn of the event loop.") \
@@ -113,6 +116,7 @@ void ph_metrics_model_turn(struct ph_str model, const struct ph_model_turn *t);
 void ph_metrics_beat(void);
 uint64_t ph_metrics_oldest_beat_ms(void); /* age of the oldest beat among workers that ever beat */
 
+uint64_t ph_metrics_started_s(void); /* when they were mapped, in seconds of UNIX time; 0: they were not */
 void ph_metrics_print(struct ph_buf *out); /* Prometheus text format 0.0.4 */
 
 #endif

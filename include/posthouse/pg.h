@@ -109,6 +109,16 @@ struct ph_pg_rows {
 void ph_pg_write_row(struct ph_pg *pg, const struct ph_pg_rows *rows, const struct ph_pg_param *params,
 	ph_pg_cb cb, void *arg);
 size_t ph_pg_write_queued(const struct ph_pg *pg); /* statements not yet acknowledged */
+/* How writing goes, for who watches over the node. Of the last ten minutes alone: what is older is not known
+ * any more. */
+struct ph_pg_writing {
+	/* Why PostgreSQL could write nothing the last time (class 53: disk full and the like, 58: of the
+	 * system); empty where it could. */
+	char sqlstate[6];
+	/* From a batch sent to its commit, smoothed; of the one in flight, if that takes longer already. */
+	uint64_t commit_ms;
+};
+void ph_pg_writing(const struct ph_pg *pg, struct ph_pg_writing *ret);
 
 /*
  * LISTEN on a connection of its own. on_follow fires after each LISTEN was committed: read everything now,

@@ -21,8 +21,10 @@ static void answer(struct ph_exchange *x, const struct ph_picture *p)
 	struct ph_buf json;
 
 	ph_buf_init(&json, JSON_MAX);
-	ph_buf_printf(&json, "{\"age_ms\":%llu,\"database\":%s,\"remedies\":", (unsigned long long)p->age_ms,
-		p->stale ? "\"away\"" : "\"up\"");
+	ph_buf_printf(&json,
+		"{\"age_ms\":%llu,\"database\":%s,\"write_state\":\"%s\",\"commit_ms\":%llu,\"remedies\":",
+		(unsigned long long)p->age_ms, p->stale ? "\"away\"" : "\"up\"", p->write_state,
+		(unsigned long long)p->commit_ms);
 	ph_remedies_put(&json);
 	ph_buf_printf(&json, ",\"cluster\":");
 	ph_buf_puts(&json, p->json.n ? p->json : PH_STR("null"));

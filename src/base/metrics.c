@@ -59,6 +59,7 @@ static const struct ph_bound counts[] = {
 static struct {
 	_Atomic int64_t *slots; /* NULL before init */
 	_Atomic uint64_t *beats;
+	uint64_t started_s;
 	int workers;
 	int self;                          /* -1: this process writes nothing */
 	unsigned row;                      /* slots in a row */
@@ -120,6 +121,7 @@ void ph_metrics_init(int workers)
 	}
 	block.row = (unsigned)((slots + PH_SLOTS_LINE - 1) / PH_SLOTS_LINE * PH_SLOTS_LINE);
 	block.workers = workers;
+	block.started_s = ph_clock_unix_ms() / 1000;
 	size = (PH_WORKERS_MAX + block.row * (size_t)workers) * sizeof(int64_t);
 	p = ph_metrics_map(size);
 	block.beats = (_Atomic uint64_t *)(void *)p;
@@ -234,6 +236,11 @@ uint64_t ph_metrics_oldest_beat_ms(void)
 			oldest = now - beat;
 	}
 	return oldest;
+}
+
+uint64_t ph_metrics_started_s(void)
+{
+	return block.started_s;
 }
 
 /* ---- Prometheus text format ---- */

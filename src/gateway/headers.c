@@ -25,8 +25,10 @@ static const struct {
 	{PH_STR_INIT("x-client-request-id"), ALL, true}, /* Codex: the thread's id */
 	{PH_STR_INIT("openai-beta"), BUT_CODEX, false},
 	{PH_STR_INIT("idempotency-key"), BUT_CODEX, false},
-	{PH_STR_INIT("traceparent"), ALL, false},
 };
+
+/* The client's trace, where it is well-formed: trace.c. */
+static const struct ph_str traced[] = {PH_STR_INIT("traceparent"), PH_STR_INIT("tracestate")};
 
 /* Of x-codex-* those that are one account's, or one login's, or ours to translate. */
 static const struct ph_str codex_own[] = {
@@ -52,6 +54,14 @@ static bool is_passed(struct ph_str name, enum ph_account_kind kind, bool moved)
 		if (ph_str_eq_nocase(name, passed[i].name))
 			return passed[i].kinds & 1 << kind && !(moved && passed[i].marks);
 	return kind == PH_CODEX && is_codex_header(name);
+}
+
+static bool is_traced(struct ph_str name)
+{
+	for (size_t i = 0; i < sizeof traced / sizeof *traced; i++)
+		if (ph_str_eq_nocase(name, traced[i]))
+			return true;
+	return false;
 }
 
 bool ph_is_codex_client(const struct ph_exchange *x)
@@ -121,6 +131,8 @@ static void put_codex(struct ph_buf *out, const struct ph_account *a, const stru
 void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const struct ph_exchange *x,
 	struct ph_str accept, bool json_body, bool moved)
 {
+	bool trace = ph_trace_known(x);
+
 	put_secret(out, a);
 	put(out, a, PH_STR("accept"), accept);
 	if (json_body)
@@ -128,8 +140,11 @@ void ph_account_headers(struct ph_buf *out, const struct ph_account *a, const st
 	put(out, a, PH_STR("x-request-id"), ph_str_c(x->request_id));
 	if (a->kind == PH_CODEX)
 		put_codex(out, a, x);
-	for (size_t i = 0; i < x->head->header_count; i++)
-		if (is_passed(x->head->headers[i].name, a->kind, moved))
-			put(out, a, x->head->headers[i].name, x->head->headers[i].value);
+	for (size_t i = 0; i < x->head->header_count; i++) {
+		struct ph_str name = x->head->headers[i].name;
+
+		if (is_passed(name, a->kind, moved) || (trace && is_traced(name)))
+			put(out, a, name, x->head->headers[i].value);
+	}
 	put_own(out, a);
 }

@@ -77,6 +77,8 @@ void ph_observe_turn(const struct ph_request *r)
 	ph_traffic_turn(r->g->traffic, r->mode, r->err != 0, first_ns, now - r->started_ns);
 	if (first_ns)
 		ph_metric_observe(PH_M_FIRST_EVENT_SECONDS, first_ns);
+	if (r->account_id || r->queued_ns)
+		ph_metric_observe(PH_M_LEASE_WAIT_SECONDS, r->queued_ns);
 	observe_phases(r, now);
 	observe_model(r, first_ns, now);
 }

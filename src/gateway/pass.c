@@ -37,6 +37,7 @@ static void log_end(struct ph_side *s)
 	const struct ph_account *a = ph_accounts_find(s->g->accounts, p->account_id);
 	const struct ph_field fields[] = {
 		PH_F_C("request_id", s->x->request_id),
+		PH_F_C("trace_id", p->trace_id),
 		PH_F_C("key", s->door.key ? s->door.key->name : ""),
 		PH_F_C("account", a ? a->name : ""),
 		PH_F_STR("kind", p->route.collection ? p->route.collection->kind : PH_STR("")),
@@ -395,6 +396,7 @@ void ph_pass_open(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 	char *whole = ph_arena_printf(
 		&s->arena, "%.*s%s%.*s", PH_STR_ARG(path), x->query.n ? "?" : "", PH_STR_ARG(x->query));
 
+	ph_trace_note(p->trace_id, x);
 	p->path = ph_str_c(whole);
 	ph_path_read(x->head->method, ph_str(p->path.p, path.n), &p->route);
 	p->last = PH_E_NO_ACCOUNTS;

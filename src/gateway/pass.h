@@ -10,11 +10,13 @@
 #include "owned.h"
 #include "posthouse/multipart.h"
 #include "side.h"
+#include "trace.h"
 
 struct ph_pass {
 	struct ph_path route;
-	struct ph_str path; /* behind /v1, with its query */
-	struct ph_err why;  /* what ended it, for the client */
+	char trace_id[PH_TRACE_ID_N + 1]; /* the client's; empty = none */
+	struct ph_str path;               /* behind /v1, with its query */
+	struct ph_err why;                /* what ended it, for the client */
 
 	/* the body of a request that is not collected: pass_body.c */
 	bool streamed;

@@ -195,6 +195,7 @@ void ph_record_log(struct ph_request *r)
 	uint64_t now = ph_clock_ns();
 	const struct ph_field fields[] = {
 		PH_F_C("request_id", r->request_id),
+		PH_F_C("trace_id", r->trace_id),
 		PH_F_C("key", r->door.key ? r->door.key->name : ""),
 		PH_F_C("account", r->account ? r->account->name : ""),
 		PH_F_STR("model", r->body.model),

@@ -20,6 +20,7 @@
 #define REPORT_MAX    (256 * 1024)
 #define CLOCK_MS      1000   /* off by more than this is worth a word */
 #define QUEUE         1000   /* turns that wait to be written */
+#define COMMIT_MS     250    /* a commit that takes longer is felt in every turn */
 #define UNREACHED_MS  600000 /* nobody tried again since then: it is not known any more */
 #define CERTIFICATE_S (14 * 86400)
 #define SHARE(n, of)  ((n) * 10 >= (of) * 9) /* nine tenths */
@@ -137,6 +138,34 @@ static void look_load(struct ph_node_report *r)
 		full ? "more than 9 of 10 of its streams are in use" : "there is room");
 }
 
+/* Turns show their end when their commit is acknowledged: what it lacks, their clients lack. */
+static void look_writes(struct ph_node_report *r)
+{
+	struct ph_pg_writing w;
+	char detail[120];
+
+	ph_pg_writing(r->g->pg, &w);
+	snprintf(detail, sizeof detail, "PostgreSQL refuses to write (SQLSTATE %s): turns cannot be kept",
+		w.sqlstate);
+	if (strcmp(w.sqlstate, "53100") == 0)
+		put(r, "writes", "fail",
+			"make room on the disk of PostgreSQL's data, or give it a larger one; nothing need "
+			"be started "
+			"again",
+			"the disk of PostgreSQL is full (SQLSTATE 53100): turns cannot be kept");
+	else if (w.sqlstate[0])
+		put(r, "writes", "fail", "see PostgreSQL's log", detail);
+	else if (w.commit_ms > COMMIT_MS)
+		put(r, "writes", "warn",
+			"see how fast PostgreSQL's disk commits, what the server is busy with "
+			"(pg_stat_activity), and "
+			"what "
+			"lies between",
+			"PostgreSQL is slow: commits take more than 250 ms");
+	else
+		put(r, "writes", "ok", NULL, "PostgreSQL takes them");
+}
+
 static size_t count_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -220,6 +249,7 @@ static void look(struct ph_node_report *r)
 	look_clock(r);
 	look_accounts(r);
 	look_load(r);
+	look_writes(r);
 	look_descriptors(r);
 	look_certificate(r);
 	look_settings(r);
@@ -321,6 +351,11 @@ struct ph_node_report *ph_node_report_new(struct ph_gateway *g)
 void ph_node_report_start(struct ph_node_report *r)
 {
 	ph_timer_start(&r->timer, LOOK_MS);
+}
+
+int64_t ph_node_report_clock_ms(const struct ph_node_report *r)
+{
+	return r->clock_ms;
 }
 
 struct ph_node_report *ph_node_report_free(struct ph_node_report *r)

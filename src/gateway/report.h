@@ -7,6 +7,8 @@
 /* What this node finds out about itself, written to the database when it changes. Owner: the gateway. */
 struct ph_node_report *ph_node_report_new(struct ph_gateway *g);
 void ph_node_report_start(struct ph_node_report *r); /* the node is registered */
+int64_t ph_node_report_clock_ms(
+	const struct ph_node_report *r); /* the database's clock less ours; 0 before */
 struct ph_node_report *ph_node_report_free(struct ph_node_report *r);
 
 #endif

@@ -586,6 +586,7 @@ static void request_open(struct ph_gateway *g, struct ph_exchange *x, enum ph_as
 	r->lane = ph_lane_ref(x->lane);
 	r->chat = x->chat;
 	memcpy(r->request_id, x->request_id, sizeof r->request_id);
+	ph_trace_note(r->trace_id, x);
 	ph_rand(r->turn, sizeof r->turn);
 	ph_arena_init(&r->arena, ARENA_MAX);
 	ph_buf_init(&r->stored_items, PH_COLLECT_MAX);

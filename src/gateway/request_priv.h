@@ -9,6 +9,7 @@
 #include "posthouse/sm.h"
 #include "posthouse/sse.h"
 #include "renew.h"
+#include "trace.h"
 
 /* ---- turn_body.c: what a turn's body asks for ---- */
 enum {
@@ -288,6 +289,7 @@ struct ph_request {
 	struct ph_turn_body body;
 	uint8_t turn[16];
 	char request_id[136];
+	char trace_id[PH_TRACE_ID_N + 1]; /* the client's; empty = none */
 
 	int err; /* negated; what went wrong last */
 	struct ph_err fault;

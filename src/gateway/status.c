@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "posthouse/metrics.h"
+#include "report.h"
 #include "traffic.h"
 
 #define FRESH_MS    1000
@@ -27,7 +29,11 @@ static void answer(struct ph_status *s, struct ph_status_wait *w)
 	struct ph_picture p = {.json = ph_buf_str(&s->picture),
 		.age_ms = ph_loop_now_ms(s->g->loop) - s->taken_ms,
 		.stale = s->stale};
+	struct ph_pg_writing writing;
 
+	ph_pg_writing(s->g->pg, &writing);
+	memcpy(p.write_state, writing.sqlstate, sizeof p.write_state);
+	p.commit_ms = writing.commit_ms;
 	w->cb(w, &p);
 }
 
@@ -90,6 +96,23 @@ struct ph_status *ph_status_free(struct ph_status *s)
 
 /* ---- metrics ---- */
 
+/* Of this process: the worker that was asked. All of them began, and have their clock, together. */
+static void put_node(const struct ph_gateway *g, struct ph_buf *out)
+{
+	int64_t ms = ph_node_report_clock_ms(g->report);
+
+	ph_buf_printf(out,
+		"# HELP posthouse_start_time_seconds When the node began, in UNIX time.\n"
+		"# TYPE posthouse_start_time_seconds gauge\nposthouse_start_time_seconds %llu\n"
+		"# HELP posthouse_pg_clock_offset_seconds PostgreSQL's clock less this machine's, as it was "
+		"measured "
+		"last.\n"
+		"# TYPE posthouse_pg_clock_offset_seconds gauge\nposthouse_pg_clock_offset_seconds "
+		"%s%lld.%03lld\n",
+		(unsigned long long)ph_metrics_started_s(), ms < 0 ? "-" : "", llabs(ms) / 1000,
+		llabs(ms) % 1000);
+}
+
 void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out)
 {
 	static const char *const states[] = {
@@ -112,4 +135,5 @@ void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out)
 				a->state == (enum ph_account_state)i);
 		}
 	}
+	put_node(g, out);
 }

@@ -295,6 +295,11 @@ struct ph_pg_writer {
 	size_t count;           /* in all of these */
 	size_t bytes;
 	PGresult *error;  /* the first of the batch in flight */
+	uint64_t sent_ns; /* the batch in flight */
+	uint64_t took_ns; /* smoothed, of batches that were written; the last one ended at: */
+	uint64_t took_at_ns;
+	char state[6]; /* why the last batch could not be written, if not for what was in it; since: */
+	uint64_t state_at_ns;
 	uint64_t keep_ms; /* PG_KEEP_MS and PG_KEEP_BYTES, unless a test says otherwise */
 	size_t keep_bytes;
 	struct ph_timer late;   /* the batch's deadline */

@@ -44,7 +44,8 @@ struct ph_pg_write {
 	void *arg;
 };
 
-#define CLOSING "the node is closing its database connections"
+#define RECENT_NS (UINT64_C(600) * 1000 * 1000 * 1000) /* what happened before says nothing of now */
+#define CLOSING   "the node is closing its database connections"
 
 static struct ph_pg_write *first(const struct ph_list *list)
 {
@@ -245,6 +246,48 @@ static void on_result(struct ph_pg_segment *s, int at, PGresult *r)
 	PQclear(r); /* of rows: that it came is all there is to know */
 }
 
+/* ---- how it goes ---- */
+
+/* What is wrong with the server, not with the statement: insufficient resources, errors of its system. */
+static bool is_of_server(const char *sqlstate)
+{
+	return sqlstate && (strncmp(sqlstate, "53", 2) == 0 || strncmp(sqlstate, "58", 2) == 0);
+}
+
+static void note_refusal(struct ph_pg_writer *w)
+{
+	const char *sqlstate = PQresultErrorField(w->error, PG_DIAG_SQLSTATE);
+
+	if (!is_of_server(sqlstate))
+		return;
+	ph_str_copy(w->state, sizeof(w->state), ph_str_c(sqlstate));
+	w->state_at_ns = ph_clock_ns();
+}
+
+static void note_commit(struct ph_pg_writer *w)
+{
+	uint64_t now = ph_clock_ns(), took = now - w->sent_ns;
+
+	w->took_ns = now - w->took_at_ns > RECENT_NS ? took : w->took_ns - w->took_ns / 8 + took / 8;
+	w->took_at_ns = now;
+	w->state[0] = '\0';
+}
+
+void ph_pg_writing(const struct ph_pg *pg, struct ph_pg_writing *ret)
+{
+	const struct ph_pg_writer *w = &pg->writer;
+	uint64_t now = ph_clock_ns(), took = 0;
+
+	*ret = (struct ph_pg_writing){.commit_ms = 0};
+	if (w->took_at_ns && now - w->took_at_ns < RECENT_NS)
+		took = w->took_ns;
+	if (!ph_list_empty(&w->batch) && now - w->sent_ns > took)
+		took = now - w->sent_ns;
+	ret->commit_ms = took / 1000000;
+	if (w->state[0] && now - w->state_at_ns < RECENT_NS)
+		memcpy(ret->sqlstate, w->state, sizeof(ret->sqlstate));
+}
+
 static void on_end(struct ph_pg_segment *s, bool synced)
 {
 	struct ph_pg_writer *w = PH_CONTAINER(s, struct ph_pg_writer, segment);
@@ -252,10 +295,13 @@ static void on_end(struct ph_pg_segment *s, bool synced)
 	ph_timer_stop(&w->late);
 	if (!synced || s->again)
 		put_back(w);
-	else if (w->error)
+	else if (w->error) {
+		note_refusal(w);
 		judge(w);
-	else
+	} else {
+		note_commit(w);
 		acknowledge(w);
+	}
 	PQclear(w->error);
 	w->error = NULL;
 	watch_oldest(w);
@@ -316,6 +362,7 @@ static void send_batch(struct ph_pg_writer *w)
 			send_some(w, &w->rows, PG_BATCH_MAX, PG_BATCH_BYTES);
 	}
 	ph_metric_add(PH_M_PG_BATCHES, 0, 0, 1);
+	w->sent_ns = ph_clock_ns();
 	ph_timer_start(&w->late, PG_BATCH_MS);
 	ph_pg_send_end(&w->conn, &w->segment);
 	ph_pg_conn_settle(&w->conn);

@@ -46,6 +46,8 @@ void ph_client_move(struct ph_client *c, enum ph_client_state to)
 		--*left;
 	if (entered)
 		++*entered;
+	if (c->keeper->counted)
+		ph_metric_set(PH_M_WEBSOCKETS, 0, 0, (int64_t)c->keeper->sockets);
 	ph_sm_move(&c->sm, to);
 }
 

@@ -206,6 +206,7 @@ static void read_certificate(struct node *n)
 
 	if (!tls) {
 		ph_log(PH_LOG_ERROR, "TLS: the certificate in use stays: %s", err.detail);
+		ph_metric_add(PH_M_RELOADS_FAILED, 0, 0, 1);
 		return;
 	}
 	log_certificate(tls, o->config->tls_cert_file);

@@ -5,10 +5,12 @@ import base64
 import contextlib
 import json
 import os
+import pathlib
 import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from http import server
@@ -304,7 +306,7 @@ def said(cluster, name):
 
 def test_a_node_reports(world, as_node):
     report = http.eventually(lambda: said(world.cluster, world.node.name), within=30, what='a report')
-    assert {'notifications', 'clock', 'secrets', 'upstreams', 'write queue', 'streams', 'open files', 'settings',
+    assert {'notifications', 'clock', 'secrets', 'upstreams', 'write queue', 'writes', 'streams', 'open files', 'settings',
             'version'} <= set(report)
     assert {row['status'] for row in report.values()} == {'ok'}, report
 
@@ -343,3 +345,95 @@ def test_a_node_reports_anew(make_cluster):
     cluster.cli('node', 'forget', node.name)
     http.eventually(lambda: cluster.sql('SELECT 1 FROM posthouse_admin.nodes WHERE name = %s', node.name)
                     and said(cluster, node.name), within=60, what='a report of its new life')
+
+
+# ---- a database that is there, and yet does not write well ----
+
+@pytest.fixture
+def small_disk():
+    """A directory of the user postgres on a file system of its own, with room for one database and not much more."""
+    if os.geteuid() != 0:
+        pytest.skip('mounting a file system needs root')
+    place = pathlib.Path(tempfile.mkdtemp(prefix='ph-disk-', dir='/tmp'))
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', place], capture_output=True, check=False).returncode:
+        place.rmdir()
+        pytest.skip('no file system can be mounted here')
+    user = pwd.getpwnam('postgres')
+    os.chown(place, user.pw_uid, user.pw_gid)
+    yield place
+    subprocess.run(['umount', '-l', place], check=True)
+    place.rmdir()
+
+
+def fill(path):
+    with open(path, 'wb', buffering=0) as ballast, contextlib.suppress(OSError):
+        for size in (1 << 20, 4096):
+            with contextlib.suppress(OSError):
+                while ballast.write(bytes(size)):
+                    pass
+
+
+def told(node):
+    return json.loads(node.admin('/status.json').body)
+
+
+def test_the_disk_is_full(small_disk, tmp_path, make_upstream):
+    """Of the database's files, for real. The node says so in its report and on its page, the doctor repeats it; and all is well
+    again when there is room."""
+    own = Postgres()
+    cluster = None
+    try:
+        cluster = Cluster(own, tmp_path, None)
+        own.sql('postgres', "CREATE TABLESPACE small LOCATION '%s'" % small_disk)
+        own.sql('postgres', 'ALTER DATABASE %s SET TABLESPACE small' % cluster.database)
+        cluster.cli('migrate')
+        cluster.account('a1', 'stateless', make_upstream().url)
+        node, key = cluster.node(), cluster.key('k1')
+        with http.Client(node.url, key) as api:
+            assert api.post({'model': 'demo', 'input': 'while there is room'}).status == 200
+        http.eventually(lambda: said(cluster, node.name), within=30, what='a report')
+        fill(small_disk / 'ballast')
+
+        def refused():
+            with http.Client(node.url, key) as api:
+                api.post({'model': 'demo', 'input': os.urandom(200000).hex()})
+            return told(node)['write_state'] == '53100'
+        http.eventually(refused, within=60, what='a write that is refused')
+        http.eventually(lambda: said(cluster, node.name)['writes']['status'] == 'fail', within=60, what='a report of it')
+        doctor(cluster).has('node %s: writes' % node.name, 'fail', 'the disk of PostgreSQL is full', 'make room')
+        shown, = [row for row in told(node)['cluster']['doctor'] if row['check'].endswith(' writes')]
+        assert 'disk' in shown['detail'] and 'make room' in shown['remedy']
+        os.unlink(small_disk / 'ballast')
+
+        def well():
+            with http.Client(node.url, key) as api:
+                return api.post({'model': 'demo', 'input': 'room again'}).status == 200 and not told(node)['write_state']
+        http.eventually(well, within=60, what='writes that succeed')
+        http.eventually(lambda: said(cluster, node.name)['writes']['status'] == 'ok', within=60, what='a report of that')
+    finally:
+        if cluster:
+            cluster.close()
+        own.close()
+
+
+def test_commits_are_slow(make_cluster, make_upstream):
+    """What a node finds where each of its commits takes long: here because of the way there."""
+    cluster = make_cluster()
+    cluster.account('a1', 'stateless', make_upstream().url)
+    proxy = netproxy.Proxy(('127.0.0.1', cluster.postgres.port))
+    try:
+        slow = cluster.postgres.dsn(cluster.database, 'posthouse_node', port=proxy.port)
+        node, key = cluster.node(env={'POSTHOUSE_DATABASE_URL': slow}), cluster.key('k1')
+        proxy.delay = 0.4
+
+        def noticed():
+            with http.Client(node.url, key) as api:
+                api.post({'model': 'demo', 'input': 'x'})
+            return said(cluster, node.name).get('writes', {}).get('status') == 'warn'
+        http.eventually(noticed, within=60, what='a report of slow commits')
+        doctor(cluster).has('node %s: writes' % node.name, 'warn', 'PostgreSQL is slow', 'pg_stat_activity')
+        assert told(node)['commit_ms'] > 250
+        proxy.delay = 0
+        node.stop()
+    finally:
+        proxy.close()

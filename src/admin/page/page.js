@@ -81,6 +81,19 @@ function accountNotice(a, now) {
 	return null;
 }
 
+/* What this node finds by itself: a server whose disk is full may not take its report either. */
+function writesNotice(s) {
+	if (s.write_state === '53100')
+		return ['bad', 'The disk of PostgreSQL is full (SQLSTATE 53100): turns cannot be kept',
+			'Make room on the disk of its data, or give it a larger one; nothing need be started again'];
+	if (s.write_state)
+		return ['bad', `PostgreSQL refuses to write (SQLSTATE ${s.write_state}): turns cannot be kept`, 'See its log'];
+	if (s.commit_ms > 250)
+		return ['warn', `PostgreSQL is slow: a commit takes ${milliseconds(s.commit_ms)}`,
+			'See how fast its disk commits, and what it is busy with (pg_stat_activity)'];
+	return null;
+}
+
 function notices(s, c, now) {
 	const list = [];
 	const usable = c.accounts.filter(a => a.state === 'active').length;
@@ -89,6 +102,9 @@ function notices(s, c, now) {
 	if (s.database === 'away')
 		list.push(['bad', 'PostgreSQL does not answer this node', 'Turns that need no look-up go on; look at the server, its ' +
 			'log and posthouse doctor. What is shown is from before.']);
+	const writes = s.database === 'away' || (c.doctor || []).some(d => / writes$/.test(d.check)) ? null : writesNotice(s);
+	if (writes)
+		list.push(writes);
 	if (!c.accounts.length)
 		list.push(['bad', 'There is no account', 'posthouse account add NAME --kind platform --base-url URL --api-key-file FILE']);
 	else if (!usable)
