@@ -211,6 +211,17 @@ static const char *family(int h)
 	return names[h];
 }
 
+static long long count(const char *name, int h)
+{
+	unsigned n;
+	long long total = 0;
+
+	bounds((enum histogram)h, &n);
+	for (unsigned i = 0; i <= n; i++)
+		total += sum(name, h, i);
+	return total;
+}
+
 /* Nothing for a model that never did this. */
 static void put_histogram(struct ph_buf *out, const char *name, int h)
 {
@@ -218,11 +229,8 @@ static void put_histogram(struct ph_buf *out, const char *name, int h)
 	const struct ph_bound *b = bounds((enum histogram)h, &n);
 	long long below = 0, total = sum(name, h, n + 1);
 
-	for (unsigned i = 0; i <= n; i++)
-		below += sum(name, h, i);
-	if (!below)
+	if (!count(name, h))
 		return;
-	below = 0;
 	for (unsigned i = 0; i <= n; i++) {
 		below += sum(name, h, i);
 		ph_buf_printf(out, "%s_bucket", family(h));
@@ -240,6 +248,7 @@ static void put_histogram(struct ph_buf *out, const char *name, int h)
 	ph_buf_printf(out, "} %lld\n", below);
 }
 
+/* From the model's first turn on: of a counter that begins above zero, its first step is not seen. */
 static void put_counter(struct ph_buf *out, const char *name, int which)
 {
 	long long total = 0;
@@ -251,7 +260,7 @@ static void put_counter(struct ph_buf *out, const char *name, int which)
 			total += atomic_load_explicit(
 				which ? &m->reasoning : &m->cached, memory_order_relaxed);
 	}
-	if (!total)
+	if (!count(name, INPUT))
 		return;
 	ph_buf_printf(out, "gen_ai_client_inference_usage_%s_tokens_total",
 		which ? "reasoning_output" : "cache_read_input");

@@ -100,6 +100,22 @@ static bool take_turn(struct ph_doctor *d, const struct talk *t, size_t turn, st
 	return read_answer(q, id, size, why, why_size);
 }
 
+static const char *remedy_of(int status)
+{
+	switch (status) {
+	case 401:
+		return "give it a key that `posthouse key create` printed and that was not revoked";
+	case 429:
+		return "`posthouse requests --failed` says what is at its limit: raise that "
+		       "(set_account_limit()), or add an account";
+	case 503:
+		return "see that an account serves this model and can take turns (`posthouse account list`); "
+		       "`posthouse requests --failed` says which one refused it, and why";
+	default:
+		return "`posthouse requests --failed` says which account refused it, and why";
+	}
+}
+
 static void talk(struct ph_doctor *d, const struct talk *t)
 {
 	struct ph_ask first, second;
@@ -110,8 +126,7 @@ static void talk(struct ph_doctor *d, const struct talk *t)
 	first.name = "the first turn";
 	second.name = "the second turn";
 	if (!take_turn(d, t, 0, &first, id, sizeof(id), why, sizeof(why)))
-		ph_doctor_fail(d, "`posthouse requests --failed` says which account refused it, and why",
-			"the first turn fails: %s", why);
+		ph_doctor_fail(d, remedy_of(first.status), "the first turn fails: %s", why);
 	else if (!take_turn(d, t, 1, &second, id, sizeof(id), why, sizeof(why)))
 		ph_doctor_fail(d, "see that both nodes use one database and that POSTHOUSE_SNAPSHOTS is all",
 			"the second turn, at node %.80s, fails: %s", second.node, why);

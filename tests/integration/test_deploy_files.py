@@ -41,6 +41,13 @@ def test_metrics_are_known():
         assert used and used <= known, '%s: %s' % (path, used - known)
 
 
+def test_every_alert_is_explained():
+    """In docs/operating.md, in the same order, and no other."""
+    alerts = re.findall(r'- alert: (\w+)', text('compose/alerts.yml'))
+    explained = re.findall(r'^\*\*(Posthouse\w+)\.\*\* \w', text('docs/operating.md'), re.MULTILINE)
+    assert len(alerts) > 10 and explained == alerts
+
+
 @pytest.mark.parametrize('path', BOARDS)
 def test_dashboard_is_whole(path):
     board = json.loads(text(path))

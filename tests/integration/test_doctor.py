@@ -85,7 +85,7 @@ def test_wrong_key_for_the_turn(world, as_node):
     world.cluster.cli('key', 'revoke', 'gone')
     http.eventually(lambda: http.once(world.node.url, wrong, 'GET', '/v1/models').status == 401, within=10)
     report = doctor(world.cluster, '--turn', 'demo', '--key-file', '-', env=as_node, stdin=wrong.encode())
-    report.has('turn', 'fail', '401', 'posthouse requests')
+    report.has('turn', 'fail', '401', 'posthouse key create')
 
 
 def test_wrong_master_key(world, as_node):
@@ -226,13 +226,13 @@ def test_no_model_and_full_slots(make_cluster, make_upstream):
     cluster.account('one', 'stateless', make_upstream().url, '--model', 'm1', '--max-streams', '1')
     key, node = cluster.key('k'), cluster.node()
     ask = ('--key-file', '-', '--url', node.url, '--turn')
-    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'No upstream account can take', 'posthouse requests')
+    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'No upstream account can take', 'serves this model')
     cluster.sql('INSERT INTO posthouse.nodes (node_id, name, version, heartbeat, ttl, life) SELECT gen_random_uuid(), %s, version, '
                 "now(), '1 hour', life FROM posthouse.nodes", 'holder')
     cluster.sql("INSERT INTO posthouse.account_leases (account_id, node_id, slots, running, expires_at, life) SELECT a.account_id, "
                 "n.node_id, 1, 1, now() + interval '1 hour', n.life FROM posthouse.accounts a, posthouse.nodes n "
                 "WHERE n.name = 'holder'")
-    doctor(cluster, *ask, 'm1', stdin=key.encode()).has('turn', 'fail', '429')
+    doctor(cluster, *ask, 'm1', stdin=key.encode()).has('turn', 'fail', '429', 'set_account_limit')
 
 
 @pytest.fixture

@@ -165,12 +165,14 @@ static void a_histogram_may_have_a_label(void **state)
 static void figures_by_model(void **state)
 {
 	const struct ph_model_turn well = {false, 2000000000, 50000000, 100, 60, 7, 3},
-				   badly = {true, 1000000, 0, 0, 0, 0, 0};
+				   badly = {true, 1000000, 0, 0, 0, 0, 0},
+				   uncached = {false, 1000000, 0, 5, 0, 1, 0};
 	char name[128];
 
 	(void)state;
 	ph_metrics_model_turn(PH_STR("gpt-\"5\""), &well);
 	ph_metrics_model_turn(PH_STR("gpt-\"5\""), &badly);
+	ph_metrics_model_turn(PH_STR("uncached"), &uncached);
 	for (int i = 0; i < 40; i++) {
 		snprintf(name, sizeof name, "m%d", i);
 		ph_metrics_model_turn(ph_str_c(name), &well);
@@ -188,9 +190,13 @@ static void figures_by_model(void **state)
 	assert_true(printed("gen_ai_client_inference_usage_cache_read_input_tokens_total" MODEL "} 60"));
 	assert_true(printed("gen_ai_client_operation_time_to_first_chunk_seconds_sum" MODEL "} 0.050000000"));
 #undef MODEL
-	/* 32 by name; the other nine, and the long one, together */
+	/* told from the first turn on, or a rate would not see its first step */
+	assert_true(
+		printed("gen_ai_client_inference_usage_cache_read_input_tokens_total{gen_ai_operation_name="
+			"\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"uncached\"} 0"));
+	/* 32 by name; the others, and the long one, together */
 	assert_true(printed("gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name=\"chat\","
-			    "gen_ai_provider_name=\"openai\",gen_ai_request_model=\"other\"} 10"));
+			    "gen_ai_provider_name=\"openai\",gen_ai_request_model=\"other\"} 11"));
 }
 
 static void histograms(void **state)
