@@ -227,11 +227,7 @@ def test_no_model_and_full_slots(make_cluster, make_upstream):
     key, node = cluster.key('k'), cluster.node()
     ask = ('--key-file', '-', '--url', node.url, '--turn')
     doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'No upstream account can take', 'serves this model')
-    cluster.sql('INSERT INTO posthouse.nodes (node_id, name, version, heartbeat, ttl, life) SELECT gen_random_uuid(), %s, version, '
-                "now(), '1 hour', life FROM posthouse.nodes", 'holder')
-    cluster.sql("INSERT INTO posthouse.account_leases (account_id, node_id, slots, running, expires_at, life) SELECT a.account_id, "
-                "n.node_id, 1, 1, now() + interval '1 hour', n.life FROM posthouse.accounts a, posthouse.nodes n "
-                "WHERE n.name = 'holder'")
+    hold_all_slots(cluster, 'one')
     doctor(cluster, *ask, 'm1', stdin=key.encode()).has('turn', 'fail', '429', 'set_account_limit')
 
 
@@ -437,3 +433,59 @@ def test_commits_are_slow(make_cluster, make_upstream):
         node.stop()
     finally:
         proxy.close()
+
+
+# ---- the same on the status page ----
+
+def hold_all_slots(cluster, account):
+    """A node that does not exist has them, for an hour."""
+    cluster.sql('INSERT INTO posthouse.nodes (node_id, name, version, heartbeat, ttl, life) SELECT gen_random_uuid(), %s, version, '
+                "now(), '1 hour', life FROM posthouse.nodes LIMIT 1", 'holder')
+    cluster.sql("INSERT INTO posthouse.account_leases (account_id, node_id, slots, running, expires_at, life) SELECT a.account_id, "
+                "n.node_id, a.max_streams, a.max_streams, now() + interval '1 hour', n.life FROM posthouse.accounts a, "
+                "posthouse.nodes n WHERE n.name = 'holder' AND a.name = %s", account)
+
+
+def test_faults_on_the_page(make_cluster, make_upstream):
+    """What the page is told is enough to name them: states and reasons of accounts, nodes, and what doctor found."""
+    cluster = make_cluster({'POSTHOUSE_QUEUE_TIMEOUT': '20s'})
+    cluster.account('full', 'stateless', make_upstream().url, '--model', 'm1', '--max-streams', '1')
+    cluster.account('nowhere', 'stateless', 'http://127.0.0.1:%d/v1' % free_port(), '--model', 'm2')
+    for name, state in (('spent', 'exhausted'), ('revoked', 'disabled'), ('sealed', 'active')):
+        cluster.account(name, 'stateless', 'http://127.0.0.1:9/v1', '--model', 'm3')
+        cluster.sql("INSERT INTO posthouse.account_health (account_id, state, until, reason) SELECT account_id, %s, "
+                    "now() + interval '1 hour', 'because' FROM posthouse.accounts WHERE name = %s ON CONFLICT (account_id) "
+                    'DO UPDATE SET state = excluded.state, until = excluded.until, reason = excluded.reason', state, name)
+    cluster.sql('UPDATE posthouse.account_secrets SET sealed = set_byte(sealed, 40, (get_byte(sealed, 40) + 1) & 255) '
+                "WHERE account_id = (SELECT account_id FROM posthouse.accounts WHERE name = 'sealed')")
+    key, node, other = cluster.key('k1'), cluster.node('here'), cluster.node('there')
+    cluster.cli('node', 'drain', 'there')
+    hold_all_slots(cluster, 'full')
+    with http.Client(node.url, key) as api:
+        assert api.post({'model': 'm2', 'input': 'x'}).status == 503
+        assert api.post({'model': 'm9', 'input': 'x'}).status in (400, 404, 503)
+    waiting = threading.Thread(target=http.once, args=(node.url, key, 'POST', '/v1/responses'),
+                               kwargs={'body': {'model': 'm1', 'input': 'x'}}, daemon=True)
+    waiting.start()
+
+    def missing():
+        accounts = {a['name']: a for a in told(node)['cluster']['accounts']}
+        return accounts['full']['missing'] and accounts
+    accounts = http.eventually(missing, within=15, what='a turn that waits')
+    report = doctor(cluster)
+    report.has('leases', 'warn', 'full: 1 turns wait', 'set_account_limit')
+    assert accounts['spent']['state'] == 'exhausted' and accounts['spent']['until'] and accounts['spent']['reason'] == 'because'
+    assert accounts['revoked']['state'] == 'disabled'
+    waiting.join(60)
+
+    def rows():
+        found = {row['check']: row for row in told(node)['cluster']['doctor']}
+        return {'node here: secrets', 'node here: upstreams'} <= set(found) and found
+    found = http.eventually(rows, within=60, what='reports of both')
+    assert 'sealed' in found['node here: secrets']['detail'] and found['node here: secrets']['remedy']
+    assert 'nowhere' in found['node here: upstreams']['detail'] and found['node here: upstreams']['remedy']
+    picture = told(node)
+    assert {n['name']: n['state'] for n in picture['cluster']['nodes']}['there'] == 'draining'
+    errors = {e['error'] for e in picture['cluster']['errors']}
+    assert errors and errors <= set(picture['remedies']), errors
+    other.stop()

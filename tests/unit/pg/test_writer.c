@@ -191,6 +191,43 @@ static void test_passing_errors(void **state)
 	bench_close(&b, 0);
 }
 
+/* What is wrong with the server is told until something was written; what is wrong with a row is not. */
+static void test_how_it_goes(void **state)
+{
+	struct answer a[4] = {0};
+	struct ph_pg_writing w;
+	struct bench b;
+
+	(void)state;
+	NEED_SERVER();
+	clear();
+	run_script("create or replace function refuse(state text) returns int language plpgsql as "
+		   "$$begin raise exception 'no' using errcode = state; end$$");
+	bench_open(&b, ph_test_server_dsn(server), 1);
+	ph_pg_writing(b.pg, &w);
+	assert_string_equal(w.sqlstate, "");
+	assert_int_equal(w.commit_ms, 0);
+	ph_pg_write(b.pg, "select refuse('53100')", NULL, 0, on_answer, &a[0]);
+	bench_run(&b, answered, &a[0], 10000);
+	ph_pg_writing(b.pg, &w);
+	assert_string_equal(w.sqlstate, "53100");
+	ph_pg_write(b.pg, "select 1 from pg_sleep(0.3)", NULL, 0, on_answer, &a[1]);
+	bench_run(&b, answered, &a[1], 10000);
+	ph_pg_writing(b.pg, &w);
+	assert_string_equal(w.sqlstate, "");
+	assert_true(w.commit_ms >= 290 && w.commit_ms < 9000);
+	ph_pg_write(b.pg, "select refuse('22012')", NULL, 0, on_answer, &a[2]);
+	bench_run(&b, answered, &a[2], 10000);
+	ph_pg_writing(b.pg, &w);
+	assert_string_equal(w.sqlstate, "");
+	ph_pg_write(b.pg, "select 1 from pg_sleep(1)", NULL, 0, on_answer, &a[3]);
+	bench_wait(&b, 600); /* in flight */
+	ph_pg_writing(b.pg, &w);
+	assert_true(a[3].count == 0 && w.commit_ms > 400);
+	bench_run(&b, answered, &a[3], 10000);
+	bench_close(&b, 0);
+}
+
 /* ---- what nobody waits for ---- */
 
 /* Answers in the order of the array. */
@@ -599,6 +636,7 @@ int main(void)
 		cmocka_unit_test(test_one_bad_row_harms_nobody),
 		cmocka_unit_test(test_a_commit_that_fails),
 		cmocka_unit_test(test_passing_errors),
+		cmocka_unit_test(test_how_it_goes),
 		cmocka_unit_test(test_one_that_is_waited_for_overtakes),
 		cmocka_unit_test(test_neither_starves),
 		cmocka_unit_test(test_rows_of_every_kind),
