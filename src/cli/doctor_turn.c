@@ -105,6 +105,10 @@ static const char *remedy_of(int status)
 	switch (status) {
 	case 401:
 		return "give it a key that `posthouse key create` printed and that was not revoked";
+	case 404:
+		return "see which models accounts serve (`posthouse account list`), and give an account this "
+		       "one "
+		       "(`posthouse account add --model`)";
 	case 429:
 		return "`posthouse requests --failed` says what is at its limit: raise that "
 		       "(set_account_limit()), or add an account";

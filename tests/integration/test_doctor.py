@@ -226,7 +226,7 @@ def test_no_model_and_full_slots(make_cluster, make_upstream):
     cluster.account('one', 'stateless', make_upstream().url, '--model', 'm1', '--max-streams', '1')
     key, node = cluster.key('k'), cluster.node()
     ask = ('--key-file', '-', '--url', node.url, '--turn')
-    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'No upstream account can take', 'serves this model')
+    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'no account can serve it', 'posthouse account add --model')
     hold_all_slots(cluster, 'one')
     doctor(cluster, *ask, 'm1', stdin=key.encode()).has('turn', 'fail', '429', 'set_account_limit')
 
@@ -454,8 +454,9 @@ def test_faults_on_the_page(make_cluster, make_upstream):
     for name, state in (('spent', 'exhausted'), ('revoked', 'disabled'), ('sealed', 'active')):
         cluster.account(name, 'stateless', 'http://127.0.0.1:9/v1', '--model', 'm3')
         cluster.sql("INSERT INTO posthouse.account_health (account_id, state, until, reason) SELECT account_id, %s, "
-                    "now() + interval '1 hour', 'because' FROM posthouse.accounts WHERE name = %s ON CONFLICT (account_id) "
-                    'DO UPDATE SET state = excluded.state, until = excluded.until, reason = excluded.reason', state, name)
+                    "CASE %s WHEN 'exhausted' THEN now() + interval '1 hour' END, 'because' FROM posthouse.accounts WHERE name = %s "
+                    'ON CONFLICT (account_id) DO UPDATE SET state = excluded.state, until = excluded.until, '
+                    'reason = excluded.reason', state, state, name)
     cluster.sql('UPDATE posthouse.account_secrets SET sealed = set_byte(sealed, 40, (get_byte(sealed, 40) + 1) & 255) '
                 "WHERE account_id = (SELECT account_id FROM posthouse.accounts WHERE name = 'sealed')")
     key, node, other = cluster.key('k1'), cluster.node('here'), cluster.node('there')

@@ -109,6 +109,12 @@ void ph_pool_headers(
 	(void)headers;
 }
 
+void ph_trace_note(char dst[PH_TRACE_ID_N + 1], const struct ph_exchange *x)
+{
+	(void)x;
+	dst[0] = '\0';
+}
+
 /* ---- chats have another end, and one more way back ---- */
 
 int ph_chat_take(struct ph_request *r, struct ph_buf *body)
