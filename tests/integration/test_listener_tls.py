@@ -396,6 +396,7 @@ def test_a_pair_that_does_not_fit(pair):
     pair.hup(b'TLS: certificate read')
     pair.key_file.write_bytes(pair.authority.key.read_bytes())
     pair.hup(b'does not belong to the certificate')
+    assert pair.node.metric('posthouse_config_reload_failures_total') == len(pair.node.workers())
     assert pair.name() == 'fits'
     line = next(line for line in pair.node.text().splitlines() if b'does not belong' in line)
     assert json.loads(line)['level'] == 'error'
