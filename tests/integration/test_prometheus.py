@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not PROMETHEUS or not PROMTOOL, reason='needs pr
 
 ALERTS = ROOT / 'compose' / 'alerts.yml'
 BOARDS = ('posthouse', 'accounts')
-SERIES_MOST = 2500  # of a node, with one model and two accounts
+SERIES_MOST = 1000  # of a node, with one model and two accounts
 # Nothing of that kind happens here.
 EMPTY = {'sum by (gen_ai_request_model) (rate(gen_ai_client_operation_duration_seconds_count{error_type!=""}[20s]))',
          'max by (account, state) (posthouse_account_state{state!="active"}) > 0'}
