@@ -224,7 +224,7 @@ def test_no_model_and_full_slots(make_cluster, make_upstream):
     cluster.account('one', 'stateless', make_upstream().url, '--model', 'm1', '--max-streams', '1')
     key, node = cluster.key('k'), cluster.node()
     ask = ('--key-file', '-', '--url', node.url, '--turn')
-    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'No upstream account can take', 'posthouse requests')
+    doctor(cluster, *ask, 'm2', stdin=key.encode()).has('turn', 'fail', 'no account can serve it', 'posthouse requests')
     cluster.sql('INSERT INTO posthouse.nodes (node_id, name, version, heartbeat, ttl, life) SELECT gen_random_uuid(), %s, version, '
                 "now(), '1 hour', life FROM posthouse.nodes", 'holder')
     cluster.sql("INSERT INTO posthouse.account_leases (account_id, node_id, slots, running, expires_at, life) SELECT a.account_id, "
