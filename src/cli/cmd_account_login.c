@@ -384,6 +384,7 @@ static int seal_and_put(struct login *l, struct ph_cli_login *tokens, struct ph_
 		.login = tokens,
 		.max_streams = PH_CLI_LEAVE,
 		.weight = PH_CLI_LEAVE,
+		.max_used_percent = PH_CLI_LEAVE,
 		.priority = PH_CLI_LEAVE};
 	struct ph_cli_target found;
 	int r;

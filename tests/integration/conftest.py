@@ -57,6 +57,8 @@ def make_cluster(postgres, template, tmp_path_factory):
     yield make
     faults = []
     for cluster in made:
+        cluster.drain()
+    for cluster in made:
         try:
             cluster.close()
         except AssertionError as fault:

@@ -321,6 +321,7 @@ class Cluster:
         self.dir = pathlib.Path(directory)
         self.database = postgres.create(template)
         self.nodes = []
+        self.draining = None
         self.secrets = {self.UPSTREAM_SECRET, self.MASTER_KEY}
         self.others = []  # things with close()
         base = clean_environment()
@@ -377,11 +378,17 @@ class Cluster:
         for secret in self.secrets:
             assert secret.encode() not in text, 'a secret stands in %s' % name
 
+    def drain(self):
+        """All that run, at once: a drain takes seconds, and a second signal would cut it short."""
+        if self.draining is None:
+            self.draining = [node for node in self.nodes if node.running]
+            for node in self.draining:
+                node.signal(signal.SIGTERM)
+
     def close(self):
-        faults, running = [], [node for node in self.nodes if node.running]
-        for node in running:
-            node.signal(signal.SIGTERM)  # all drain at once
-        for node in running:
+        faults = []
+        self.drain()
+        for node in self.draining:
             try:
                 node.stop(asked=True)
             except AssertionError as fault:

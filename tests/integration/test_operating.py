@@ -34,6 +34,7 @@ class World:
         cluster.key('ci')
         cluster.sql('DO $$ BEGIN CREATE ROLE alice LOGIN IN ROLE posthouse_operator; '
                     'EXCEPTION WHEN duplicate_object THEN NULL; END $$')
+        cluster.sql("ALTER ROLE alice SET statement_timeout = '30s'")  # or doctor would name her, also to other tests
         self.dsn = cluster.postgres.dsn(cluster.database, 'alice')
 
     def in_place(self, line):

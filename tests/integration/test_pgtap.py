@@ -58,8 +58,6 @@ MISTAKES = {  # what the files are for: each of these must make one fail, with t
                                                   'ALTER VIEW posthouse_admin.accounts RESET (security_barrier)'),
     'a verb for viewers': ('roles', 'pause_account is refused to posthouse_viewer',
                            'GRANT EXECUTE ON FUNCTION posthouse_admin.pause_account TO posthouse_viewer'),
-    'a verb for nodes': ('roles', 'pause_account is refused to posthouse_node',
-                         'GRANT EXECUTE ON FUNCTION posthouse_admin.pause_account TO posthouse_node'),
     'a function for everybody': ('roles', 'PUBLIC may call nothing', 'GRANT EXECUTE ON FUNCTION posthouse.note TO PUBLIC'),
     'a search path of the caller': ('roles', 'search path',
                                     'ALTER FUNCTION posthouse_admin.pause_account(text, text) RESET search_path'),

@@ -30,8 +30,9 @@ SELECT p.oid, p.proname, format('SELECT * FROM posthouse_admin.%I(%s)', p.pronam
 	(SELECT string_agg('NULL::' || t::regtype, ', ') FROM unnest(p.proargtypes) AS t)) AS call
 FROM pg_proc p WHERE p.pronamespace = 'posthouse_admin'::regnamespace AND p.proname <> 'chain';
 SELECT is(test.as_role(r, v.call), '42501', format('%s is refused to %s', v.proname, r))
-FROM test.verb v, unnest('{posthouse_node,posthouse_viewer,pg_monitor,test_stranger}'::name[]) AS r;
-SELECT isnt(test.as_role('posthouse_operator', v.call), '42501', format('%s is allowed to operators', v.proname)) FROM test.verb v;
+FROM test.verb v, unnest('{posthouse_viewer,pg_monitor,test_stranger}'::name[]) AS r;
+SELECT isnt(test.as_role(r, v.call), '42501', format('%s is allowed to %s', v.proname, r))
+FROM test.verb v, unnest('{posthouse_operator,posthouse_node}'::name[]) AS r;
 SELECT is(test.as_role(r, $$SELECT * FROM posthouse_admin.chain('nobody', 'x')$$), 'P0001', 'chain is allowed to ' || r)
 FROM unnest('{posthouse_node,posthouse_viewer,posthouse_operator,pg_monitor}'::name[]) AS r;
 SELECT is(test.as_role('test_stranger', $$SELECT * FROM posthouse_admin.chain('nobody', 'x')$$), '42501', 'but not to others');
