@@ -54,6 +54,7 @@ struct ph_turn_body {
 	bool generate;   /* false: a warm-up, which is to be continued but not to be answered */
 	bool references; /* items hold item_references */
 	bool carried;    /* items hold what an account may have made */
+	bool named;      /* a member somewhere may hold ids of what an upstream keeps */
 	bool dropped;    /* the items are gone: see ph_turn_body_shrink() */
 	bool upstreams;  /* the conversation is: what it holds is not known here */
 	bool frame;      /* it came as response.create: a stream, whatever it says of itself */
