@@ -130,7 +130,7 @@ static bool is_wanted(struct ph_str name, bool escaped)
 }
 
 /* At whatever depth, and in whichever member. */
-static void test_names(void **state)
+static void test_names_in_passing(void **state)
 {
 	static const struct {
 		const char *body;
@@ -484,7 +484,7 @@ int main(void)
 		TEST(test_reference_forms),
 		TEST(test_output_like),
 		TEST(test_facts),
-		TEST(test_names),
+		TEST(test_names_in_passing),
 		TEST(test_without),
 		TEST(test_append),
 		TEST(test_names),
