@@ -187,19 +187,20 @@ static bool ends_like_one(struct ph_str name)
 	return last == 'd' || last == 's' || last == 'r';
 }
 
+static __attribute__((noinline)) bool is_one(struct ph_str name)
+{
+	for (size_t i = 0; i < sizeof names / sizeof *names && names[i].turn; i++)
+		if (ph_str_eq(name, names[i].name))
+			return true;
+	return false;
+}
+
 /* Is asked about every name in every body: the last byte decides nearly always. */
 bool ph_owned_may_name(struct ph_str name, bool escaped)
 {
 	struct ph_str inner = ph_str(name.p + 1, name.n - 2);
 
-	if (escaped)
-		return true;
-	if (!ends_like_one(inner))
-		return false;
-	for (size_t i = 0; i < sizeof names / sizeof *names && names[i].turn; i++)
-		if (ph_str_eq(inner, names[i].name))
-			return true;
-	return false;
+	return escaped || (ends_like_one(inner) && is_one(inner));
 }
 
 /* A call that upstream made tells what it had; a function's schema may use any word. */
