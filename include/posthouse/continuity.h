@@ -124,13 +124,18 @@ struct ph_items_facts {
 	bool output_like; /* an assistant message, a call, reasoning: things that upstream makes */
 	bool references;  /* item_reference */
 	bool carried;     /* output-like items with an id, or ciphertext: whoever made them matters */
+	bool named;       /* of ph_items_scan() only: a member was asked for by its name */
 };
 void ph_items_look(struct ph_str items, struct ph_items_facts *ret);
 bool ph_items_compacted(struct ph_str items); /* a compaction item is among them */
-/* ph_json_scan() of a request's body that takes the facts of the items in names[list] while it passes them.
+/*
+ * ph_json_scan() of a request's body that takes the facts of the items in names[list] while it passes them.
+ * asked, or NULL: is told the name of each member of the body, at whatever depth, with its quotes, until it
+ * says yes.
  */
 int ph_items_scan(struct ph_str body, const struct ph_str *names, size_t count, size_t list,
-	struct ph_json_member *ret, struct ph_items_facts *facts, struct ph_err *err) PH_WARN_UNUSED;
+	bool (*asked)(struct ph_str name, bool escaped), struct ph_json_member *ret,
+	struct ph_items_facts *facts, struct ph_err *err) PH_WARN_UNUSED;
 
 /*
  * Ids whose makers matter, decoded into the arena: of item_references, and of the items that the client

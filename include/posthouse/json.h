@@ -54,10 +54,14 @@ int ph_json_scan(struct ph_str text, const struct ph_str *names, size_t count, s
  * Who is shown the parts of a list while it is passed, so that nobody walks it again: of each element that is
  * an object its members (name with its quotes, and value), and then each element. What is shown is valid, and
  * duplicates are shown as they come; what stands behind it may yet be refused.
+ *
+ * on_name, or NULL: the names of all members of the text, at whatever depth, with their quotes, each before
+ * its value. Of ph_json_scan_list() only.
  */
 struct ph_json_watch {
 	void (*on_member)(void *arg, struct ph_str name, struct ph_str value);
 	void (*on_element)(void *arg, struct ph_str element);
+	void (*on_name)(void *arg, struct ph_str name, bool escaped);
 	void *arg;
 };
 /* ph_json_scan() that shows the array in the member names[list], if it is one. */

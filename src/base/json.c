@@ -335,6 +335,8 @@ static bool take_name(struct scan *s, struct ph_str *ret)
 	if (!skip_string(s))
 		return false;
 	ret->n = (size_t)(s->p - ret->p);
+	if (s->watch && s->watch->on_name)
+		s->watch->on_name(s->watch->arg, *ret, s->escaped);
 	if (peek(s) != ':')
 		return fail(s, s->p, "no colon behind a member name");
 	s->p++;

@@ -194,18 +194,31 @@ void ph_metric_set(enum ph_metric m, unsigned i, unsigned j, int64_t n)
 		atomic_store_explicit(slot, n, memory_order_relaxed);
 }
 
+unsigned ph_bucket_of(const struct ph_bound *b, unsigned n, uint64_t value)
+{
+	unsigned from = 0, to = n;
+
+	while (from < to) {
+		unsigned middle = (from + to) / 2;
+
+		if (value > b[middle].value)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 void ph_metric_observe_in(enum ph_metric m, unsigned label, uint64_t value)
 {
 	const struct ph_bound *b;
-	unsigned n = bounds(m, &b), i = 0;
+	unsigned n = bounds(m, &b);
 	_Atomic int64_t *first = own(m, label * (n + 2));
 
 	assert(is_histogram(m));
 	if (!first || label >= block.label_values[m][0])
 		return;
-	while (i < n && value > b[i].value)
-		i++;
-	ph_slot_add(first + i, 1);
+	ph_slot_add(first + ph_bucket_of(b, n, value), 1);
 	ph_slot_add(first + n + 1, (int64_t)value);
 }
 

@@ -101,12 +101,10 @@ static const struct ph_bound *bounds(enum histogram h, unsigned *n)
 
 static void observe(struct model *m, enum histogram h, uint64_t value)
 {
-	unsigned n, i = 0;
+	unsigned n;
 	const struct ph_bound *b = bounds(h, &n);
 
-	while (i < n && value > b[i].value)
-		i++;
-	ph_slot_add(&m->h[h].slot[i], 1);
+	ph_slot_add(&m->h[h].slot[ph_bucket_of(b, n, value)], 1);
 	ph_slot_add(&m->h[h].slot[n + 1], (int64_t)value);
 }
 

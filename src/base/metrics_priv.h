@@ -16,6 +16,9 @@ struct ph_bound {
 #define PH_BOUNDS_SECONDS 24
 extern const struct ph_bound ph_bounds_seconds[PH_BOUNDS_SECONDS]; /* nanoseconds */
 
+/* The first of `n` bounds that the value does not exceed, or `n`. */
+unsigned ph_bucket_of(const struct ph_bound *b, unsigned n, uint64_t value);
+
 void *ph_metrics_map(size_t size); /* zeroed, shared with those that are forked later */
 void ph_metrics_put_escaped(struct ph_buf *out, struct ph_str s, bool quotes);
 

@@ -226,7 +226,16 @@ bool ph_items_compacted(struct ph_str items)
 struct passing {
 	struct ph_item it; /* the first: note() knows nothing else */
 	struct ph_items_facts *facts;
+	bool (*asked)(struct ph_str name, bool escaped);
 };
+
+static void on_name(void *arg, struct ph_str name, bool escaped)
+{
+	struct passing *p = arg;
+
+	if (!p->facts->named)
+		p->facts->named = p->asked(name, escaped);
+}
 
 static void on_item(void *arg, struct ph_str bytes)
 {
@@ -238,10 +247,12 @@ static void on_item(void *arg, struct ph_str bytes)
 }
 
 int ph_items_scan(struct ph_str body, const struct ph_str *members, size_t count, size_t list,
-	struct ph_json_member *ret, struct ph_items_facts *facts, struct ph_err *err)
+	bool (*asked)(struct ph_str name, bool escaped), struct ph_json_member *ret,
+	struct ph_items_facts *facts, struct ph_err *err)
 {
-	struct passing p = {.facts = facts};
-	const struct ph_json_watch watch = {.on_member = note, .on_element = on_item, .arg = &p};
+	struct passing p = {.facts = facts, .asked = asked};
+	const struct ph_json_watch watch = {
+		.on_member = note, .on_element = on_item, .on_name = asked ? on_name : NULL, .arg = &p};
 
 	*facts = (struct ph_items_facts){.references = false};
 	return ph_json_scan_list(body, members, count, list, &watch, ret, err);

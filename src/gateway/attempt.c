@@ -169,6 +169,8 @@ static bool omit_parameter(struct ph_request *r, const struct ph_failure *f)
 	for (size_t i = 0; i < r->omit_count; i++)
 		if (ph_str_eq(r->omit[i], name))
 			return false;
+	if (!r->omit && !(r->omit = ph_arena_alloc(&r->arena, PH_OMIT_MAX * sizeof *r->omit)))
+		return false;
 	r->omit[r->omit_count++] = ph_arena_dup(&r->arena, name);
 	return true;
 }

@@ -311,7 +311,7 @@ static int forgotten(struct ph_request *r)
 
 static int judge(struct ph_request *r, const struct ph_pg_result *rows)
 {
-	struct limit l;
+	struct limit l = {.size = 0};
 
 	if (ph_pg_rows(rows) && is(ph_pg_str(rows, 0, PH_LIMIT_RESULT), "unknown"))
 		return forgotten(r);

@@ -57,10 +57,11 @@ void ph_owned_name(struct ph_owned_ids *ids, struct ph_str id, const char *noun,
 const char *ph_owned_noun(struct ph_str name);
 /* Ids that a request's JSON names, at whatever depth. Texts are decoded into the arena. */
 void ph_owned_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids);
-/* The same for a turn's input, and for its tools: what upstream would open for it, not what a history tells.
+/* The same for a turn's input or tools: what upstream would open for it, not what a history tells. */
+void ph_owned_turn_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids);
+/* Whether the turn's member `name`, with its quotes, may hold some: without one, nothing needs to be walked.
  */
-void ph_owned_input_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids);
-void ph_owned_tools_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids);
+bool ph_owned_may_name(struct ph_str name, bool escaped);
 /* Ids that an answer hands out: of resources that came about with the one it shows. Each with its kind. */
 struct ph_minted {
 	struct ph_str id, kind;

@@ -9,7 +9,7 @@
 static const struct {
 	struct ph_str name;
 	const char *noun;
-	bool turn; /* in a turn's input or tools as well */
+	bool turn; /* in a turn's input or tools as well; these come first */
 } names[] = {
 	{PH_STR_INIT("file_id"),              "File",            true},
 	{PH_STR_INIT("file_ids"),             "File",            true},
@@ -179,44 +179,28 @@ void ph_owned_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids 
 
 /* ---- turns ---- */
 
-/* Whether an escape of a printable letter or digit stands there: no encoder writes it, and it could hide a
- * name. */
-static bool hides(struct ph_str rest)
+/* "..._id", "..._ids", "container" */
+static bool ends_like_one(struct ph_str name)
 {
-	return rest.n > 4 && rest.p[1] == 'u' && rest.p[2] == '0' && rest.p[3] == '0' && rest.p[4] >= '3' &&
-	       rest.p[4] <= '7';
+	char last = name.n ? name.p[name.n - 1] : '\0';
+
+	return last == 'd' || last == 's' || last == 'r';
 }
 
-/* "..._id" or "..._ids" with a quote behind. */
-static bool is_name_end(struct ph_str rest)
+static __attribute__((noinline)) bool is_one(struct ph_str name)
 {
-	return ph_str_starts(rest, PH_STR("_id\"")) || ph_str_starts(rest, PH_STR("_ids\""));
-}
-
-/* One cheap look at what may be long and mostly text: whether it is worth walking. */
-static bool worth_it(struct ph_str json)
-{
-	for (struct ph_str s = json; s.n;) {
-		const char *p = memchr(s.p, '_', s.n);
-
-		if (!p)
-			break;
-		s = ph_str_from(s, (size_t)(p - s.p));
-		if (is_name_end(s))
+	for (size_t i = 0; i < sizeof names / sizeof *names && names[i].turn; i++)
+		if (ph_str_eq(name, names[i].name))
 			return true;
-		s = ph_str_from(s, 1);
-	}
-	for (struct ph_str s = json; s.n;) {
-		const char *p = memchr(s.p, '\\', s.n);
-
-		if (!p)
-			break;
-		s = ph_str_from(s, (size_t)(p - s.p));
-		if (hides(s))
-			return true;
-		s = ph_str_from(s, 2);
-	}
 	return false;
+}
+
+/* Is asked about every name in every body: the last byte decides nearly always. */
+bool ph_owned_may_name(struct ph_str name, bool escaped)
+{
+	struct ph_str inner = ph_str(name.p + 1, name.n - 2);
+
+	return escaped || (ends_like_one(inner) && is_one(inner));
 }
 
 /* A call that upstream made tells what it had; a function's schema may use any word. */
@@ -233,7 +217,7 @@ static bool opens_nothing(struct ph_str item)
 	       ph_str_eq(type, PH_STR("custom"));
 }
 
-static void walk_list(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids)
+void ph_owned_turn_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids)
 {
 	struct walk w = {a, ids, true};
 	struct ph_str item;
@@ -242,19 +226,6 @@ static void walk_list(struct ph_str json, struct ph_arena *a, struct ph_owned_id
 	while (ph_json_next(json, &at, &item))
 		if (ph_json_kind(item) == PH_JSON_OBJECT && !opens_nothing(item))
 			walk(&w, item);
-}
-
-void ph_owned_input_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids)
-{
-	if (ph_json_kind(json) == PH_JSON_ARRAY && worth_it(json))
-		walk_list(json, a, ids);
-}
-
-void ph_owned_tools_names(struct ph_str json, struct ph_arena *a, struct ph_owned_ids *ids)
-{
-	if (ph_json_kind(json) == PH_JSON_ARRAY &&
-		(worth_it(json) || ph_str_find(json, PH_STR("\"container\"")) >= 0))
-		walk_list(json, a, ids);
 }
 
 /* ---- answers ---- */

@@ -25,9 +25,9 @@ static void collect(struct ph_request *r)
 	ids.full = ids.forbidden = false;
 	if (r->body.conversation.n)
 		ph_owned_name(&ids, r->body.conversation, "Conversation", "conversation");
-	if (any_keeper(r)) {
-		ph_owned_input_names(m[PH_B_INPUT].value, &r->arena, &ids);
-		ph_owned_tools_names(m[PH_B_TOOLS].value, &r->arena, &ids);
+	if (r->body.named && any_keeper(r)) {
+		ph_owned_turn_names(m[PH_B_INPUT].value, &r->arena, &ids);
+		ph_owned_turn_names(m[PH_B_TOOLS].value, &r->arena, &ids);
 	}
 	r->owned_known = ids.n == 0;
 	if (ids.n && (r->owned = ph_arena_alloc(&r->arena, sizeof ids)))
@@ -75,6 +75,25 @@ static void written(void *arg, int status)
 	(void)status;
 }
 
+/* Whether it is worth reading: answers hold few underscores, so this is quicker than to look for all of the
+ * name. */
+static bool tells_of_container(struct ph_str output)
+{
+	static const struct ph_str before = PH_STR_INIT("container"), name = PH_STR_INIT("container_id");
+
+	for (struct ph_str s = output; s.n;) {
+		const char *p = memchr(s.p, '_', s.n);
+
+		if (!p)
+			return false;
+		s = ph_str_from(s, (size_t)(p - s.p) + 1);
+		if ((size_t)(p - output.p) >= before.n &&
+			ph_str_starts(ph_str_from(output, (size_t)(p - output.p) - before.n), name))
+			return true;
+	}
+	return false;
+}
+
 /* Containers that upstream made for the turn: what is in them is fetched by their id. The writer keeps its
  * order, so that the commit behind this tells of both. */
 void ph_turn_own(struct ph_request *r)
@@ -85,7 +104,7 @@ void ph_turn_own(struct ph_request *r)
 	struct ph_json_member m;
 	size_t at = 0, n = 0;
 
-	if (!r->account || r->account->kind == PH_CODEX || ph_str_find(output, name) < 0)
+	if (!r->account || r->account->kind == PH_CODEX || !tells_of_container(output))
 		return;
 	while (n < PH_MINTED_MAX && ph_json_next_bare(output, &at, NULL, &item))
 		if (ph_json_find(item, &name, 1, &m) && ph_json_text(m.value, &r->arena, &ids[n].id))

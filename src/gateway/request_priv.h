@@ -55,6 +55,7 @@ struct ph_turn_body {
 	bool generate;   /* false: a warm-up, which is to be continued but not to be answered */
 	bool references; /* items hold item_references */
 	bool carried;    /* items hold what an account may have made */
+	bool named;      /* a member somewhere may hold ids of what an upstream keeps */
 	bool dropped;    /* the items are gone: see ph_turn_body_shrink() */
 	bool upstreams;  /* the conversation is: what it holds is not known here */
 	bool frame;      /* it came as response.create: a stream, whatever it says of itself */
@@ -293,7 +294,7 @@ struct ph_request {
 
 	int err; /* negated; what went wrong last */
 	struct ph_err fault;
-	unsigned left[PH_REMEDY_NR]; /* ways back that are not spent */
+	uint8_t left[PH_REMEDY_NR]; /* ways back that are not spent */
 	bool client_gone;
 	bool counted; /* among the running turns */
 
@@ -355,8 +356,8 @@ struct ph_request {
 	struct ph_relay relay;
 	struct ph_collect collect;
 	unsigned attempts;
-	bool strip;                      /* send without ciphertext */
-	struct ph_str omit[PH_OMIT_MAX]; /* members that the account refused; in the arena */
+	bool strip;          /* send without ciphertext */
+	struct ph_str *omit; /* members that the account refused; in the arena */
 	size_t omit_count;
 	bool fresh; /* on a new connection */
 	bool shown; /* something of the answer was handed to the client */
@@ -366,7 +367,7 @@ struct ph_request {
 	struct ph_timer hold;  /* HOLD_TIMEOUT, then KEEPALIVE_INTERVAL */
 	uint64_t started_ns, body_ns, first_event_ns, terminal_ns;
 	uint64_t bytes_in, bytes_out;
-	struct ph_str steers[PH_STEERS_MAX]; /* sent on, and not answered yet; in the arena */
+	struct ph_str *steers; /* sent on, and not answered yet; in the arena */
 	size_t steer_count;
 	struct ph_buf steered;      /* the items of those that were accepted */
 	struct ph_buf stored_items; /* the input with references resolved, for the snapshot */

@@ -55,6 +55,8 @@ const char *ph_request_steer(struct ph_request *r, struct ph_str json)
 		return "invalid_input";
 	if (r->steer_count == PH_STEERS_MAX)
 		return "too_many_pending_steers";
+	if (!r->steers && !(r->steers = ph_arena_alloc(&r->arena, PH_STEERS_MAX * sizeof *r->steers)))
+		return "too_many_pending_steers";
 	r->steers[r->steer_count++] = ph_arena_dup(&r->arena, input);
 	send_on(r, input);
 	return NULL;

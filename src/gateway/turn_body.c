@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "owned.h"
 #include "request_priv.h"
 
 #define MODEL_MAX 512
@@ -231,7 +232,9 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	int rc;
 
 	b->m = ph_alloc(PH_B_NR * sizeof *b->m);
-	rc = ph_items_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, PH_B_INPUT, b->m, &facts, err);
+	rc = ph_items_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, PH_B_INPUT, ph_owned_may_name,
+		b->m, &facts, err);
+	b->named = facts.named;
 	if (rc == 0)
 		rc = read_model(b, a, err);
 	if (rc == 0)

@@ -115,7 +115,7 @@ static void check_list(struct ph_str s, int verdict)
 {
 	struct ph_json_member found[NAMES];
 	size_t shown = 0, count = 0, offset = 0;
-	const struct ph_json_watch watch = {on_member, on_element, &shown};
+	const struct ph_json_watch watch = {.on_member = on_member, .on_element = on_element, .arg = &shown};
 	struct ph_str element;
 
 	REQUIRE(ph_json_scan_list(s, names, NAMES, 1, &watch, found, NULL) == verdict);

@@ -372,7 +372,8 @@ static void log_bare(struct ph_buf *log, struct ph_str array)
 /* Looking on changes nothing of the verdict. Returns whether elements were shown. */
 static bool look_on(struct ph_str text, struct ph_buf shown[3])
 {
-	const struct ph_json_watch watch = {log_member, log_element, &shown[0]};
+	const struct ph_json_watch watch = {
+		.on_member = log_member, .on_element = log_element, .arg = &shown[0]};
 	struct ph_json_member m[PH_COUNT(wanted)], plain[PH_COUNT(wanted)];
 	struct ph_err err = {.detail = ""}, plain_err = {.detail = ""};
 	const struct ph_json_member *list = &m[1];

@@ -87,7 +87,7 @@ static struct ph_items_facts facts_of(const char *items)
 	ph_buf_puts(&b, PH_STR("{\"tools\":[{\"type\":\"reasoning\"}],\"input\":["));
 	ph_buf_puts(&b, q(items));
 	ph_buf_puts(&b, PH_STR("],\"model\":\"m\"}"));
-	assert_int_equal(ph_items_scan(ph_buf_str(&b), names, 2, 1, m, &passed, NULL), 0);
+	assert_int_equal(ph_items_scan(ph_buf_str(&b), names, 2, 1, NULL, m, &passed, NULL), 0);
 	assert_int_equal(m[0].kind, PH_JSON_STRING);
 	assert_int_equal(m[1].kind, PH_JSON_ARRAY);
 	assert_memory_equal(&walked, &passed, sizeof walked);
@@ -118,9 +118,43 @@ static void test_facts(void **state)
 	assert_true(f.carried);
 	f = facts_of("{'type':'reasoning'},['encrypted_content','c'],{'id':'a','role':'user'}");
 	assert_true(f.output_like && !f.carried && !f.references);
-	assert_int_equal(ph_items_scan(q("{'input':'text'}"), &name, 1, 0, &m, &f, NULL), 0);
+	assert_int_equal(ph_items_scan(q("{'input':'text'}"), &name, 1, 0, NULL, &m, &f, NULL), 0);
 	assert_false(f.output_like || f.references || f.carried);
-	assert_int_equal(ph_items_scan(q("{'input':[{'id':'a'}"), &name, 1, 0, &m, &f, NULL), -PH_E_JSON_BAD);
+	assert_int_equal(
+		ph_items_scan(q("{'input':[{'id':'a'}"), &name, 1, 0, NULL, &m, &f, NULL), -PH_E_JSON_BAD);
+}
+
+static bool is_wanted(struct ph_str name, bool escaped)
+{
+	return escaped || ph_str_eq(name, PH_STR("\"wanted\""));
+}
+
+/* At whatever depth, and in whichever member. */
+static void test_names_in_passing(void **state)
+{
+	static const struct {
+		const char *body;
+		bool named;
+	} cases[] = {
+		{"{'input':[{'a':[{'wanted':1}]}]}", true},
+		{"{'input':[{'wanted':1},{'b':2}]}", true},
+		{"{'input':[1,[{'wanted':1}]]}", true},
+		{"{'tools':[{'b':{'c':1,'wanted':1}}],'input':[]}", true},
+		{"{'input':'text','d':{'wanted':{}}}", true},
+		{"{'wanted':1}", true},
+		{"{'input':[{'a':{'w\\u0061nted':1}}]}", true},
+		{"{'input':[{'a':'wanted'}],'b':['wanted']}", false},
+		{"{}", false},
+	};
+	static const struct ph_str name = PH_STR_INIT("input");
+	struct ph_items_facts f;
+	struct ph_json_member m;
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(cases); i++) {
+		assert_int_equal(ph_items_scan(q(cases[i].body), &name, 1, 0, is_wanted, &m, &f, NULL), 0);
+		assert_int_equal(f.named, cases[i].named);
+	}
 }
 
 static void test_without(void **state)
@@ -450,6 +484,7 @@ int main(void)
 		TEST(test_reference_forms),
 		TEST(test_output_like),
 		TEST(test_facts),
+		TEST(test_names_in_passing),
 		TEST(test_without),
 		TEST(test_append),
 		TEST(test_names),

@@ -441,7 +441,7 @@ static void an_expired_token(void **state)
 {
 	(void)state;
 	for (int renews = 0; renews < 2; renews++)
-		for (unsigned left = 0; left < 2; left++) {
+		for (uint8_t left = 0; left < 2; left++) {
 			begin(STREAM);
 			w.account.kind = PH_CODEX;
 			w.r.attempt.secret_version = 7;

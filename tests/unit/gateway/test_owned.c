@@ -183,9 +183,30 @@ static void names_in_turns(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < PH_COUNT(all); i++)
-		named(ph_owned_input_names, all[i][0], all[i][1]);
+		named(ph_owned_turn_names, all[i][0], all[i][1]);
 	for (size_t i = 0; i < PH_COUNT(tools); i++)
-		named(ph_owned_tools_names, tools[i][0], tools[i][1]);
+		named(ph_owned_turn_names, tools[i][0], tools[i][1]);
+}
+
+/* What is not seen in passing is not walked. */
+static void names_seen_in_passing(void **state)
+{
+	static const char *const some[] = {"file_id", "file_ids", "vector_store_id", "vector_store_ids",
+		"container", "container_id", "skill_id"};
+	static const char *const others[] = {
+		"", "id", "type", "call_id", "content", "file_idx", "files", "input_file_id"};
+	char quoted[64];
+
+	(void)state;
+	for (size_t i = 0; i < PH_COUNT(some); i++) {
+		snprintf(quoted, sizeof quoted, "\"%s\"", some[i]);
+		assert_true(ph_owned_may_name(ph_str_c(quoted), false));
+	}
+	for (size_t i = 0; i < PH_COUNT(others); i++) {
+		snprintf(quoted, sizeof quoted, "\"%s\"", others[i]);
+		assert_false(ph_owned_may_name(ph_str_c(quoted), false));
+	}
+	assert_true(ph_owned_may_name(S("\"f\\u0069le_id\""), true));
 }
 
 static void more_than_a_request_may_name(void **state)
@@ -242,6 +263,7 @@ int main(void)
 		cmocka_unit_test(what_makes_models_run),
 		cmocka_unit_test(names_in_requests),
 		cmocka_unit_test(names_in_turns),
+		cmocka_unit_test(names_seen_in_passing),
 		cmocka_unit_test(more_than_a_request_may_name),
 		cmocka_unit_test(answers),
 	};

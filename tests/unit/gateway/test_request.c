@@ -605,7 +605,7 @@ static void a_million_steps(void **state)
 
 /* ---- the policy, said aloud ---- */
 
-static int next_of(enum ph_request_state s, int err, bool shown, unsigned left)
+static int next_of(enum ph_request_state s, int err, bool shown, uint8_t left)
 {
 	struct ph_request r = {.err = err, .shown = shown, .body.generate = true};
 
