@@ -154,12 +154,12 @@ WAYS = {  # (program, how) -> whether its turns are streamed
     ('ai', 'generate'): False, ('ai', 'stream'): True, ('ai', 'history'): False}
 
 
-def ways(*programs, streamed=None, http=False):
-    """Parameters `program,how`: those that stream or do not, those over HTTP only."""
+def ways(*programs, streamed=None, http=False, without=()):
+    """Parameters `program,how`: those that stream or do not, those over HTTP only, all but some."""
     return pytest.mark.parametrize('program,how', [
         pytest.param(*way, id='-'.join(way))
         for way, stream in WAYS.items()
-        if way[0] in (programs or way) and streamed in (None, stream) and not (http and way[1] == 'socket')])
+        if way[0] in (programs or way) and streamed in (None, stream) and not (http and way[1] == 'socket') and way[1] not in without])
 
 
 def texts(how, *said, **members):
