@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The page of GET .../input_items. Every item is shown with an id; one that came without gets one made of the
- * response's id and the item's place, hence the same on every node and every time.
+ * response's id and the item's place, hence the same on every node and every time. A message's content is
+ * shown as a list of parts, which typed clients read, also where it came as a string.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,22 +39,42 @@ static void put_id(struct ph_buf *b, const struct ph_item *it, struct ph_str res
 	ph_buf_putc(b, '"');
 }
 
+/* A message that came as a string is shown as OpenAI shows it, with a list of parts. */
+static bool has_text(const struct ph_item *it)
+{
+	return ph_item_kind(it, PH_ITEM_ROLE) == PH_JSON_STRING &&
+	       ph_item_kind(it, PH_ITEM_CONTENT) == PH_JSON_STRING;
+}
+
+static void put_text(struct ph_buf *b, const struct ph_item *it)
+{
+	if (ph_json_text_is(it->m[PH_ITEM_ROLE], PH_STR("assistant")))
+		ph_buf_puts(
+			b, PH_STR(",\"content\":[{\"type\":\"output_text\",\"annotations\":[],\"text\":"));
+	else
+		ph_buf_puts(b, PH_STR(",\"content\":[{\"type\":\"input_text\",\"text\":"));
+	ph_buf_puts(b, it->m[PH_ITEM_CONTENT]);
+	ph_buf_puts(b, PH_STR("}]"));
+}
+
 static void put_item(struct ph_buf *b, struct ph_str bytes, struct ph_str response_id, size_t place)
 {
-	static const struct ph_str name = PH_STR_INIT("id");
+	static const struct ph_str names[] = {PH_STR_INIT("id"), PH_STR_INIT("content")};
 	struct ph_item it;
 	struct ph_buf rest;
 	struct ph_str inside;
 
-	if (!ph_item_look(bytes, &it) || has_id(&it)) {
+	if (!ph_item_look(bytes, &it) || (has_id(&it) && !has_text(&it))) {
 		ph_buf_puts(b, bytes);
 		return;
 	}
 	ph_buf_init(&rest, bytes.n);
-	ph_item_without(&rest, bytes, &name, 1);
+	ph_item_without(&rest, bytes, names, has_text(&it) ? 2 : 1);
 	inside = ph_str_trim(ph_str_from(ph_buf_str(&rest), 1));
 	ph_buf_puts(b, PH_STR("{\"id\":"));
 	put_id(b, &it, response_id, place);
+	if (has_text(&it))
+		put_text(b, &it);
 	if (inside.p[0] != '}')
 		ph_buf_putc(b, ',');
 	ph_buf_puts(b, inside);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that we did not write, against two nodes and one account of each kind.
 
-The processes are those of tests/integration. The clients come from npm, in the versions of package-lock.json, installed by
-`./dev test` into the state directory; js/ holds the few lines that drive each library.
+The processes are those of tests/integration. The clients come from npm and PyPI, in the versions of package-lock.json and
+requirements.txt, installed by `./dev test` into the state directory; js/ and py/ hold the few lines that drive each library.
 """
 import importlib.util
 import os
@@ -17,21 +17,37 @@ sys.path[:0] = [str(HERE), str(ROOT / 'tests' / 'integration'), str(ROOT / 'test
 
 # pylint: disable=wrong-import-position
 import peers  # noqa: E402
+import proof  # noqa: E402
 
 SPEC = importlib.util.spec_from_file_location('integration_fixtures', ROOT / 'tests' / 'integration' / 'conftest.py')
 INTEGRATION = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(INTEGRATION)
 pytest_report_header = INTEGRATION.pytest_report_header
-pytest_collection_modifyitems = INTEGRATION.pytest_collection_modifyitems
 postgres, template, make_cluster = INTEGRATION.postgres, INTEGRATION.template, INTEGRATION.make_cluster
+
+
+def pytest_addoption(parser):
+    parser.addoption('--document', action='store_true', help='write the table of docs/clients.md from what this run proves')
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'proves(ability, ..): the cells of the table of docs/clients.md that this test stands for')
+    config.pluginmanager.register(proof.Proof(), 'proof')
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Before -k leaves any out."""
+    config.pluginmanager.get_plugin('proof').collected(items)
+    INTEGRATION.pytest_collection_modifyitems(items)
 
 
 @pytest.fixture(scope='session')
 def clients(tmp_path_factory):
-    """A directory with the programs of js/ beside the packages that they import."""
+    """A directory with the programs of js/ beside the packages that they import, and py/ with its interpreter."""
     state = pathlib.Path(os.environ.get('POSTHOUSE_TEST_STATE', ROOT / '.dev')) / 'clients'
     assert (state / 'installed').exists(), 'the clients are not installed in %s: run ./dev test codex once' % state
-    return peers.Clients(state, HERE / 'js', tmp_path_factory.mktemp('clients'))
+    return peers.Clients(state, HERE, tmp_path_factory.mktemp('clients'))
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the conformance tests share: the nodes and accounts, programs of js/, Codex, and contexts recomputed from what a
+"""What the conformance tests share: the nodes and accounts, programs of js/ and py/, Codex, and contexts recomputed from what a
 client knows. The fake upstream answers "seen COUNT SHA256: TEXT" (tests/upstream/README.md, "The context"), so an answer
 that a client shows tells which conversation the account saw."""
+import contextlib
 import glob
 import http.client
 import json
@@ -48,6 +49,18 @@ class World:
         if blocked:
             time.sleep(KNOWN)
 
+    @contextlib.contextmanager
+    def only(self, kind):
+        """While it lasts, new conversations can go to this kind's account alone."""
+        others = [name for each, name in KINDS.items() if each != kind]
+        for name in others:
+            self.cluster.sql('SELECT posthouse_admin.pause_account(%s)', name)
+        time.sleep(KNOWN)
+        yield
+        for name in others:
+            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
+        time.sleep(KNOWN)
+
     def upgrade(self, node=0):
         """The status that an upgrade is answered with."""
         connection = http.client.HTTPConnection('127.0.0.1', self.nodes[node].port, timeout=10)
@@ -58,9 +71,9 @@ class World:
             connection.close()
 
     def play(self, program, key, turns, bases=None):
-        """Plays a plan with a program of js/, each request on the node after the one before; what each turn gave."""
+        """Plays a plan with a program of js/ or py/, each request on the node after the one before; what each turn gave."""
         plan = {'key': self.keys.get(key, key), 'bases': bases or [node.url for node in self.nodes], 'turns': turns}
-        return self.clients.node(program, plan)
+        return self.clients.play(program, plan)
 
     def turns(self, name=None):
         """How many turns an account saw, or all of them."""
@@ -86,13 +99,14 @@ def account_of(response_id):
 
 
 class Clients:
-    """The packages, and the programs of js/ in a place from which node finds them."""
+    """The packages, and the programs of js/ in a place from which node finds them; those of py/ are where they are."""
 
     def __init__(self, installed, programs, directory):
         self.modules = installed / 'node_modules'
         self.directory = directory
         (directory / 'node_modules').symlink_to(self.modules)
-        shutil.copytree(programs, directory / 'js')
+        shutil.copytree(programs / 'js', directory / 'js')
+        self.python_programs = programs / 'py'
         self.binary = self.only('node-linux-*/bin/node')
         self.codex_binary = self.only('@openai/codex-linux-*/vendor/*/bin/codex')
 
@@ -108,9 +122,11 @@ class Clients:
     def version(self, package):
         return json.loads((self.modules / package / 'package.json').read_text(encoding='utf-8'))['version']
 
-    def node(self, program, plan, timeout=60):
-        done = run([self.binary, self.directory / 'js' / (program + '.mjs')], timeout, input=json.dumps(plan),
-                   env={'PATH': os.environ['PATH'], 'HOME': str(self.directory)})
+    def play(self, program, plan, timeout=60):
+        script = self.directory / 'js' / (program + '.mjs')
+        args = [self.binary, script] if script.exists() else [self.python(), self.python_programs / (program + '.py')]
+        done = run(args, timeout, input=json.dumps(plan),
+                   env={'PATH': os.environ['PATH'], 'HOME': str(self.directory), 'PYTHONDONTWRITEBYTECODE': '1'})
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -131,16 +147,19 @@ def run(args, timeout, **more):
 
 WAYS = {  # (program, how) -> whether its turns are streamed
     ('openai', 'create'): False, ('openai', 'raw'): True, ('openai', 'stream'): True, ('openai', 'socket'): True,
+    ('openai_python', 'create'): False, ('openai_python', 'raw'): True, ('openai_python', 'stream'): True,
+    ('openai_python', 'socket'): True,
     ('agents', 'run'): False, ('agents', 'stream'): True, ('agents', 'socket'): True,
+    ('agents_python', 'run'): False, ('agents_python', 'stream'): True,
     ('ai', 'generate'): False, ('ai', 'stream'): True, ('ai', 'history'): False}
 
 
-def ways(*programs, streamed=None, http=False):
-    """Parameters `program,how`: those that stream or do not, those over HTTP only."""
+def ways(*programs, streamed=None, http=False, without=()):
+    """Parameters `program,how`: those that stream or do not, those over HTTP only, all but some."""
     return pytest.mark.parametrize('program,how', [
         pytest.param(*way, id='-'.join(way))
         for way, stream in WAYS.items()
-        if way[0] in (programs or way) and streamed in (None, stream) and not (http and way[1] == 'socket')])
+        if way[0] in (programs or way) and streamed in (None, stream) and not (http and way[1] == 'socket') and way[1] not in without])
 
 
 def texts(how, *said, **members):

@@ -36,6 +36,7 @@ def said_by(history):
     return [kind for kind in kinds if kind not in ('developer', 'reasoning')][1:]  # [0] is its environment
 
 
+@pytest.mark.proves('stream', 'tools', 'chain')
 @transports()
 @pytest.mark.parametrize('kind', KINDS)
 def test_tool_call_and_resume_on_the_other_node(fresh, transport, kind):
@@ -54,13 +55,16 @@ def test_tool_call_and_resume_on_the_other_node(fresh, transport, kind):
     fresh.check()
 
 
+@pytest.mark.proves('lost')
 @transports()
-def test_resume_when_the_account_is_gone(fresh, transport):
+@pytest.mark.parametrize('kind', KINDS)
+def test_resume_when_the_account_is_gone(fresh, transport, kind):
     """Another account goes on with all that Codex has, without its predecessor's ciphertext."""
-    codex, one, two = Codex(fresh, 'any', transport == 'websocket'), *fresh.nodes
-    codex.exec(one, 'go and look ' + shell_call(ECHO)).check()
-    owner, = [name for name in KINDS.values() if fresh.turns(name)]
+    codex, (one, two), owner = Codex(fresh, 'any', transport == 'websocket'), fresh.nodes, KINDS[kind]
+    with fresh.only(kind):
+        codex.exec(one, 'go and look ' + shell_call(ECHO)).check()
     before = fresh.turns()
+    assert fresh.turns(owner) == before
     fresh.upstream.account(owner, mode='quota')
     codex.exec(two, 'and then?', resume=True).check()
     assert fresh.turns(owner) <= before + 2  # it was asked at most by the warm-up and the turn, once each

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What openai-node, the Agents SDK and the AI SDK do at a fault, counted in requests and in upstream turns."""
+"""What openai-node and openai-python, the Agents SDKs and the AI SDK do at a fault, counted in requests and in upstream turns."""
 from fake_upstream import marker
 from peers import Talk, account_of, texts, ways
 
@@ -24,11 +24,11 @@ def test_break_behind_an_item(fresh, program, how):
     before it can be continued."""
     said = ['one', 'two ' + marker(fault='eof', at='item', times=1)]
     first, broken = fresh.play(program, 'any', texts(how, *said))
-    if program == 'openai':
+    if program.startswith('openai'):
         assert broken['status'] == 'failed' and broken['failure']['code'] == 'server_error', broken
         assert broken['events'][0] == 'response.created' and broken['events'][-1] == 'response.failed', broken
     else:
-        told = {'agents': 'response.failed', 'ai': 'The upstream failed while it answered'}[program]
+        told = {'ai': 'The upstream failed while it answered'}.get(program, 'response.failed')
         assert told in broken['error']['message'], broken
     assert fresh.turns() == 2
     talk = Talk()
@@ -79,4 +79,51 @@ def test_silence_is_bridged(fresh, program, how):
         talk.hear(text, turn)
     if program == 'openai':
         assert turns[0]['events'].count('keepalive') >= 2, turns[0]['events']
+    assert fresh.turns() == 2
+
+
+@ways()
+def test_refused_request(fresh, program, how):
+    """What no retry mends: asked once, and told as upstream said it."""
+    refusal = marker(status=400, code='context_length_exceeded', type='invalid_request_error', message='It is too much.')
+    before = fresh.requests()
+    turn, = fresh.play(program, 'stateless', texts(how, 'one ' + refusal))
+    assert 'It is too much.' in turn['error']['message'], turn
+    assert fresh.turns() == 1
+    assert how == 'socket' or fresh.requests() - before == 1
+
+
+@ways(without=('history',))  # which never names one
+def test_unknown_anchor(fresh, program, how):
+    """The one error that says: begin anew. No library asks twice, and nobody upstream is asked."""
+    turn, = fresh.play(program, 'stateless', texts(how, 'one', anchor='resp_nobody'))
+    assert "resp_nobody" in turn['error']['message'], turn
+    assert fresh.turns() == 0
+
+
+@ways(http=True)
+def test_wrong_key(fresh, program, how):
+    fresh.keys['wrong'] = 'ph_nobody'
+    turn, = fresh.play(program, 'wrong', texts(how, 'one'))
+    assert 'API key' in turn['error']['message'], turn
+    assert fresh.turns() == 0
+
+
+@ways(http=True)
+def test_error_of_the_server(fresh, program, how):
+    """Twice in a row: made good by the node, within one request."""
+    before = fresh.requests()
+    text = 'one ' + marker(status=500, code='server_error', times=2)
+    turn, = fresh.play(program, 'stateless', texts(how, text))
+    Talk().hear(text, turn)
+    assert (fresh.turns(), fresh.requests() - before) == (3, 1)
+
+
+@ways('openai', 'openai_python')
+def test_incomplete(fresh, program, how):
+    """An answer that is cut short is no failure: the library gives what there is, and it can be continued."""
+    said = ['one ' + marker(fault='incomplete', reason='max_output_tokens', at='output'), 'two']
+    cut, turn = fresh.play(program, 'platform', texts(how, *said))
+    assert cut['status'] == 'incomplete' and cut['text'], cut
+    assert turn['status'] == 'completed', turn
     assert fresh.turns() == 2

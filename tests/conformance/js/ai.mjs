@@ -22,6 +22,7 @@ async function streamed(options, events) {
 await play(async (step, plan, done, events) => {
   const openai = createOpenAI({ apiKey: plan.key, baseURL: `${node(plan, step)}/v1` });
   const whole = step.how === 'history';
+  history.push(...(step.messages ?? []));
   history.push({ role: 'user', content: step.text });
   const options = {
     model: openai.responses(MODEL),
@@ -36,5 +37,5 @@ await play(async (step, plan, done, events) => {
   const calls = steps.flatMap((each) => each.toolCalls)
     .map(({ toolCallId, toolName, input }) => ({ call_id: toolCallId, name: toolName, arguments: JSON.stringify(input) }));
   const finish = steps.at(-1).finishReason;
-  return { id: steps.at(-1).providerMetadata.openai.responseId, text, calls, finish, output: FOUND };
+  return { id: steps.at(-1).providerMetadata.openai.responseId, text, calls, finish, output: FOUND, messages: history };
 });

@@ -364,18 +364,19 @@ static int page(const char *items, const char *id, const char *after, size_t lim
 
 #define THREE "{'id':'a','n':1e400},{'role':'user','content':'\\u0000'} ,{'id':'c'}"
 
+/* Content that came as a string is shown as a list. */
+#define SHOWN "'content':[{'type':'input_text','text':'\\u0000'}],'role':'user'"
+
 static void test_page(void **state)
 {
 	(void)state;
 	assert_page("", "resp_1", "", 20, true,
 		"{'object':'list','data':[],'first_id':null,'last_id':null,'has_more':false}");
 	assert_page(THREE, "resp_1", "", 20, true,
-		"{'object':'list','data':[{'id':'a','n':1e400},{'id':'item_resp_1_1','role':'user','content':"
-		"'\\u0000'},"
+		"{'object':'list','data':[{'id':'a','n':1e400},{'id':'item_resp_1_1'," SHOWN "},"
 		"{'id':'c'}],'first_id':'a','last_id':'c','has_more':false}");
 	assert_page(THREE, "resp_1", "", 20, false,
-		"{'object':'list','data':[{'id':'c'},{'id':'item_resp_1_1','role':'user','content':'\\u0000'}"
-		","
+		"{'object':'list','data':[{'id':'c'},{'id':'item_resp_1_1'," SHOWN "},"
 		"{'id':'a','n':1e400}],'first_id':'c','last_id':'a','has_more':false}");
 	assert_page(THREE, "resp_1", "", 1, true,
 		"{'object':'list','data':[{'id':'a','n':1e400}],'first_id':'a','last_id':'a','has_more':"
@@ -383,7 +384,7 @@ static void test_page(void **state)
 	assert_page(THREE, "resp_1", "", 1, false,
 		"{'object':'list','data':[{'id':'c'}],'first_id':'c','last_id':'c','has_more':true}");
 	assert_page(THREE, "resp_1", "a", 1, true,
-		"{'object':'list','data':[{'id':'item_resp_1_1','role':'user','content':'\\u0000'}],"
+		"{'object':'list','data':[{'id':'item_resp_1_1'," SHOWN "}],"
 		"'first_id':'item_resp_1_1','last_id':'item_resp_1_1','has_more':true}");
 	assert_page(THREE, "resp_1", "item_resp_1_1", 5, true,
 		"{'object':'list','data':[{'id':'c'}],'first_id':'c','last_id':'c','has_more':false}");
