@@ -373,6 +373,7 @@ def told(node):
     return json.loads(node.admin('/status.json').body)
 
 
+@pytest.mark.timeout(300)  # three reports of a node, half a minute apart
 def test_the_disk_is_full(small_disk, tmp_path, make_upstream):
     """Of the database's files, for real. The node says so in its report and on its page, the doctor repeats it; and all is well
     again when there is room."""
