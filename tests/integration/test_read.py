@@ -142,6 +142,7 @@ def test_contents_that_came_as_strings_are_lists(a, b):
     found = items_of(b, turn.id, order='asc')['data']
     assert [item['content'] for item in found] == [[{'type': 'input_text', 'text': 'asked "x"'}],
                                                    [{'type': 'output_text', 'annotations': [], 'text': 'said'}], parts]
+    assert [item['type'] for item in found[:2]] == ['message', 'message']
     assert found[1]['id'] == 'msg_1' and [item['role'] for item in found] == ['user', 'assistant', 'developer']
 
 

@@ -365,7 +365,7 @@ static int page(const char *items, const char *id, const char *after, size_t lim
 #define THREE "{'id':'a','n':1e400},{'role':'user','content':'\\u0000'} ,{'id':'c'}"
 
 /* Content that came as a string is shown as a list. */
-#define SHOWN "'content':[{'type':'input_text','text':'\\u0000'}],'role':'user'"
+#define SHOWN "'content':[{'type':'input_text','text':'\\u0000'}],'type':'message','role':'user'"
 
 static void test_page(void **state)
 {
