@@ -69,7 +69,7 @@ def test_from_any_node(worlds):
         assert begun['status'] == 'queued' and begun['output'] == []
         assert state(ring, rid)['status'] == 'in_progress'
         items = ring.get('/v1/responses/%s/input_items' % rid)
-        assert items.status == 200 and items.json['data'][0]['content'] == 'hello'
+        assert items.status == 200 and items.json['data'][0]['content'] == [{'type': 'input_text', 'text': 'hello'}]
         done = finished(ring, rid)
         assert done['status'] == 'completed' and text_of(done) == expected_text(['user:hello'])
         other, = set(world.names) - {owner_of(rid)}
