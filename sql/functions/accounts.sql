@@ -23,6 +23,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_te
 DECLARE
 	v_result text := 'updated';
 BEGIN
+	/*
+	 * First, or two of one login could wait for each other: one for the topic, which the other holds, and that one for the
+	 * row whose identity it would take.
+	 */
+	PERFORM FROM posthouse.topics t WHERE t.topic = 'accounts' FOR UPDATE;
 	UPDATE posthouse.accounts a SET base_url = coalesce(p_base_url, a.base_url),
 		max_streams = coalesce(p_max_streams, a.max_streams), weight = coalesce(p_weight, a.weight),
 		priority = coalesce(p_priority, a.priority), models = coalesce(p_models, a.models),
