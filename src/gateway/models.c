@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "poll.h"
 #include "side.h"
 
 #define UNION_MAX  2000
@@ -134,6 +135,11 @@ static struct entry *find(const struct ph_models *ms, int64_t account)
 bool ph_models_known(const struct ph_models *ms, int64_t account)
 {
 	return !ms->loaded || !ms->g->config->models_interval_ms || find(ms, account);
+}
+
+bool ph_models_awaited(const struct ph_models *ms)
+{
+	return !ph_list_empty(&ms->waiting);
 }
 
 void ph_models_apply(struct ph_models *ms, struct ph_account *a)
@@ -393,6 +399,8 @@ static void serve(struct ph_side *s)
 	ph_timer_start(&w->timer, WAIT_MS);
 	if (is_complete(s->g->models, w))
 		reply(s->g->models, w);
+	else
+		ph_polls_look(s->g->polls);
 }
 
 static void cancel(struct ph_side *s)

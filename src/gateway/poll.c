@@ -24,6 +24,7 @@
 #define RENEWED_MS    5000   /* asked again with the new token */
 #define UNANSWERED_MS 60000  /* a list that could not be had */
 #define IDLE_MS       30000  /* an account that cannot be asked now */
+#define GRACE_MS      60000 /* at most: a node that has just come, or an account, is left in peace for so long */
 #define JITTER_PART   10
 
 /* The catalogue's format is of the client that asks for it: this one is known to be understood. */
@@ -55,6 +56,8 @@ struct poll {
 	struct ph_job usage, models;
 	struct ph_inquiry usage_ask, models_ask;
 	struct ph_pg_call *noting, *putting;
+	bool usage_begun, models_begun;
+	uint64_t since_ms; /* loop time at which the account was first seen */
 	uint64_t usage_next_ms;
 	uint64_t models_next_ms;
 	int64_t secret; /* version that was polled with */
@@ -245,6 +248,7 @@ static void begin(struct ph_polls *ps, struct ph_account *a)
 	p->ps = ps;
 	p->a = ph_account_ref(a);
 	p->secret = a->secret_version;
+	p->since_ms = ph_loop_now_ms(g->loop);
 	snprintf(p->usage_name, sizeof p->usage_name, "usage %lld", (long long)a->id);
 	snprintf(p->models_name, sizeof p->models_name, "models %lld", (long long)a->id);
 	ph_job_init(&p->usage, g->member, p->usage_name, HOLD_MS, ask_usage, p);
@@ -253,10 +257,6 @@ static void begin(struct ph_polls *ps, struct ph_account *a)
 	ph_inquiry_init(&p->models_ask, g, PH_MODELS_LIST_MAX, on_models, p);
 	ph_list_push_back(&ps->list, &p->node);
 	ph_models_apply(g->models, a);
-	if (a->kind == PH_CODEX && g->config->usage_interval_ms)
-		ph_job_start(&p->usage);
-	if (g->config->models_interval_ms)
-		ph_job_start(&p->models);
 }
 
 static bool is_polled(const struct ph_polls *ps, const struct ph_account *a)
@@ -267,9 +267,33 @@ static bool is_polled(const struct ph_polls *ps, const struct ph_account *a)
 	return false;
 }
 
+/* Whether work of that interval may begin: after one of them, or the grace, whichever is shorter. */
+static bool is_time(const struct poll *p, uint64_t interval_ms)
+{
+	uint64_t grace = interval_ms < GRACE_MS ? interval_ms : GRACE_MS;
+
+	return interval_ms && ph_loop_now_ms(p->ps->g->loop) - p->since_ms >= grace;
+}
+
+static void start_jobs(struct poll *p)
+{
+	const struct ph_config *c = p->ps->g->config;
+
+	if (!p->usage_begun && p->a->kind == PH_CODEX && is_time(p, c->usage_interval_ms)) {
+		p->usage_begun = true;
+		ph_job_start(&p->usage);
+	}
+	if (!p->models_begun && c->models_interval_ms &&
+		(ph_models_awaited(p->ps->g->models) || is_time(p, c->models_interval_ms))) {
+		p->models_begun = true;
+		ph_job_start(&p->models);
+	}
+}
+
 /* An account that was changed has its work due at once, which nobody says to those that sleep. */
 static void look_at(struct poll *p)
 {
+	start_jobs(p);
 	if (p->a->secret_version != p->secret && !ph_inquiry_runs(&p->usage_ask) && p->a->kind == PH_CODEX) {
 		p->secret = p->a->secret_version;
 		ph_job_hurry(&p->usage);
@@ -297,6 +321,12 @@ static void on_tick(void *arg)
 		if (!is_polled(ps, a))
 			begin(ps, a);
 	}
+}
+
+void ph_polls_look(struct ph_polls *ps)
+{
+	PH_LIST_EACH (it, &ps->list)
+		look_at(PH_CONTAINER(it, struct poll, node));
 }
 
 struct ph_polls *ph_polls_new(struct ph_gateway *g)

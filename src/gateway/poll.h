@@ -9,4 +9,7 @@ struct ph_polls *ph_polls_new(struct ph_gateway *g);
 void ph_polls_start(struct ph_polls *ps);
 struct ph_polls *ph_polls_free(struct ph_polls *ps); /* upstream is still open */
 
+/* Somebody waits for what is polled: whatever may be asked now is asked. */
+void ph_polls_look(struct ph_polls *ps);
+
 #endif

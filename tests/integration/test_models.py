@@ -11,7 +11,7 @@ import client as http
 import rawupstream as raw
 from harness import FakeUpstream
 
-ON = {'POSTHOUSE_MODELS_INTERVAL': '5m', 'POSTHOUSE_POLL_INTERVAL': '250ms'}
+ON = {'POSTHOUSE_MODELS_INTERVAL': '3s', 'POSTHOUSE_POLL_INTERVAL': '250ms'}
 CATALOGUE = '/v1/models?client_version=0.169.0'
 WITHIN = 20
 
