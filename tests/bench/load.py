@@ -35,7 +35,8 @@ def faults_of_wrk(found, refused=False):
 
 
 def faults_of_client(found):
-    words = {'wrong': 'wrong answers', 'lost': 'answers lost', 'broken': 'events lost or out of order'}
+    words = {'wrong': 'wrong answers', 'lost': 'answers lost', 'broken': 'events lost or out of order',
+             'late': 'turns not sent: it could not follow'}
     faults = ['%d %s' % (found[name], text) for name, text in words.items() if found.get(name)]
     if not found.get('answered', 1):
         faults.append('nothing was answered')

@@ -61,6 +61,16 @@ def rss_kib(roots):
     return sum(int(match.group(1)) for match in found if match)
 
 
+def open_files(pid):
+    return len(os.listdir('/proc/%d/fd' % pid))
+
+
+def kernel_ns(roots):
+    """Of their CPU time what the kernel spent on their behalf, by ticks: for stretches of seconds."""
+    stats = (read('/proc/%d/stat' % pid) for pid in tree(roots))
+    return sum(int(stat[stat.rindex(')') + 2:].split()[12]) * 10**9 // TICK for stat in stats if stat)
+
+
 def pin(roots, cores):
     for pid in tree(roots):
         for thread in threads(pid):

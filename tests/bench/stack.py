@@ -248,6 +248,12 @@ class Stack:
         while self.retired:
             self.retired.pop().stop(asked=True)
 
+    def await_closed(self):
+        """Thousands of streams that were left are closed upstream: with those of the next they would be more files than a
+        process may have."""
+        http.eventually(lambda: machine.open_files(self.canned.process.pid) < files() // 20, within=60, every=0.1,
+                        what='the upstream has closed what was left')
+
     # ---- what stands behind ----
 
     def upstream(self, accounts, *args):

@@ -2,7 +2,8 @@
 /*
  * Plain answers. Without a rate: a closed loop, each connection sends when it was answered. With a rate: an
  * open loop, request i is due at i / rate whether or not a connection is free, and its latency counts from
- * then, so that a gateway that stalls is charged for all who waited.
+ * then, so that a gateway that stalls is charged for all who waited. What is still due some seconds after the
+ * end is not sent any more, and told: it was too much.
  */
 #include <stdio.h>
 
@@ -72,8 +73,18 @@ static void on_answer(struct conn *c)
 		on_open(c);
 }
 
+/* How many of the schedule were not sent. */
+static uint64_t late(const struct bench *b)
+{
+	uint64_t all = b->o.rate ? (uint64_t)(b->o.seconds * (double)b->o.rate) : 0;
+
+	return all > due_count ? all - due_count : 0;
+}
+
 static uint64_t send_due(struct bench *b)
 {
+	if (b->now >= b->ends + GRACE)
+		return b->ends + 2 * GRACE;
 	while (idle_count > 0 && due_at(b, due_count) < b->ends && due_at(b, due_count) <= b->now) {
 		struct conn *c = &b->conns[idle[--idle_count]];
 
@@ -89,16 +100,16 @@ static uint64_t tick(struct bench *b)
 
 	if (b->o.rate)
 		wake = send_due(b);
-	if (over(b) && (b->answered + b->lost >= b->sent || b->now >= b->ends + GRACE))
+	if (over(b) && (b->answered + b->lost >= b->sent || b->now >= b->ends + 2 * GRACE))
 		b->stop = true;
-	return over(b) ? b->ends + GRACE : wake;
+	return over(b) ? b->ends + 2 * GRACE : wake;
 }
 
 static void report(struct bench *b)
 {
 	b->lost += b->sent - b->answered > b->lost ? b->sent - b->answered - b->lost : 0;
 	bench_print(b);
-	puts("}");
+	printf(",\"late\":%llu}\n", (unsigned long long)late(b));
 }
 
 const struct mode mode_turns = {.name = "turns",

@@ -102,6 +102,7 @@ class Bench:
                   'database': [self.stack.postgres.pid]}
         values, void = {}, []
         window = machine.Window(groups, self.stack.ours())
+        kernel = machine.kernel_ns(relay.roots)
         try:
             with window:
                 yield values, void
@@ -112,6 +113,8 @@ class Bench:
         for name, per_unit in (('gateway', 'us'), ('database', 'database_us')):
             if values.get('units'):
                 values[per_unit] = window.ns[name] / values['units'] / 1e3
+        if values.get('units') and window.wall > 0.5:
+            values['kernel_us'] = (machine.kernel_ns(relay.roots) - kernel) / values['units'] / 1e3
         self.samples.append({'key': key, 'who': relay.name, 'round': self.round, 'values': values, 'void': void,
                              'quiet': window.quiet, 'foreign': round(window.foreign, 3), 'steal': round(window.steal, 3),
                              'wall': round(window.wall, 3)})
@@ -455,6 +458,7 @@ def w7(bench):
             relay = make(way)
             idle_streams(bench, key, relay, few, many)
             stack.retire(relay)
+            stack.await_closed()
 
 
 def idle_streams(bench, key, relay, few, many):
@@ -502,7 +506,7 @@ def neighbour(bench, key, seconds, mode=None, **options):
             if trouble:
                 found = trouble.result()
                 values['trouble'] = found['answered'] or found.get('events', 0)
-                void += ['beside it: ' + fault for fault in load.faults_of_client(dict(found, answered=1))]
+                void += ['beside it: ' + fault for fault in load.faults_of_client(dict(found, answered=1, late=0))]
 
 
 def w9(bench):
