@@ -41,10 +41,15 @@ static inline uint64_t ph_mask(__m128i v)
 	return (unsigned)_mm_movemask_epi8(v);
 }
 
+static inline __m128i ph_load16(const char *p)
+{
+	return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
 /* A bit for each of sixteen bytes that ends a run. */
 static inline uint64_t ph_special16(const char *p, bool trusted)
 {
-	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	const __m128i v = ph_load16(p);
 	__m128i special =
 		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
 
@@ -65,7 +70,7 @@ static inline struct ph_block ph_block_look(const char *p, bool trusted)
 	struct ph_block b = {0, 0, 0};
 
 	for (unsigned i = 0; i < PH_BLOCK; i += 16) {
-		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+		const __m128i v = ph_load16(p + i);
 
 		b.quote |= ph_mask(_mm_cmpeq_epi8(v, _mm_set1_epi8('"'))) << i;
 		b.backslash |= ph_mask(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))) << i;

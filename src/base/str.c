@@ -4,6 +4,8 @@
 
 #include "posthouse/err.h"
 
+#include "base_priv.h"
+
 static unsigned char lower(char c)
 {
 	return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
@@ -51,15 +53,45 @@ struct ph_str ph_str_split(struct ph_str *s, char sep)
 	return head;
 }
 
+#ifdef PH_BLOCK
+/*
+ * Sixteen places at a time, a look only at those where the needle's first and last byte both stand: a chain
+ * is searched for a few words that it seldom holds, and memmem() goes byte by byte. *at comes to stand on the
+ * needle, or where fewer places are left.
+ */
+static bool find_in_blocks(struct ph_str s, struct ph_str needle, size_t *at)
+{
+	const __m128i first = _mm_set1_epi8(needle.p[0]), last = _mm_set1_epi8(needle.p[needle.n - 1]);
+
+	for (size_t i = 0; i + needle.n + 15 <= s.n; *at = i += 16) {
+		const char *p = s.p + i;
+		__m128i begins = _mm_cmpeq_epi8(first, ph_load16(p));
+		__m128i ends = _mm_cmpeq_epi8(last, ph_load16(p + needle.n - 1));
+
+		for (uint64_t both = ph_mask(_mm_and_si128(begins, ends)); both; both &= both - 1) {
+			*at = i + (size_t)__builtin_ctzll(both);
+			if (memcmp(s.p + *at, needle.p, needle.n) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+#endif
+
 ptrdiff_t ph_str_find(struct ph_str s, struct ph_str needle)
 {
+	size_t from = 0;
 	const char *at;
 
 	if (needle.n == 0)
 		return 0;
-	if (s.n < needle.n)
+#ifdef PH_BLOCK
+	if (find_in_blocks(s, needle, &from))
+		return (ptrdiff_t)from;
+#endif
+	if (s.n - from < needle.n)
 		return -1;
-	at = memmem(s.p, s.n, needle.p, needle.n);
+	at = memmem(s.p + from, s.n - from, needle.p, needle.n);
 	return at ? at - s.p : -1;
 }
 

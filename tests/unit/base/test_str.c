@@ -64,6 +64,37 @@ static void searching(void **state)
 	assert_int_equal(ph_str_find_nocase(PH_STR_NONE, PH_STR_NONE), 0);
 }
 
+static ptrdiff_t naive_find(struct ph_str s, struct ph_str needle)
+{
+	for (size_t i = 0; i + needle.n <= s.n; i++)
+		if (memcmp(s.p + i, needle.p, needle.n) == 0)
+			return (ptrdiff_t)i;
+	return -1;
+}
+
+/* Every length of text and needle, with many near misses; the text ends where its memory does. */
+static void searching_as_byte_by_byte(void **state)
+{
+	char needle[20];
+	unsigned seed = 7;
+
+	(void)state;
+	for (size_t round = 0; round < 20000; round++) {
+		struct ph_str s, n = ph_str(needle, 1 + round % sizeof(needle));
+		size_t size = (round / sizeof(needle)) % 80;
+		char *text = ph_alloc(size + 1);
+
+		for (size_t i = 0; i < size; i++)
+			text[i] = (seed = seed * 1103515245 + 12345) & 0x30000 ? 'a' : 'b';
+		for (size_t i = 0; i < n.n; i++)
+			needle[i] = (seed = seed * 1103515245 + 12345) & 0x30000 ? 'a' : 'b';
+		text = ph_realloc(text, size ? size : 1);
+		s = ph_str(text, size);
+		assert_int_equal(ph_str_find(s, n), naive_find(s, n));
+		free(text);
+	}
+}
+
 static void numbers(void **state)
 {
 	const char *bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1a", "18446744073709551616",
@@ -136,6 +167,7 @@ int main(void)
 		cmocka_unit_test(trimming),
 		cmocka_unit_test(splitting),
 		cmocka_unit_test(searching),
+		cmocka_unit_test(searching_as_byte_by_byte),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(numbers_as_text),
 		cmocka_unit_test(copying),
