@@ -244,6 +244,7 @@ static int run(struct serve *s)
 		.arg = s,
 	};
 
+	ph_heap_keep();
 	ph_metrics_init(options.workers);
 	return ph_supervise(&options);
 }
