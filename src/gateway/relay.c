@@ -4,7 +4,7 @@
  * them as messages; each is let pass, held, or changed, and this is all that is ever changed:
  *
  *   - lifecycle events and the head are held until the first other event, or HOLD_TIMEOUT: meanwhile a
- * failure is retried and nobody sees it;
+ *     failure is retried and nobody sees it;
  *   - of a background response nothing is shown until it is written whose it is, and its numbers stay as they
  *     are: no keepalive of ours, and none counted out;
  *   - the terminal event is held until the turn is committed;
@@ -20,133 +20,29 @@
  *
  * For a client that wants one object from an account that only streams, nothing is shown: the terminal
  * event's response becomes the answer.
+ *
+ * Here is what passes. When the client is shown the first of it, and what we say ourselves, is relay_show.c;
+ * the terminal event and every other end is relay_end.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "chat.h"
-#include "pool.h"
 #include "posthouse/clock.h"
-#include "posthouse/metrics.h"
-#include "request_priv.h"
+#include "relay_priv.h"
 
-#define HELD_MAX    (1024 * 1024)
-#define CREATED_MAX (8 * 1024 * 1024)
-#define HEADERS_MAX (64 * 1024)
-#define EVENT_KEPT  (64 * 1024) /* of the memory that events are changed in */
+#define HELD_MAX   (1024 * 1024)
+#define EVENT_KEPT (64 * 1024) /* of the memory that events are changed in */
 
-/* ---- towards the client ---- */
+/* ---- bytes that pass ---- */
 
-static void send_head(struct ph_request *r)
-{
-	struct ph_buf headers;
-
-	if (r->head_sent)
-		return;
-	r->head_sent = true;
-	r->http_status = r->attempt.status;
-	ph_buf_init(&headers, HEADERS_MAX);
-	ph_buf_puts(&headers, ph_buf_str(&r->attempt.headers));
-	ph_pool_headers(r->g, r->x, r->door.key, &headers);
-	ph_reply_common(r->g, r->x, &headers);
-	ph_reply_continuity(&headers, ph_request_mode(r));
-	r->x->ops->head(r->x->end, r->attempt.status, &headers, -1);
-	ph_buf_deinit(&headers);
-	ph_buf_deinit(&r->attempt.headers);
-}
-
-/* From here on nothing is sent again, and a stream may be silent for long. */
-static void first_shown(struct ph_request *r)
-{
-	r->shown = true;
-	ph_account_answered(r->g->accounts, r->account, r->attempt.health_version);
-	ph_turn_body_shrink(&r->body, r->lane || ph_record_keeps(r));
-	ph_chat_forget(r->chat);
-	r->choice.model = r->body.model;
-}
-
-/* The one place where the client gets bytes of an answer. */
-static void push(struct ph_request *r, struct ph_str bytes)
-{
-	if (!r->x || bytes.n == 0)
-		return;
-	send_head(r);
-	if (!r->shown)
-		first_shown(r);
-	r->bytes_out += bytes.n;
-	if (r->x->ops->push(r->x->end, bytes) <= 0)
-		ph_attempt_pause(r);
-}
-
-/* Counts from the last event: comments do not reset the idle timers of clients. */
-static void start_keepalive(struct ph_request *r)
-{
-	const struct ph_relay *y = &r->relay;
-
-	/* Who resumes a background response counts in upstream's numbers. */
-	if (r->body.background) {
-		ph_timer_stop(&r->hold);
-		return;
-	}
-	/* Not between the terminal event and its release: the number of that one is settled. */
-	if (y->phase == PH_RELAY_SHOWN && y->open && !y->ended)
-		ph_timer_start(&r->hold, r->g->config->keepalive_interval_ms);
-}
-
-static void flush_run(struct ph_request *r)
+void ph_relay_flush(struct ph_request *r)
 {
 	struct ph_relay *y = &r->relay;
 	struct ph_str run = ph_str(y->run_p, y->run_n);
 
 	y->run_p = NULL;
 	y->run_n = 0;
-	push(r, run);
-}
-
-static void show_turn_state(struct ph_request *r)
-{
-	struct ph_buf event;
-
-	ph_buf_init(&event, HEADERS_MAX);
-	ph_turn_state_put_event(r, &event);
-	push(r, ph_buf_str(&event));
-	ph_buf_deinit(&event);
-}
-
-/* A head tells of the pool where there is one; on a WebSocket each turn begins with this. */
-static void show_pool(struct ph_request *r)
-{
-	struct ph_buf event, json;
-
-	if (r->dress.framing != PH_FRAMING_WS || !r->x)
-		return;
-	ph_buf_init(&event, HEADERS_MAX);
-	ph_buf_init(&json, HEADERS_MAX);
-	if (ph_pool_event(r->g, r->x, r->door.key, &json))
-		ph_put_event(&event, &r->dress, PH_STR_NONE, ph_buf_str(&json));
-	push(r, ph_buf_str(&event));
-	ph_buf_deinit(&json);
-	ph_buf_deinit(&event);
-}
-
-/* Lets go what is held. */
-static void show(struct ph_request *r)
-{
-	struct ph_relay *y = &r->relay;
-
-	if (y->phase != PH_RELAY_HELD || r->attempt.collected)
-		return;
-	if (y->gated) {
-		y->due = true;
-		return;
-	}
-	y->phase = PH_RELAY_SHOWN;
-	show_pool(r);
-	show_turn_state(r);
-	if (y->held.n)
-		push(r, ph_buf_str(&y->held));
-	ph_buf_deinit(&y->held);
-	start_keepalive(r);
+	ph_relay_push(r, run);
 }
 
 /* Whether a slice is part of the read that is being fed: only then does it outlive its unit. */
@@ -170,9 +66,9 @@ static void pass(struct ph_request *r, struct ph_str raw)
 		y->run_n += raw.n;
 		return;
 	}
-	flush_run(r);
+	ph_relay_flush(r);
 	if (!of_this_read(y, raw)) {
-		push(r, raw);
+		ph_relay_push(r, raw);
 		return;
 	}
 	y->run_p = raw.p;
@@ -192,8 +88,7 @@ static bool shifted(const struct ph_relay *y, const struct ph_json_member *numbe
 	return true;
 }
 
-/* Appends the event as the client may see it. response: what stands in place of its response, or none. */
-static void put_unit(
+void ph_relay_put_unit(
 	struct ph_request *r, struct ph_buf *out, const struct ph_event *e, struct ph_str response)
 {
 	const struct ph_sse_unit *u = e->unit;
@@ -228,7 +123,7 @@ static void pass_unit(struct ph_request *r, const struct ph_event *e)
 		return;
 	}
 	ph_buf_reset(changed);
-	put_unit(r, changed, e, PH_STR_NONE);
+	ph_relay_put_unit(r, changed, e, PH_STR_NONE);
 	pass(r, ph_buf_str(changed));
 	if (changed->cap > EVENT_KEPT)
 		ph_buf_deinit(changed);
@@ -250,104 +145,6 @@ static void drop_unit(struct ph_request *r, const struct ph_json_member *number)
 		r->relay.shift--;
 }
 
-/* ---- the terminal event ---- */
-
-/* With the output filled in if it was empty. */
-static void hold_terminal(struct ph_request *r, const struct ph_event *e)
-{
-	struct ph_str response = PH_STR_NONE;
-	struct ph_buf filled;
-
-	ph_buf_init(&filled, 2 * PH_COLLECT_MAX);
-	if (r->collect.output_missing) {
-		ph_collect_filled(&r->collect, e->m[PH_EV_RESPONSE].value, &filled);
-		response = ph_buf_str(&filled);
-	}
-	put_unit(r, &r->relay.terminal, e, response);
-	ph_buf_deinit(&filled);
-}
-
-/* What is ours follows the terminal event: its blank line must be whole, also where upstream ended without
- * it, or where the LF of a CRLF comes with the next read. */
-static void complete_unit(struct ph_relay *y)
-{
-	if (!y->raw)
-		return;
-	if (y->finishing)
-		ph_buf_puts(&y->terminal, PH_STR("\n\n"));
-	else if (ph_str_ends(ph_buf_str(&y->terminal), PH_STR("\n\r")))
-		ph_buf_putc(&y->terminal, '\n');
-}
-
-/* Nothing that comes behind this event is an event of this turn. */
-static void stop(struct ph_request *r)
-{
-	r->relay.open = false;
-	if (r->relay.sse)
-		ph_sse_stop(r->relay.sse);
-}
-
-static void end_with(struct ph_request *r, enum ph_terminal terminal)
-{
-	flush_run(r);
-	ph_timer_stop(&r->hold);
-	complete_unit(&r->relay);
-	r->relay.ended = terminal;
-	r->terminal_ns = ph_clock_ns();
-	stop(r);
-	ph_request_event(r, 1);
-}
-
-/* The attempt failed: another account, or a well-formed end. */
-static void fall(struct ph_request *r, int code)
-{
-	flush_run(r);
-	stop(r);
-	ph_request_event(r, code);
-}
-
-/* What cannot be read cannot be relayed either. */
-static void break_off(struct ph_request *r, const char *why)
-{
-	fall(r, ph_fail(&r->fault, PH_E_UPSTREAM_BAD, "%s", why));
-}
-
-static void on_finished(struct ph_request *r, enum ph_terminal terminal, const struct ph_event *e)
-{
-	if (e->m[PH_EV_RESPONSE].kind != PH_JSON_OBJECT ||
-		!ph_collect_response(&r->collect, e->m[PH_EV_RESPONSE].value)) {
-		break_off(r, "a terminal event without a response");
-		return;
-	}
-	if (!ph_ask_answered(r)) {
-		break_off(r, "not the answer to what was asked");
-		return;
-	}
-	if (r->attempt.collected)
-		ph_buf_puts(&r->attempt.body, e->m[PH_EV_RESPONSE].value);
-	else
-		hold_terminal(r, e);
-	end_with(r, terminal);
-}
-
-/* response.failed or error. While nothing was shown it is classified first, and may become a retry. After
- * that one account's limit is told as server_error; what concerns the request is told as it came. */
-static void on_failed(struct ph_request *r, enum ph_terminal terminal, const struct ph_event *e)
-{
-	int code = ph_attempt_failure(r, e->unit->data, 0);
-	bool told = ph_err_info(code)->remedy == PH_GIVE_UP && terminal == PH_TERMINAL_FAILED &&
-		    r->relay.saw_created && !r->attempt.collected;
-
-	if (told) {
-		if (e->m[PH_EV_RESPONSE].kind == PH_JSON_OBJECT)
-			(void)!ph_collect_response(&r->collect, e->m[PH_EV_RESPONSE].value);
-		put_unit(r, &r->relay.terminal, e, PH_STR_NONE);
-		end_with(r, terminal);
-		return;
-	}
-	fall(r, code);
-}
-
 /* ---- the scanner's units ---- */
 
 /* As long as it is: many streams hold it at a time. */
@@ -359,7 +156,7 @@ static void note_created(struct ph_request *r, const struct ph_json_member *resp
 	free(y->created);
 	y->created = NULL;
 	y->created_n = 0;
-	if (response->kind != PH_JSON_OBJECT || response->value.n > CREATED_MAX)
+	if (response->kind != PH_JSON_OBJECT || response->value.n > PH_CREATED_MAX)
 		return;
 	y->created_n = response->value.n;
 	y->created = ph_realloc(NULL, y->created_n);
@@ -372,52 +169,17 @@ static void start_hold(struct ph_request *r)
 		ph_timer_start(&r->hold, r->g->config->hold_timeout_ms);
 }
 
-/* ---- a background response: it can be asked for elsewhere as soon as its id is known ---- */
-
-static void open_gate(struct ph_request *r)
-{
-	struct ph_relay *y = &r->relay;
-
-	if (!y->gated)
-		return;
-	y->gated = false;
-	ph_attempt_resume(r);
-	if (y->due)
-		show(r);
-}
-
-static void on_begun(void *arg, int status)
-{
-	struct ph_request *r = arg;
-
-	(void)status; /* counted and logged where it was written */
-	if (ph_request_owed(r) && r->pending_commit == 0)
-		open_gate(r);
-}
-
-/* Upstream is not read meanwhile. */
-static void close_gate(struct ph_request *r)
-{
-	struct ph_relay *y = &r->relay;
-	static const struct ph_str name = PH_STR_INIT("id");
-	struct ph_json_member id;
-	struct ph_arena texts;
-	struct ph_str text;
-
-	ph_arena_init(&texts, CREATED_MAX);
-	if (y->created && ph_json_find(ph_str(y->created, y->created_n), &name, 1, &id) &&
-		ph_json_text(id.value, &texts, &text)) {
-		y->gated = true;
-		ph_attempt_pause(r);
-		ph_record_begin(r, text, on_begun);
-	}
-	ph_arena_deinit(&texts);
-}
-
 static void hold_or_pass(struct ph_request *r, const struct ph_event *e)
 {
 	pass_unit(r, e);
 	start_hold(r);
+}
+
+/* Before the first event that is more than a sign of life. */
+static void show(struct ph_request *r)
+{
+	if (r->relay.phase == PH_RELAY_HELD)
+		ph_relay_show_held(r);
 }
 
 static void first_event(struct ph_request *r)
@@ -433,22 +195,22 @@ static void on_event(struct ph_request *r, const struct ph_event *e)
 {
 	switch (e->class) {
 	case PH_EVENT_COMPLETED:
-		on_finished(r, PH_TERMINAL_COMPLETED, e);
+		ph_relay_on_finished(r, PH_TERMINAL_COMPLETED, e);
 		return;
 	case PH_EVENT_INCOMPLETE:
-		on_finished(r, PH_TERMINAL_INCOMPLETE, e);
+		ph_relay_on_finished(r, PH_TERMINAL_INCOMPLETE, e);
 		return;
 	case PH_EVENT_FAILED:
-		on_failed(r, PH_TERMINAL_FAILED, e);
+		ph_relay_on_failed(r, PH_TERMINAL_FAILED, e);
 		return;
 	case PH_EVENT_ERROR:
-		on_failed(r, PH_TERMINAL_ERROR, e);
+		ph_relay_on_failed(r, PH_TERMINAL_ERROR, e);
 		return;
 	case PH_EVENT_CREATED:
 		note_created(r, &e->m[PH_EV_RESPONSE]);
 		hold_or_pass(r, e);
 		if (r->body.background && !r->shown)
-			close_gate(r);
+			ph_relay_close_gate(r);
 		break;
 	case PH_EVENT_LIFECYCLE:
 		hold_or_pass(r, e);
@@ -471,23 +233,13 @@ static bool is_rest(const struct ph_request *r, enum ph_event_class class)
 	return r->relay.finishing && class < PH_EVENT_COMPLETED;
 }
 
-static void show_refused_steer(struct ph_request *r, struct ph_str input)
-{
-	struct ph_buf event;
-
-	ph_buf_init(&event, 2 * r->g->config->max_body);
-	ph_steer_put_failed(&event, &r->dress, input, ph_steer_running_id(r), "steering_not_supported");
-	push(r, ph_buf_str(&event));
-	ph_buf_deinit(&event);
-}
-
 /* What one account says of itself. */
 static void on_telemetry(struct ph_request *r, struct ph_str json)
 {
 	ph_health_event(r->g, r->account, json);
 	ph_turn_state_hear(r, json);
 	if (r->relay.phase == PH_RELAY_SHOWN)
-		show_turn_state(r);
+		ph_relay_show_turn_state(r);
 }
 
 static void on_unit(void *owner, const struct ph_sse_unit *u)
@@ -505,13 +257,13 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 		return;
 	if (!ph_event_read(u, &e)) {
 		if (!r->relay.finishing)
-			break_off(r, "an event that is no JSON object");
+			ph_relay_break(r, "an event that is no JSON object");
 		return;
 	}
 	if (is_rest(r, e.class))
 		return;
 	if (ph_steer_answered(r, &e, &steer)) {
-		show_refused_steer(r, steer);
+		ph_relay_refuse_steer(r, steer);
 		return;
 	}
 	if (e.class == PH_EVENT_TELEMETRY)
@@ -525,6 +277,8 @@ static void on_unit(void *owner, const struct ph_sse_unit *u)
 		first_event(r);
 	on_event(r, &e);
 }
+
+/* ---- a stream begins and ends ---- */
 
 static void free_scanner(void *sse)
 {
@@ -556,7 +310,7 @@ static void open_anew(struct ph_request *r)
 
 	ph_relay_close(r);
 	*y = (struct ph_relay){.phase = PH_RELAY_HELD, .open = true};
-	ph_buf_init(&y->held, HELD_MAX + CREATED_MAX);
+	ph_buf_init(&y->held, HELD_MAX + PH_CREATED_MAX);
 	ph_buf_init(&y->terminal, 2 * PH_COLLECT_MAX);
 }
 
@@ -596,30 +350,15 @@ void ph_relay_show(struct ph_request *r, struct ph_str raw)
 	pass(r, raw);
 }
 
-void ph_relay_end(struct ph_request *r)
-{
-	end_with(r, PH_TERMINAL_COMPLETED);
-}
-
-void ph_relay_fault(struct ph_request *r, struct ph_str json)
-{
-	fall(r, ph_attempt_failure(r, json, 0));
-}
-
-void ph_relay_break(struct ph_request *r, const char *why)
-{
-	break_off(r, why);
-}
-
 /* ---- a read ---- */
 
 static int fed(struct ph_request *r, int rc)
 {
 	struct ph_relay *y = &r->relay;
 
-	flush_run(r);
+	ph_relay_flush(r);
 	if (y->heard)
-		start_keepalive(r);
+		ph_relay_keep_alive(r);
 	y->heard = false;
 	y->fed = PH_STR_NONE;
 	if (rc == 0 && (y->held.failed || y->terminal.failed))
@@ -647,103 +386,4 @@ void ph_relay_finish_feed(struct ph_request *r)
 {
 	r->relay.finishing = true;
 	ph_sse_finish(r->relay.sse);
-}
-
-/* ---- events of ours ---- */
-
-static void send_keepalive(struct ph_request *r)
-{
-	struct ph_relay *y = &r->relay;
-	char json[80];
-	struct ph_buf event;
-	int n = snprintf(json, sizeof json, "{\"type\":\"keepalive\",\"sequence_number\":%lld}",
-		(long long)y->next_number);
-
-	y->next_number++;
-	y->shift++;
-	start_keepalive(r);
-	ph_buf_init(&event, 1024);
-	if (r->attempt.chat)
-		ph_buf_puts(&event, PH_CHAT_ALIVE);
-	else
-		ph_put_event(&event, &r->dress, PH_STR("keepalive"), ph_str(json, (size_t)n));
-	push(r, ph_buf_str(&event));
-	ph_buf_deinit(&event);
-	ph_metric_add(PH_M_KEEPALIVES, 0, 0, 1);
-}
-
-/* HOLD_TIMEOUT first; once something is shown, KEEPALIVE_INTERVAL of silence. */
-void ph_relay_timer(void *arg)
-{
-	struct ph_request *r = arg;
-
-	if (r->relay.phase == PH_RELAY_HELD) {
-		if (r->relay.gated)
-			ph_metric_add(PH_M_UNACKNOWLEDGED, 0, 0, 1);
-		open_gate(r);
-		show(r);
-		return;
-	}
-	if (r->relay.saw_created && r->x)
-		send_keepalive(r);
-}
-
-static void finish(struct ph_request *r)
-{
-	struct ph_exchange *x = r->x;
-
-	ph_timer_stop(&r->hold);
-	r->x = NULL;
-	x->ops->finish(x->end);
-}
-
-static void put_done(const struct ph_request *r, struct ph_buf *out)
-{
-	if (r->dress.framing == PH_FRAMING_SSE)
-		ph_buf_puts(out, PH_SSE_DONE);
-}
-
-void ph_relay_release(struct ph_request *r)
-{
-	struct ph_relay *y = &r->relay;
-
-	if (!r->x)
-		return;
-	y->gated = false;
-	show(r);
-	y->phase = PH_RELAY_ENDED;
-	put_done(r, &y->terminal);
-	push(r, ph_buf_str(&y->terminal));
-	finish(r);
-}
-
-/* A chat has no well-formed end for a broken answer but to end. */
-static void fail_chat(struct ph_request *r)
-{
-	struct ph_exchange *x = r->x;
-
-	ph_timer_stop(&r->hold);
-	push(r, PH_CHAT_BROKEN);
-	r->x = NULL;
-	x->ops->cut(x->end);
-}
-
-void ph_relay_fail(struct ph_request *r)
-{
-	struct ph_relay *y = &r->relay;
-	struct ph_buf event;
-
-	if (!r->x)
-		return;
-	flush_run(r);
-	if (r->attempt.chat) {
-		fail_chat(r);
-		return;
-	}
-	ph_buf_init(&event, 3 * CREATED_MAX);
-	ph_put_failed_event(&event, &r->dress, ph_str(y->created, y->created_n), y->next_number);
-	put_done(r, &event);
-	push(r, ph_buf_str(&event));
-	ph_buf_deinit(&event);
-	finish(r);
 }

@@ -385,6 +385,12 @@ bool ph_request_owed(struct ph_request *r);
 const char *ph_request_mode(const struct ph_request *r);
 bool ph_request_cut(struct ph_request *r); /* ends it now; false: it was ending anyway */
 
+/* request_end.c: the last states */
+int ph_request_commit(struct ph_request *r);
+int ph_request_reject(struct ph_request *r);
+int ph_request_settle(struct ph_request *r);
+void ph_request_release(struct ph_request *r); /* the client gets the end of its answer; may be repeated */
+
 /* resolve.c */
 int ph_resolve_start_turn(struct ph_request *r);
 void ph_resolve_go_on(struct ph_request *r); /* one look-up is over: the next, or the machine */
@@ -472,7 +478,7 @@ uint64_t ph_attempt_progress_socket(const struct ph_request *r);
 void ph_attempt_drop_socket(struct ph_request *r);
 void ph_attempt_finish_socket(struct ph_request *r);
 
-/* relay.c */
+/* relay.c, relay_show.c, relay_end.c */
 void ph_relay_open(struct ph_request *r, bool messages); /* of a WebSocket, or bytes of a stream */
 void ph_relay_close(struct ph_request *r);
 int ph_relay_feed(struct ph_request *r, struct ph_str bytes) PH_WARN_UNUSED;

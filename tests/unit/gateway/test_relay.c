@@ -12,6 +12,9 @@
 
 #include "gateway/relay.c"
 
+#include "gateway/relay_end.c"
+#include "gateway/relay_show.c"
+
 #include "gateway/collect.c"
 
 /* ---- the machine, as far as the relay sees it ---- */

@@ -10,6 +10,8 @@
 
 #include "gateway/request.c"
 
+#include "gateway/request_end.c"
+
 /* ---- the dice ---- */
 
 static uint64_t seed;
