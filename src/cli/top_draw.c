@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The picture of `top` as text: a headline, the last minute, nodes, accounts, the slowest turns, the keys.
+ * The picture of `top` as text: a headline, the last minute, nodes, accounts, turns, the keys.
  * What does not fit is cut, and said to be.
  */
 #include "top.h"
@@ -93,7 +93,7 @@ static void heading(struct canvas *c, const char *text)
 /* Well, on its way, or ill. */
 static void state(struct canvas *c, size_t width, const char *word)
 {
-	static const char *const good[] = {"active", "alive", "ready", "ok", "completed"};
+	static const char *const good[] = {"active", "alive", "ready", "ok", "completed", "relay"};
 	static const char *const bad[] = {"reauth", "disabled", "silent", "away", "failed"};
 	const char *colour = "\033[33m";
 
@@ -372,32 +372,48 @@ static void accounts(struct canvas *c, const struct ph_top *t, size_t room)
 	free(list);
 }
 
+static void turn(struct canvas *c, const json_t *row)
+{
+	const char *started = text_of(row, "started"), *error = text_of(row, "error");
+	const char *end = error[0] ? error : text_of(row, "outcome");
+	char when[16];
+
+	snprintf(when, sizeof(when), "%.8s", strlen(started) > 11 ? started + 11 : "");
+	cell(c, 8, when);
+	span(c, 8, row, "duration_ms");
+	span(c, 8, row, "first_event_ms");
+	cell(c, 8, text_of(row, "key_name"));
+	cell(c, 11, text_of(row, "model"));
+	cell(c, 9, text_of(row, "account"));
+	state(c, 20, end[0] ? end : text_of(row, "state"));
+	end_line(c);
+}
+
+/* How many lines of the room they took. */
+static size_t turn_list(struct canvas *c, const struct ph_top *t, const json_t *rows, size_t room)
+{
+	const json_t **list = sorted(t, rows, true);
+	size_t n = json_array_size(rows), shown = n < room ? n : room;
+
+	for (size_t i = 0; i < shown; i++)
+		turn(c, list[i]);
+	free(list);
+	return shown;
+}
+
 static void turns(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	static const char *const headings[PH_TOP_TURN_SORTS] = {
+		[PH_TOP_RUNNING] = "RUNNING      TOTAL     FIRST  KEY       MODEL        ACCOUNT    STATE",
 		[PH_TOP_BY_TOTAL] = "SLOWEST      TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 		[PH_TOP_BY_FIRST] = "SLOW START   TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 		[PH_TOP_BY_TIME] = "LATEST       TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 	};
-	const json_t **list = sorted(t, t->slowest, true);
-	size_t n = json_array_size(t->slowest);
 
 	heading(c, headings[t->turns_by]);
-	for (size_t i = 0; i < n && i < room; i++) {
-		const char *started = text_of(list[i], "started"), *error = text_of(list[i], "error");
-		char when[16];
-
-		snprintf(when, sizeof(when), "%.8s", strlen(started) > 11 ? started + 11 : "");
-		cell(c, 8, when);
-		span(c, 8, list[i], "duration_ms");
-		span(c, 8, list[i], "first_event_ms");
-		cell(c, 8, text_of(list[i], "key_name"));
-		cell(c, 11, text_of(list[i], "model"));
-		cell(c, 9, text_of(list[i], "account"));
-		state(c, 20, error[0] ? error : text_of(list[i], "outcome"));
-		end_line(c);
-	}
-	free(list);
+	if (t->turns_by == PH_TOP_RUNNING)
+		room -= turn_list(c, t, t->running, room);
+	turn_list(c, t, t->slowest, room);
 }
 
 static void help(struct canvas *c)
@@ -405,12 +421,14 @@ static void help(struct canvas *c)
 	static const char *const lines[] = {
 		"",
 		"  a   order of the accounts: by name, by used window, by running turns",
-		"  t   order of the turns: by total time, by time to the first event, latest",
+		"  t   turns: those that run, then those that ended; those that ended by total",
+		"      time, by time to the first event, latest",
 		"  p   pause, and go on",
 		"  h   this, and back",
 		"  q   end",
 		"",
-		"  Turns are those that ended in the last 10 minutes; rates are of the last minute.",
+		"  Of turns that run each node tells its five longest; those that ended did so in",
+		"  the last 10 minutes. Rates are of the last minute.",
 		"  SLOTS are turns that run, of those that may run in the whole cluster, where an",
 		"  account has a limit. USED is its fullest usage window. AMISS names what a node's",
 		"  own checks complain of: `posthouse doctor` says what to do.",
@@ -435,7 +453,7 @@ static void picture(struct canvas *c, const struct ph_top *t, size_t rows)
 	size_t n = json_array_size(t->nodes), a = json_array_size(t->accounts), room, for_nodes, for_accounts;
 
 	if (rows == 0)
-		rows = FIXED + n + a + t->admins + json_array_size(t->slowest);
+		rows = FIXED + n + a + t->admins + json_array_size(t->running) + json_array_size(t->slowest);
 	room = rows > FIXED ? rows - FIXED : 0;
 	room -= least(room, t->admins);
 	for_nodes = least(n, room > TURNS_MIN ? (room - TURNS_MIN + 1) / 2 : 0);

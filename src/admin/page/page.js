@@ -291,6 +291,24 @@ function drawNodes(c, now) {
 			duration((now - new Date(n.started)) / 1000), n.version]));
 }
 
+/* What a turn of that state does; the first word is its name in SQL. */
+const DOING = {auth: 'its key is looked up', body: 'its body comes', resolve: 'its conversation is looked up', limit: 'waits for its key\'s limit',
+	lease: 'waits for an account', connect: 'goes to the account', send: 'goes to the account', await: 'waits for the first event',
+	relay: 'its answer passes', commit: 'is written'};
+const RUNNING_MOST = 10;
+
+function drawRunning(c) {
+	const running = c.running || [];
+
+	table('running', [{name: 'Request', kind: 'name'}, {name: 'Runs for', kind: 'number'}, {name: 'First event', kind: 'number'},
+		{name: 'Does'}, {name: 'Model'}, {name: 'Account'}, {name: 'Key'}, {name: 'Node'}],
+		running.slice(0, RUNNING_MOST).map(r => [el('code', {}, r.request_id), duration(r.duration_ms / 1000), milliseconds(r.first_event_ms),
+			el('div', {}, DOING[r.state] || r.state, r.attempts > 1 ? el('small', {}, `account ${r.attempts} that was tried`) : null),
+			r.model || '–', r.account || '–', r.key_name || '–', r.node]));
+	if (!running.length)
+		$('running').replaceChildren(el('tbody', {}, el('tr', {}, el('td', {}, 'None runs for longer than a second.'))));
+}
+
 function drawErrors(s, c, now) {
 	$('errors').replaceChildren(...c.errors.map(e => el('div', {class: 'card error'},
 		el('div', {class: 'head'}, el('b', {}, e.error), el('span', {class: 'quiet'}, plural(e.turns, 'request')),
@@ -320,6 +338,7 @@ function draw(s) {
 	drawCharts(c);
 	drawAccounts(c, now);
 	drawNodes(c, now);
+	drawRunning(c);
 	drawErrors(s, c, now);
 	heard = performance.now() - s.age_ms;
 }
