@@ -23,14 +23,14 @@ COMMENT ON COLUMN posthouse_admin.traffic.written IS 'When the node last wrote i
 COMMENT ON COLUMN posthouse_admin.traffic.node_id IS 'Which start of the node';
 
 CREATE OR REPLACE VIEW posthouse_admin.running_turns WITH (security_barrier) AS
-SELECT r.written - t.age_ms * interval '1 millisecond' AS started, t.request_id, k.name AS key_name, n.name AS node, t.model,
+SELECT r.written - t.age_ms::float8 * interval '1 millisecond' AS started, t.request_id, k.name AS key_name, n.name AS node, t.model,
 	a.name AS account, lower(t.state) AS state,
 	round(t.age_ms + 1000 * extract(epoch FROM clock_timestamp() - r.written), 3) AS duration_ms, t.first_event_ms, t.shown,
 	t.attempts, r.written, r.node_id
 FROM posthouse.running_turns r
 JOIN posthouse.nodes n ON n.node_id = r.node_id
 CROSS JOIN LATERAL jsonb_to_recordset(r.turns) AS t (request_id text, key_id bigint, model text, account_id bigint,
-	state text, age_ms bigint, first_event_ms bigint, shown bool, attempts int)
+	state text, age_ms numeric, first_event_ms numeric, shown bool, attempts int)
 LEFT JOIN posthouse.api_keys k ON k.key_id = t.key_id
 LEFT JOIN posthouse.accounts a ON a.account_id = t.account_id
 WHERE r.written > clock_timestamp() - interval '15 seconds'

@@ -79,7 +79,9 @@ CREATE OR REPLACE VIEW posthouse_admin.nodes WITH (security_barrier) AS
 SELECT n.name, CASE WHEN n.heartbeat + n.ttl <= clock_timestamp() THEN 'silent' WHEN n.draining THEN 'draining' ELSE 'alive' END
 		AS state,
 	n.version, n.started, n.heartbeat, date_trunc('milliseconds', clock_timestamp() - n.heartbeat) AS silent_for, n.draining,
-	coalesce(l.slots, 0) AS slots, coalesce(l.running, 0) AS running, n.ttl AS lease_ttl, n.node_id, n.report
+	coalesce(l.slots, 0) AS slots, coalesce(l.running, 0) AS running, n.ttl AS lease_ttl, n.node_id, n.report,
+	(SELECT t.running FROM posthouse.traffic t WHERE t.node_id = n.node_id AND t.written > clock_timestamp() - interval '90 seconds'
+		ORDER BY t.minute DESC LIMIT 1) AS turns
 FROM posthouse.nodes n
 LEFT JOIN LATERAL (SELECT sum(r.slots)::int AS slots, sum(r.running)::int AS running FROM posthouse.account_leases r
 	WHERE r.node_id = n.node_id AND r.expires_at > clock_timestamp()) l ON true
@@ -98,6 +100,7 @@ COMMENT ON COLUMN posthouse_admin.nodes.running IS 'Turns on limited accounts, a
 COMMENT ON COLUMN posthouse_admin.nodes.lease_ttl IS 'How long its leases last from its last heartbeat';
 COMMENT ON COLUMN posthouse_admin.nodes.node_id IS 'New at every start';
 COMMENT ON COLUMN posthouse_admin.nodes.report IS 'What its own checks said last; NULL: nothing yet';
+COMMENT ON COLUMN posthouse_admin.nodes.turns IS 'Turns that run, on whatever account, as it said last; NULL: it has had none lately';
 
 CREATE OR REPLACE VIEW posthouse_admin.leases WITH (security_barrier) AS
 SELECT a.name AS account, n.name AS node, l.slots, l.running, greatest(l.wanted - l.slots, 0) AS missing, a.max_streams,

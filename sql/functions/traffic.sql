@@ -94,9 +94,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg
 		'now', now(),
 		'nodes', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', n.name, 'state', n.state, 'version', n.version,
 				'started', n.started, 'silent_for_s', extract(epoch FROM n.silent_for),
-				'running', (SELECT t.running FROM posthouse.traffic t WHERE t.node_id = n.node_id
-					AND t.written > now() - interval '90 seconds' ORDER BY t.minute DESC LIMIT 1),
-				'slots', n.slots) ORDER BY n.name, n.started), '[]') FROM posthouse_admin.nodes n),
+				'running', n.turns, 'slots', n.slots) ORDER BY n.name, n.started), '[]') FROM posthouse_admin.nodes n),
 		'accounts', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'kind', a.kind, 'plan', a.plan,
 				'state', CASE a.state WHEN 'active' THEN h.state ELSE a.state END,
 				'until', CASE WHEN h.until > now() THEN h.until END, 'reason', h.reason, 'evidence', h.evidence,

@@ -137,7 +137,7 @@ static bool obey(struct ph_top *t, int key)
 		t->accounts_by = (t->accounts_by + 1) % PH_TOP_ACCOUNT_SORTS;
 		break;
 	case 't':
-		t->turns_by = (t->turns_by + 1) % PH_TOP_TURN_SORTS;
+		t->turns_by = (ph_top_turns_shown(t) + 1) % PH_TOP_TURN_SORTS;
 		break;
 	case 'p':
 	case ' ':

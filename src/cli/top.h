@@ -47,6 +47,8 @@ struct ph_top {
 /* At most so many lines of at most so many characters, each ended by a newline; rows 0: as many as it takes.
  */
 void ph_top_draw(const struct ph_top *t, size_t rows, size_t columns, struct ph_buf *out);
+/* What is shown of turns: while none runs, those that ended. */
+enum ph_top_turns ph_top_turns_shown(const struct ph_top *t);
 /* The sum of a metric's samples in Prometheus' text format. */
 double ph_top_metric(struct ph_str text, const char *name);
 

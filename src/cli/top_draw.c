@@ -278,6 +278,15 @@ static void put_report(struct canvas *c, const json_t *node)
 	}
 }
 
+/* Of one that is silent nobody knows. */
+static void turns_of(struct canvas *c, const json_t *node)
+{
+	if (strcmp(text_of(node, "state"), "silent") == 0)
+		right(c, 7, "-");
+	else
+		number(c, 7, number_of(node, "turns"));
+}
+
 static void nodes(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	size_t n = json_array_size(t->nodes), shown = fitting(n, room);
@@ -289,7 +298,7 @@ static void nodes(struct canvas *c, const struct ph_top *t, size_t room)
 		cell(c, 16, text_of(row, "name"));
 		state(c, 8, text_of(row, "state"));
 		cell(c, 8, text_of(row, "version"));
-		number(c, 7, number_of(row, "running"));
+		turns_of(c, row);
 		number(c, 5, number_of(row, "slots"));
 		cell(c, 8, text_of(row, "silent_for"));
 		put_report(c, row);
@@ -401,6 +410,13 @@ static size_t turn_list(struct canvas *c, const struct ph_top *t, const json_t *
 	return shown;
 }
 
+enum ph_top_turns ph_top_turns_shown(const struct ph_top *t)
+{
+	bool none = json_array_size(t->running) == 0;
+
+	return t->turns_by == PH_TOP_RUNNING && none ? PH_TOP_BY_TOTAL : t->turns_by;
+}
+
 static void turns(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	static const char *const headings[PH_TOP_TURN_SORTS] = {
@@ -409,9 +425,10 @@ static void turns(struct canvas *c, const struct ph_top *t, size_t room)
 		[PH_TOP_BY_FIRST] = "SLOW START   TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 		[PH_TOP_BY_TIME] = "LATEST       TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 	};
+	enum ph_top_turns by = ph_top_turns_shown(t);
 
-	heading(c, headings[t->turns_by]);
-	if (t->turns_by == PH_TOP_RUNNING)
+	heading(c, headings[by]);
+	if (by == PH_TOP_RUNNING)
 		room -= turn_list(c, t, t->running, room);
 	turn_list(c, t, t->slowest, room);
 }
@@ -447,17 +464,20 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Nodes and accounts share what the turns leave, and they leave what those do not need. */
+/* Nodes and accounts share what the turns leave, half each or what the other does not need; a few turns are
+ * always there. */
 static void picture(struct canvas *c, const struct ph_top *t, size_t rows)
 {
-	size_t n = json_array_size(t->nodes), a = json_array_size(t->accounts), room, for_nodes, for_accounts;
+	size_t n = json_array_size(t->nodes), a = json_array_size(t->accounts);
+	size_t all = json_array_size(t->running) + json_array_size(t->slowest);
+	size_t room = rows > FIXED + t->admins ? rows - FIXED - t->admins : 0;
+	size_t left, for_nodes, for_accounts;
 
 	if (rows == 0)
-		rows = FIXED + n + a + t->admins + json_array_size(t->running) + json_array_size(t->slowest);
-	room = rows > FIXED ? rows - FIXED : 0;
-	room -= least(room, t->admins);
-	for_nodes = least(n, room > TURNS_MIN ? (room - TURNS_MIN + 1) / 2 : 0);
-	for_accounts = least(a, room > TURNS_MIN + for_nodes ? room - TURNS_MIN - for_nodes : 0);
+		room = n + a + all;
+	left = room - least(room, least(all, TURNS_MIN));
+	for_nodes = least(n, left - least(left / 2, a));
+	for_accounts = least(a, left - for_nodes);
 	headline(c, t);
 	traffic(c, t);
 	nodes(c, t, for_nodes);

@@ -18,6 +18,13 @@ static void put_text(struct ph_buf *out, const char *name, struct ph_str text)
 	ph_buf_puts(out, PH_STR("\","));
 }
 
+static void put_ms(struct ph_buf *out, const char *name, uint64_t ns)
+{
+	ph_buf_printf(out, "\"%s\":", name);
+	ph_buf_ms(out, (int64_t)ns);
+	ph_buf_putc(out, ',');
+}
+
 /* Its members are read by posthouse_admin.running_turns. */
 static void put_turn(struct ph_buf *out, const struct ph_request *r, uint64_t age_ns)
 {
@@ -26,12 +33,11 @@ static void put_turn(struct ph_buf *out, const struct ph_request *r, uint64_t ag
 	put_text(out, "model", r->body.model);
 	put_text(out, "state", ph_str_c(ph_sm_name(&r->sm)));
 	if (r->first_event_ns > r->body_ns)
-		ph_buf_printf(out, "\"first_event_ms\":%llu,",
-			(unsigned long long)(r->first_event_ns - r->body_ns) / 1000000);
-	ph_buf_printf(out,
-		"\"key_id\":%lld,\"account_id\":%lld,\"attempts\":%u,\"shown\":%s,\"age_ms\":%llu}",
+		put_ms(out, "first_event_ms", r->first_event_ns - r->body_ns);
+	put_ms(out, "age_ms", age_ns);
+	ph_buf_printf(out, "\"key_id\":%lld,\"account_id\":%lld,\"attempts\":%u,\"shown\":%s}",
 		r->door.key ? (long long)r->door.key->id : 0, (long long)r->account_id, r->attempts,
-		r->shown ? "true" : "false", (unsigned long long)age_ns / 1000000);
+		r->shown ? "true" : "false");
 }
 
 /* The list has the oldest first: whatever stands behind a young one is young. */

@@ -114,11 +114,11 @@ static void put_node(const struct ph_gateway *g, struct ph_buf *out)
 		llabs(ms) % 1000);
 	if (ph_node_report_days_ahead(g->report, &days))
 		ph_buf_printf(out,
-			"# HELP posthouse_partitions_days_ahead Days after today (UTC) for which PostgreSQL "
-			"has the tables "
-			"that turns are written to.\n# TYPE posthouse_partitions_days_ahead gauge\n"
-			"posthouse_partitions_days_ahead %d\n",
-			days);
+			"# HELP posthouse_partitions_ahead_seconds How long after today (UTC) PostgreSQL has "
+			"the tables "
+			"that turns are written to.\n# TYPE posthouse_partitions_ahead_seconds gauge\n"
+			"posthouse_partitions_ahead_seconds %lld\n",
+			days * 86400LL);
 }
 
 void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out)

@@ -61,7 +61,7 @@ def test_while_it_runs(world):
     assert turn[:6] == ('n1', 'k1', 'demo', 'p1', 'await', False) and turn[6] > 1000, turn
     told = json.loads(world.nodes[1].admin('/status.json').body)['cluster']['running']
     assert [r['request_id'] for r in told] == ['waits'] and told[0]['first_event_ms'] is None, told
-    screen = world.cluster.cli('top', '--once').stdout.decode().split('RUNNING ')[1]
+    screen = world.cluster.cli('top', '--once').stdout.decode().split('\nRUNNING ')[1]
     assert ' await' in screen and ' k1 ' in screen, screen
     waits.join(60)
     http.eventually(lambda: not world.running(), within=WITHIN, what='it is over')

@@ -37,7 +37,7 @@ static void fill(struct ph_top *t)
 	snprintf(t->clock, sizeof(t->clock), "2031-05-07T12:34:56.789+00:00");
 	t->lag_ms = 1.25;
 	t->nodes = load(
-		"[{\"name\":\"n1\",\"state\":\"alive\",\"version\":\"0.1.0\",\"running\":3,\"slots\":4,"
+		"[{\"name\":\"n1\",\"state\":\"alive\",\"version\":\"0.1.0\",\"running\":1,\"turns\":3,\"slots\":4,"
 		"\"silent_for\":\"00:00:01.5\",\"report\":[{\"check\":\"clock\",\"status\":\"warn\"},"
 		"{\"check\":\"streams\",\"status\":\"ok\"}]},"
 		"{\"name\":\"n2\",\"state\":\"silent\",\"version\":\"0.1.0\",\"running\":0,\"slots\":0}]");
@@ -144,6 +144,26 @@ static size_t lines_within(const char *text, size_t columns)
 	return lines;
 }
 
+/* A quiet cluster is shown whole: nobody needs the room that is kept for turns. */
+static void test_without_turns(void **state)
+{
+	struct ph_top t;
+
+	(void)state;
+	fill(&t);
+	json_array_clear(t.running);
+	json_array_clear(t.slowest);
+	for (size_t rows = 0; rows <= 13; rows += 13) {
+		const char *text = draw(&t, rows, 80);
+
+		assert_non_null(strstr(text, "\nn2 "));
+		assert_non_null(strstr(text, "\nzeta "));
+		assert_null(strstr(text, "more\n"));
+		assert_non_null(strstr(text, "\nSLOWEST "));
+	}
+	empty(&t);
+}
+
 /* Many rows, and every size of a terminal that somebody may have. */
 static void test_any_size(void **state)
 {
@@ -228,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_it_says),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_without_turns),
 		cmocka_unit_test(test_any_size),
 		cmocka_unit_test(test_before_the_first_look),
 		cmocka_unit_test(test_colour_changes_no_text),

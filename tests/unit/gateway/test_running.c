@@ -83,8 +83,9 @@ static void what_of_it(void **state)
 {
 	struct ph_key key = {.id = 7};
 	struct ph_request *r = turns;
-	json_int_t key_id, account, age;
-	int shown, attempts, first;
+	json_int_t key_id, account;
+	double age, first;
+	int shown, attempts;
 	json_t *v;
 
 	(void)state;
@@ -104,7 +105,7 @@ static void what_of_it(void **state)
 	r->first_event_ns = r->body_ns + 3 * SECOND;
 	v = told();
 	assert_int_equal(
-		json_unpack(v, "[{s:I,s:I,s:I,s:b,s:i,s:i}]", "key_id", &key_id, "account_id", &account,
+		json_unpack(v, "[{s:I,s:I,s:F,s:b,s:i,s:F}]", "key_id", &key_id, "account_id", &account,
 			"age_ms", &age, "shown", &shown, "attempts", &attempts, "first_event_ms", &first),
 		0);
 	assert_true(key_id == 7 && account == 9 && shown && attempts == 2 && first == 3000);
