@@ -174,8 +174,8 @@ int ph_view_now(struct ph_pgs *pg, char *dst, size_t size, struct ph_err *err)
 int ph_view_mark(struct ph_pgs *pg, struct ph_view_mark *ret, struct ph_err *err)
 {
 	struct ph_pg_result *r = ph_pgs_query(pg,
-		"SELECT to_json(clock_timestamp()) #>> '{}', pg_snapshot_xmin(pg_current_snapshot())", NULL,
-		0, err);
+		"SELECT to_json(clock_timestamp()) #>> '{}', pg_snapshot_xmin(pg_current_snapshot())::text",
+		NULL, 0, err);
 
 	if (r == NULL)
 		return -err->code;

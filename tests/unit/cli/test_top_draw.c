@@ -37,7 +37,8 @@ static void fill(struct ph_top *t)
 	snprintf(t->clock, sizeof(t->clock), "2031-05-07T12:34:56.789+00:00");
 	t->lag_ms = 1.25;
 	t->nodes = load(
-		"[{\"name\":\"n1\",\"state\":\"alive\",\"version\":\"0.1.0\",\"running\":1,\"turns\":3,\"slots\":4,"
+		"[{\"name\":\"n1\",\"state\":\"alive\",\"version\":\"0.1.0\",\"running\":1,\"turns\":3,"
+		"\"slots\":4,"
 		"\"silent_for\":\"00:00:01.5\",\"report\":[{\"check\":\"clock\",\"status\":\"warn\"},"
 		"{\"check\":\"streams\",\"status\":\"ok\"}]},"
 		"{\"name\":\"n2\",\"state\":\"silent\",\"version\":\"0.1.0\",\"running\":0,\"slots\":0}]");
