@@ -79,7 +79,9 @@ CREATE OR REPLACE VIEW posthouse_admin.nodes WITH (security_barrier) AS
 SELECT n.name, CASE WHEN n.heartbeat + n.ttl <= clock_timestamp() THEN 'silent' WHEN n.draining THEN 'draining' ELSE 'alive' END
 		AS state,
 	n.version, n.started, n.heartbeat, date_trunc('milliseconds', clock_timestamp() - n.heartbeat) AS silent_for, n.draining,
-	coalesce(l.slots, 0) AS slots, coalesce(l.running, 0) AS running, n.ttl AS lease_ttl, n.node_id, n.report
+	coalesce(l.slots, 0) AS slots, coalesce(l.running, 0) AS running, n.ttl AS lease_ttl, n.node_id, n.report,
+	(SELECT t.running FROM posthouse.traffic t WHERE t.node_id = n.node_id AND t.written > clock_timestamp() - interval '90 seconds'
+		ORDER BY t.minute DESC LIMIT 1) AS turns
 FROM posthouse.nodes n
 LEFT JOIN LATERAL (SELECT sum(r.slots)::int AS slots, sum(r.running)::int AS running FROM posthouse.account_leases r
 	WHERE r.node_id = n.node_id AND r.expires_at > clock_timestamp()) l ON true
@@ -98,6 +100,7 @@ COMMENT ON COLUMN posthouse_admin.nodes.running IS 'Turns on limited accounts, a
 COMMENT ON COLUMN posthouse_admin.nodes.lease_ttl IS 'How long its leases last from its last heartbeat';
 COMMENT ON COLUMN posthouse_admin.nodes.node_id IS 'New at every start';
 COMMENT ON COLUMN posthouse_admin.nodes.report IS 'What its own checks said last; NULL: nothing yet';
+COMMENT ON COLUMN posthouse_admin.nodes.turns IS 'Turns that run, on whatever account, as it said last; NULL: it has had none lately';
 
 CREATE OR REPLACE VIEW posthouse_admin.leases WITH (security_barrier) AS
 SELECT a.name AS account, n.name AS node, l.slots, l.running, greatest(l.wanted - l.slots, 0) AS missing, a.max_streams,
@@ -148,7 +151,7 @@ SELECT r.started, r.request_id, k.name AS key_name, r.node, r.route, r.model, a.
 	round(r.first_event_us / 1000.0, 3) AS first_event_ms, r.bytes_in, r.bytes_out, r.input_tokens, r.cached_tokens,
 	r.output_tokens, r.response_id, r.turn, r.day, round(r.queued_us / 1000.0, 3) AS queued_ms, r.reasoning_tokens,
 	trim_scale(r.cost_nanos * 0.000000001) AS cost, r.transport, r.chosen, r.parent_id AS previous_response_id,
-	r.started + r.duration_us * interval '1 microsecond' AS ended
+	r.started + r.duration_us * interval '1 microsecond' AS ended, r.logged
 FROM posthouse.request_log r
 LEFT JOIN posthouse.api_keys k ON k.key_id = r.scope
 LEFT JOIN posthouse.accounts a ON a.account_id = r.account_id;
@@ -189,6 +192,8 @@ COMMENT ON COLUMN posthouse_admin.requests.chosen IS
 	'Why that account. live: its socket had the anchor; owner: the anchor''s or a named id''s; bound: only that one could; preferred: the conversation stays there; chosen: by strategy; moved: the owner or preferred one could not';
 COMMENT ON COLUMN posthouse_admin.requests.previous_response_id IS 'The anchor that it named; NULL: none';
 COMMENT ON COLUMN posthouse_admin.requests.ended IS 'When its last byte was sent';
+COMMENT ON COLUMN posthouse_admin.requests.logged IS
+	'The transaction that wrote the row. What was not to be seen in a snapshot has at least its pg_snapshot_xmin(): an index finds it';
 
 CREATE OR REPLACE VIEW posthouse_admin.audit WITH (security_barrier) AS
 SELECT a.at, a.actor, a.verb, a.object, a.reason, a.audit_id FROM posthouse.audit a ORDER BY a.audit_id DESC;

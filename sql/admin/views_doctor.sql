@@ -156,7 +156,7 @@ WITH node AS (
 		'a long transaction, or autovacuum off? then VACUUM FULL of the table named, which takes a moment'
 	FROM pg_catalog.pg_stat_user_tables t
 	WHERE t.schemaname = 'posthouse' AND t.relname IN ('nodes', 'account_leases', 'topics', 'jobs', 'accounts', 'account_health',
-			'account_usage', 'account_refresh', 'server_life', 'usage_mark', 'preferences')
+			'account_usage', 'account_refresh', 'server_life', 'usage_mark', 'preferences', 'running_turns')
 		AND pg_relation_size(t.relid) > 16777216 + 1024 * t.n_live_tup
 	UNION ALL
 	SELECT 19, format('node %s: %s', n.name, r.said ->> 'check'),

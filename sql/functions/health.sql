@@ -6,16 +6,19 @@
 CREATE OR REPLACE FUNCTION posthouse.load_accounts()
 RETURNS TABLE (account_id bigint, name text, kind text, base_url text, sealed bytea, max_streams int, weight int,
 	priority int, models text[], state text, headers text, health text, remaining_ms bigint, version bigint, strikes int,
-	used_percent int, used_ms bigint, secret_version bigint, secret_ms bigint, now_ms bigint, max_used_percent int)
+	used_percent int, used_ms bigint, secret_version bigint, secret_ms bigint, now_ms bigint, max_used_percent int,
+	changed_us bigint, changed_by text)
 LANGUAGE sql STABLE AS $$
 	SELECT a.account_id, a.name, a.kind, a.base_url, s.sealed, a.max_streams, a.weight, a.priority, a.models, a.state,
 		a.headers::text, coalesce(h.health, 'active'), coalesce(h.remaining_ms, 0), coalesce(h.version, 0),
 		coalesce(h.strikes, 0), coalesce(u.percent, 0), coalesce(u.remaining_ms, 0), coalesce(s.version, 0),
 		coalesce(extract(epoch FROM s.updated) * 1000, 0)::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
-		coalesce(a.max_used_percent, 0)
+		coalesce(a.max_used_percent, 0),
+		coalesce(greatest(extract(epoch FROM clock_timestamp() - c.changed) * 1000000, 0), 0)::bigint, coalesce(c.node, '')
 	FROM posthouse.accounts a
 	LEFT JOIN posthouse.account_secrets s ON s.account_id = a.account_id
 	LEFT JOIN LATERAL posthouse.read_health(a.account_id) h ON true
+	LEFT JOIN posthouse.account_health c ON c.account_id = a.account_id
 	LEFT JOIN LATERAL (
 		SELECT floor(u.used_percent)::int AS percent,
 			ceil(extract(epoch FROM u.resets - now()) * 1000)::bigint AS remaining_ms

@@ -31,10 +31,10 @@ CREATE OR REPLACE AGGREGATE posthouse.sum_steps(bigint[]) (SFUNC = posthouse.add
 
 /*
  * What a node did in the minute that began at p_minute_s (unix), up to now; called again as the minute goes on. Of two
- * calls that overtake one another the fuller one stays.
+ * calls that overtake one another the fuller one stays. p_turns: those that have been running longest; NULL: none lasts.
  */
 CREATE OR REPLACE FUNCTION posthouse.put_traffic(p_node_id uuid, p_node text, p_minute_s bigint, p_running int,
-	p_counts bigint[], p_first_event bigint[], p_duration bigint[])
+	p_counts bigint[], p_first_event bigint[], p_duration bigint[], p_turns jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 BEGIN
@@ -45,6 +45,13 @@ BEGIN
 		first_event = excluded.first_event, duration = excluded.duration, written = excluded.written
 	WHERE t.counts <= excluded.counts;
 	DELETE FROM posthouse.traffic t WHERE t.minute < clock_timestamp() - interval '25 hours';
+	IF p_turns IS NULL THEN
+		DELETE FROM posthouse.running_turns r WHERE r.node_id = p_node_id;
+	ELSE
+		INSERT INTO posthouse.running_turns (node_id, turns, written)
+		SELECT n.node_id, p_turns, clock_timestamp() FROM posthouse.nodes n WHERE n.node_id = p_node_id
+		ON CONFLICT (node_id) DO UPDATE SET turns = excluded.turns, written = excluded.written;
+	END IF;
 END $$;
 
 /* The cluster's last hour, minute by minute; minutes in which nothing ran are there too. */
@@ -80,16 +87,14 @@ LANGUAGE sql STABLE AS $$
 	WHERE e.place = 1 ORDER BY e.started DESC LIMIT 20
 $$;
 
-/* Everything that the status page shows, as one JSON object. No secret, no text of a client. */
+/* Everything that the status page shows, as one JSON object. No secret; of a client's words, names of models and requests. */
 CREATE OR REPLACE FUNCTION posthouse.status() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg_temp AS $$
 	SELECT jsonb_build_object(
 		'now', now(),
 		'nodes', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', n.name, 'state', n.state, 'version', n.version,
 				'started', n.started, 'silent_for_s', extract(epoch FROM n.silent_for),
-				'running', (SELECT t.running FROM posthouse.traffic t WHERE t.node_id = n.node_id
-					AND t.written > now() - interval '90 seconds' ORDER BY t.minute DESC LIMIT 1),
-				'slots', n.slots) ORDER BY n.name, n.started), '[]') FROM posthouse_admin.nodes n),
+				'running', n.turns, 'slots', n.slots) ORDER BY n.name, n.started), '[]') FROM posthouse_admin.nodes n),
 		'accounts', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'kind', a.kind, 'plan', a.plan,
 				'state', CASE a.state WHEN 'active' THEN h.state ELSE a.state END,
 				'until', CASE WHEN h.until > now() THEN h.until END, 'reason', h.reason, 'evidence', h.evidence,
@@ -102,6 +107,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, posthouse, pg
 			FROM posthouse_admin.accounts a JOIN posthouse_admin.account_health h ON h.name = a.name
 			LEFT JOIN (SELECT x.account, sum(x.slots) AS slots, sum(x.running) AS running, sum(x.missing) AS missing
 				FROM posthouse_admin.leases x WHERE x.remaining IS NOT NULL GROUP BY x.account) l ON l.account = a.name),
+		'running', (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.started), '[]') FROM posthouse_admin.running_turns t),
 		'minutes', (SELECT jsonb_agg(to_jsonb(t) ORDER BY t.minute) FROM posthouse.recent_traffic() t),
 		'doctor', (SELECT coalesce(jsonb_agg(to_jsonb(d)), '[]') FROM posthouse_admin.doctor d
 			WHERE d.status <> 'ok' AND d."check" NOT IN ('accounts', 'nodes')),

@@ -201,6 +201,8 @@ enum {
 	PH_ACCOUNT_SECRET_MS, /* unix time at which it was written */
 	PH_ACCOUNT_NOW_MS,    /* unix time there */
 	PH_ACCOUNT_MAX_USED_PERCENT,
+	PH_ACCOUNT_CHANGED_US, /* age of the last change of its health */
+	PH_ACCOUNT_CHANGED_BY, /* the node that made it, by name; empty: an operator */
 	PH_ACCOUNT_COLUMNS
 };
 struct ph_pg_call *ph_account_store_load(struct ph_pg *pg, ph_pg_cb cb, void *arg);

@@ -8,6 +8,7 @@
 
 #include "account_priv.h"
 #include "posthouse/log.h"
+#include "posthouse/metrics.h"
 
 struct ph_accounts *ph_accounts_new(
 	struct ph_loop *loop, struct ph_pg *pg, const struct ph_master_keys *keys, const char *node)
@@ -71,13 +72,25 @@ bool ph_accounts_loaded(const struct ph_accounts *r)
 	return r->loaded;
 }
 
+/* How long it took until a change that others made came here. */
+static void observe_change(
+	const struct ph_accounts *r, const struct ph_account *a, const struct ph_pg_result *rows, int row)
+{
+	if (ph_pg_int(rows, row, PH_ACCOUNT_VERSION) > a->health.version &&
+		!ph_str_eq(ph_pg_str(rows, row, PH_ACCOUNT_CHANGED_BY), ph_str_c(r->node)))
+		ph_metric_observe(
+			PH_M_HEALTH_SECONDS, (uint64_t)ph_pg_int(rows, row, PH_ACCOUNT_CHANGED_US) * 1000);
+}
+
 static void apply_row(struct ph_accounts *r, const struct ph_pg_result *rows, int row)
 {
 	struct ph_account *a = ph_accounts_find(r, ph_pg_int(rows, row, PH_ACCOUNT_ID));
 	int64_t secret = a ? a->secret_version : 0;
 	struct ph_err err = {0};
 
-	if (!a) {
+	if (a) {
+		observe_change(r, a, rows, row);
+	} else {
 		a = ph_account_new();
 		ph_lease_open(r, a);
 		ph_list_push_back(&r->all, &a->node);

@@ -220,14 +220,15 @@ static long long count(const char *name, int h)
 	return total;
 }
 
-/* Nothing for a model that never did this. */
+/* Nothing for a model that never did this; but failures from its first turn on: of a counter that begins
+ * above zero, its first step is not seen. */
 static void put_histogram(struct ph_buf *out, const char *name, int h)
 {
 	unsigned n;
 	const struct ph_bound *b = bounds((enum histogram)h, &n);
 	long long below = 0, total = sum(name, h, n + 1);
 
-	if (!count(name, h))
+	if (h > DURATION_FAILED && !count(name, h))
 		return;
 	for (unsigned i = 0; i <= n; i++) {
 		below += sum(name, h, i);
@@ -246,7 +247,7 @@ static void put_histogram(struct ph_buf *out, const char *name, int h)
 	ph_buf_printf(out, "} %lld\n", below);
 }
 
-/* From the model's first turn on: of a counter that begins above zero, its first step is not seen. */
+/* Likewise, from the first turn on whose tokens were counted. */
 static void put_counter(struct ph_buf *out, const char *name, int which)
 {
 	long long total = 0;

@@ -140,14 +140,14 @@ static int show(const struct ph_cli *c, struct ph_cli_session *s, void *arg, str
 
 /* ---- what comes ---- */
 
-/* Every read goes back to some seconds before the last one: what ended first may be seen last. */
+/* What was written first may be seen last: every read begins where the one before began to see all. */
 struct follower {
 	const struct ph_view_requests *q;
 	bool json;
 	struct ph_table table;
-	json_t *before;  /* what the last read brought: a set of turns */
-	bool began;      /* the first read only says what was there already */
-	char cursor[64]; /* the database's clock at the last read */
+	json_t *before;           /* what the last read brought: a set of turns */
+	bool began;               /* the first read only says what was there already */
+	struct ph_view_mark mark; /* taken before the last read */
 };
 
 static void tell(struct follower *f, const json_t *row)
@@ -186,20 +186,20 @@ static void take_rows(struct follower *f, const json_t *rows)
 
 static int poll_log(struct follower *f, struct ph_pgs *pg, struct ph_err *err)
 {
-	char now[sizeof(f->cursor)];
+	struct ph_view_mark now;
 	struct ph_buf text;
 	json_t *rows;
-	int r = ph_view_now(pg, now, sizeof(now), err);
+	int r = ph_view_mark(pg, &now, err);
 
 	if (r < 0)
 		return r;
-	r = ph_view_follow_requests(pg, f->q, f->began ? f->cursor : now, &text, err);
+	r = ph_view_follow_requests(pg, f->q, f->began ? &f->mark : &now, &text, err);
 	rows = r == 0 ? ph_cli_parse_rows(ph_buf_str(&text), err) : NULL;
 	ph_buf_deinit(&text);
 	if (rows == NULL)
 		return r < 0 ? r : -PH_E_INTERNAL;
 	take_rows(f, rows);
-	memcpy(f->cursor, now, sizeof(now));
+	f->mark = now;
 	json_decref(rows);
 	return f->json ? 0 : ph_table_print(&f->table, err);
 }

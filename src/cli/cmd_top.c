@@ -45,7 +45,7 @@ static int read_rows(struct ph_pgs *pg, enum ph_view view, const struct ph_pg_pa
 
 static int look_at_database(struct ph_top *t, struct ph_pgs *pg, struct ph_err *err)
 {
-	const struct ph_pg_param recent[] = {PH_P_INT(RECENT_S), PH_P_INT(TURNS)};
+	const struct ph_pg_param recent[] = {PH_P_INT(RECENT_S), PH_P_INT(TURNS)}, most = PH_P_INT(TURNS);
 	uint64_t began_ns = ph_clock_ns();
 
 	if (ph_view_now(pg, t->clock, sizeof(t->clock), err) < 0)
@@ -54,7 +54,8 @@ static int look_at_database(struct ph_top *t, struct ph_pgs *pg, struct ph_err *
 	if (read_rows(pg, PH_VIEW_NODES, NULL, 0, &t->nodes, err) < 0 ||
 		read_rows(pg, PH_VIEW_ACCOUNTS, NULL, 0, &t->accounts, err) < 0 ||
 		read_rows(pg, PH_VIEW_LEASES, NULL, 0, &t->leases, err) < 0 ||
-		read_rows(pg, PH_VIEW_TRAFFIC, NULL, 0, &t->traffic, err) < 0)
+		read_rows(pg, PH_VIEW_TRAFFIC, NULL, 0, &t->traffic, err) < 0 ||
+		read_rows(pg, PH_VIEW_RUNNING, &most, 1, &t->running, err) < 0)
 		return -PH_E_DATABASE_AWAY;
 	return read_rows(pg, PH_VIEW_SLOWEST, recent, 2, &t->slowest, err);
 }
@@ -136,7 +137,7 @@ static bool obey(struct ph_top *t, int key)
 		t->accounts_by = (t->accounts_by + 1) % PH_TOP_ACCOUNT_SORTS;
 		break;
 	case 't':
-		t->turns_by = (t->turns_by + 1) % PH_TOP_TURN_SORTS;
+		t->turns_by = (ph_top_turns_shown(t) + 1) % PH_TOP_TURN_SORTS;
 		break;
 	case 'p':
 	case ' ':
@@ -243,6 +244,7 @@ static void top_free(struct ph_top *t)
 	json_decref(t->accounts);
 	json_decref(t->leases);
 	json_decref(t->traffic);
+	json_decref(t->running);
 	json_decref(t->slowest);
 }
 

@@ -16,7 +16,8 @@ enum ph_top_accounts {
 	PH_TOP_ACCOUNT_SORTS
 };
 enum ph_top_turns {
-	PH_TOP_BY_TOTAL,
+	PH_TOP_RUNNING,  /* those that run, the longest first; then those that ended, by total time */
+	PH_TOP_BY_TOTAL, /* those that ended, and below */
 	PH_TOP_BY_FIRST,
 	PH_TOP_BY_TIME,
 	PH_TOP_TURN_SORTS
@@ -31,7 +32,7 @@ struct ph_top_admin {
 
 /* One look. The arrays are rows of views, NULL until the first look. */
 struct ph_top {
-	json_t *nodes, *accounts, *leases, *traffic, *slowest;
+	json_t *nodes, *accounts, *leases, *traffic, *running, *slowest;
 	struct ph_top_admin admin[PH_TOP_ADMINS_MAX];
 	size_t admins;
 	double lag_ms;   /* of the shortest question to the database */
@@ -46,6 +47,8 @@ struct ph_top {
 /* At most so many lines of at most so many characters, each ended by a newline; rows 0: as many as it takes.
  */
 void ph_top_draw(const struct ph_top *t, size_t rows, size_t columns, struct ph_buf *out);
+/* What is shown of turns: while none runs, those that ended. */
+enum ph_top_turns ph_top_turns_shown(const struct ph_top *t);
 /* The sum of a metric's samples in Prometheus' text format. */
 double ph_top_metric(struct ph_str text, const char *name);
 

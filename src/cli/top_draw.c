@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The picture of `top` as text: a headline, the last minute, nodes, accounts, the slowest turns, the keys.
+ * The picture of `top` as text: a headline, the last minute, nodes, accounts, turns, the keys.
  * What does not fit is cut, and said to be.
  */
 #include "top.h"
@@ -93,7 +93,7 @@ static void heading(struct canvas *c, const char *text)
 /* Well, on its way, or ill. */
 static void state(struct canvas *c, size_t width, const char *word)
 {
-	static const char *const good[] = {"active", "alive", "ready", "ok", "completed"};
+	static const char *const good[] = {"active", "alive", "ready", "ok", "completed", "relay"};
 	static const char *const bad[] = {"reauth", "disabled", "silent", "away", "failed"};
 	const char *colour = "\033[33m";
 
@@ -278,6 +278,15 @@ static void put_report(struct canvas *c, const json_t *node)
 	}
 }
 
+/* Of one that is silent nobody knows. */
+static void turns_of(struct canvas *c, const json_t *node)
+{
+	if (strcmp(text_of(node, "state"), "silent") == 0)
+		right(c, 7, "-");
+	else
+		number(c, 7, number_of(node, "turns"));
+}
+
 static void nodes(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	size_t n = json_array_size(t->nodes), shown = fitting(n, room);
@@ -289,7 +298,7 @@ static void nodes(struct canvas *c, const struct ph_top *t, size_t room)
 		cell(c, 16, text_of(row, "name"));
 		state(c, 8, text_of(row, "state"));
 		cell(c, 8, text_of(row, "version"));
-		number(c, 7, number_of(row, "running"));
+		turns_of(c, row);
 		number(c, 5, number_of(row, "slots"));
 		cell(c, 8, text_of(row, "silent_for"));
 		put_report(c, row);
@@ -372,32 +381,56 @@ static void accounts(struct canvas *c, const struct ph_top *t, size_t room)
 	free(list);
 }
 
+static void turn(struct canvas *c, const json_t *row)
+{
+	const char *started = text_of(row, "started"), *error = text_of(row, "error");
+	const char *end = error[0] ? error : text_of(row, "outcome");
+	char when[16];
+
+	snprintf(when, sizeof(when), "%.8s", strlen(started) > 11 ? started + 11 : "");
+	cell(c, 8, when);
+	span(c, 8, row, "duration_ms");
+	span(c, 8, row, "first_event_ms");
+	cell(c, 8, text_of(row, "key_name"));
+	cell(c, 11, text_of(row, "model"));
+	cell(c, 9, text_of(row, "account"));
+	state(c, 20, end[0] ? end : text_of(row, "state"));
+	end_line(c);
+}
+
+/* How many lines of the room they took. */
+static size_t turn_list(struct canvas *c, const struct ph_top *t, const json_t *rows, size_t room)
+{
+	const json_t **list = sorted(t, rows, true);
+	size_t n = json_array_size(rows), shown = n < room ? n : room;
+
+	for (size_t i = 0; i < shown; i++)
+		turn(c, list[i]);
+	free(list);
+	return shown;
+}
+
+enum ph_top_turns ph_top_turns_shown(const struct ph_top *t)
+{
+	bool none = json_array_size(t->running) == 0;
+
+	return t->turns_by == PH_TOP_RUNNING && none ? PH_TOP_BY_TOTAL : t->turns_by;
+}
+
 static void turns(struct canvas *c, const struct ph_top *t, size_t room)
 {
 	static const char *const headings[PH_TOP_TURN_SORTS] = {
+		[PH_TOP_RUNNING] = "RUNNING      TOTAL     FIRST  KEY       MODEL        ACCOUNT    STATE",
 		[PH_TOP_BY_TOTAL] = "SLOWEST      TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 		[PH_TOP_BY_FIRST] = "SLOW START   TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 		[PH_TOP_BY_TIME] = "LATEST       TOTAL     FIRST  KEY       MODEL        ACCOUNT    END",
 	};
-	const json_t **list = sorted(t, t->slowest, true);
-	size_t n = json_array_size(t->slowest);
+	enum ph_top_turns by = ph_top_turns_shown(t);
 
-	heading(c, headings[t->turns_by]);
-	for (size_t i = 0; i < n && i < room; i++) {
-		const char *started = text_of(list[i], "started"), *error = text_of(list[i], "error");
-		char when[16];
-
-		snprintf(when, sizeof(when), "%.8s", strlen(started) > 11 ? started + 11 : "");
-		cell(c, 8, when);
-		span(c, 8, list[i], "duration_ms");
-		span(c, 8, list[i], "first_event_ms");
-		cell(c, 8, text_of(list[i], "key_name"));
-		cell(c, 11, text_of(list[i], "model"));
-		cell(c, 9, text_of(list[i], "account"));
-		state(c, 20, error[0] ? error : text_of(list[i], "outcome"));
-		end_line(c);
-	}
-	free(list);
+	heading(c, headings[by]);
+	if (by == PH_TOP_RUNNING)
+		room -= turn_list(c, t, t->running, room);
+	turn_list(c, t, t->slowest, room);
 }
 
 static void help(struct canvas *c)
@@ -405,12 +438,14 @@ static void help(struct canvas *c)
 	static const char *const lines[] = {
 		"",
 		"  a   order of the accounts: by name, by used window, by running turns",
-		"  t   order of the turns: by total time, by time to the first event, latest",
+		"  t   turns: those that run, then those that ended; those that ended by total",
+		"      time, by time to the first event, latest",
 		"  p   pause, and go on",
 		"  h   this, and back",
 		"  q   end",
 		"",
-		"  Turns are those that ended in the last 10 minutes; rates are of the last minute.",
+		"  Of turns that run each node tells its five longest; those that ended did so in",
+		"  the last 10 minutes. Rates are of the last minute.",
 		"  SLOTS are turns that run, of those that may run in the whole cluster, where an",
 		"  account has a limit. USED is its fullest usage window. AMISS names what a node's",
 		"  own checks complain of: `posthouse doctor` says what to do.",
@@ -429,17 +464,20 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Nodes and accounts share what the turns leave, and they leave what those do not need. */
+/* Nodes and accounts share what the turns leave, half each or what the other does not need; a few turns are
+ * always there. */
 static void picture(struct canvas *c, const struct ph_top *t, size_t rows)
 {
-	size_t n = json_array_size(t->nodes), a = json_array_size(t->accounts), room, for_nodes, for_accounts;
+	size_t n = json_array_size(t->nodes), a = json_array_size(t->accounts);
+	size_t all = json_array_size(t->running) + json_array_size(t->slowest);
+	size_t room = rows > FIXED + t->admins ? rows - FIXED - t->admins : 0;
+	size_t left, for_nodes, for_accounts;
 
 	if (rows == 0)
-		rows = FIXED + n + a + t->admins + json_array_size(t->slowest);
-	room = rows > FIXED ? rows - FIXED : 0;
-	room -= least(room, t->admins);
-	for_nodes = least(n, room > TURNS_MIN ? (room - TURNS_MIN + 1) / 2 : 0);
-	for_accounts = least(a, room > TURNS_MIN + for_nodes ? room - TURNS_MIN - for_nodes : 0);
+		room = n + a + all;
+	left = room - least(room, least(all, TURNS_MIN));
+	for_nodes = least(n, left - least(left / 2, a));
+	for_accounts = least(a, left - for_nodes);
 	headline(c, t);
 	traffic(c, t);
 	nodes(c, t, for_nodes);

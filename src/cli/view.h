@@ -12,10 +12,11 @@ enum ph_view {
 	PH_VIEW_SETTINGS,
 	PH_VIEW_AUDIT,    /* how many rows, whose object or NULL */
 	PH_VIEW_REQUESTS, /* ph_view_requests() */
-	PH_VIEW_FOLLOW,   /* the same, from a cursor on */
+	PH_VIEW_FOLLOW,   /* the same, from a mark on */
 	PH_VIEW_DOCTOR,
 	PH_VIEW_TRAFFIC, /* of the last minute, one row */
-	PH_VIEW_SLOWEST, /* of the last minutes: seconds, how many rows */
+	PH_VIEW_RUNNING, /* turns that run: how many rows */
+	PH_VIEW_SLOWEST, /* of the last minutes: seconds, how many rows; not what took longer than an hour */
 };
 /* A JSON array in out, which this initialises. */
 int ph_view_read(struct ph_pgs *pg, enum ph_view view, const struct ph_pg_param *params, int count,
@@ -36,9 +37,15 @@ int ph_view_read_requests(struct ph_pgs *pg, const struct ph_view_requests *q, s
 	struct ph_err *err) PH_WARN_UNUSED;
 /* The database's clock, as a view says it. */
 int ph_view_now(struct ph_pgs *pg, char *dst, size_t size, struct ph_err *err) PH_WARN_UNUSED;
-/* Those that ended since that time, and in some seconds before it; not what took longer than an hour. */
-int ph_view_follow_requests(struct ph_pgs *pg, const struct ph_view_requests *q, const char *since,
-	struct ph_buf *out, struct ph_err *err) PH_WARN_UNUSED;
+/* How far the log goes: whatever is not to be seen in it yet comes behind the mark. */
+struct ph_view_mark {
+	char clock[64]; /* as a view says it */
+	char logged[32];
+};
+int ph_view_mark(struct ph_pgs *pg, struct ph_view_mark *ret, struct ph_err *err) PH_WARN_UNUSED;
+/* What stands behind the mark: all that is new since, and perhaps some that is not. */
+int ph_view_follow_requests(struct ph_pgs *pg, const struct ph_view_requests *q,
+	const struct ph_view_mark *since, struct ph_buf *out, struct ph_err *err) PH_WARN_UNUSED;
 
 enum ph_usage_by {
 	PH_USAGE_BY_KEY,

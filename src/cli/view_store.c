@@ -16,8 +16,12 @@
 /* The log has a partition for each day, of the row's writing, and an index on `started`. What took longer
  * than an hour is not looked for among what ended lately. */
 #define STARTED_SINCE(when) "day >= ((" when ") AT TIME ZONE 'UTC')::date AND started >= " when
-#define ENDED               "started + coalesce(duration_ms, 0) * interval '1 millisecond'"
-#define ENDED_SINCE(when)   STARTED_SINCE(when " - interval '1 hour'") " AND " ENDED " > " when
+#define ENDED_SINCE(when)   STARTED_SINCE(when " - interval '1 hour'") " AND ended > " when
+
+/* What was written since is found by who wrote it, however long it took. The time bounds what a transaction
+ * that never ends, or one of another server, could bring. */
+#define LOGGED_SINCE(when, mark)                                                                             \
+	"logged >= " mark " AND day >= ((" when ") AT TIME ZONE 'UTC')::date AND ended > " when
 
 /* $1 to $6. */
 #define FILTER                                                                                               \
@@ -72,10 +76,12 @@ static const char *const views[] = {
 			"now() - $7::bigint * interval '1 second'") " AND " FILTER
 								    " ORDER BY started DESC LIMIT "
 								    "$8::bigint) n ORDER BY started"),
-	[PH_VIEW_FOLLOW] = AS_JSON("SELECT * FROM posthouse_admin.requests WHERE " ENDED_SINCE(
-		"$7::timestamptz - interval '10 seconds'") " AND " FILTER " ORDER BY " ENDED),
+	[PH_VIEW_FOLLOW] = AS_JSON("SELECT * FROM posthouse_admin.requests WHERE " LOGGED_SINCE(
+		"$7::timestamptz - interval '10 minutes'", "$8::bigint") " AND " FILTER " ORDER BY ended"),
 	[PH_VIEW_DOCTOR] = AS_JSON("SELECT * FROM posthouse_admin.doctor"),
 	[PH_VIEW_TRAFFIC] = AS_JSON(TRAFFIC),
+	[PH_VIEW_RUNNING] =
+		AS_JSON("SELECT * FROM posthouse_admin.running_turns ORDER BY started LIMIT $1::bigint"),
 	[PH_VIEW_SLOWEST] = AS_JSON(SLOWEST),
 };
 
@@ -165,14 +171,29 @@ int ph_view_now(struct ph_pgs *pg, char *dst, size_t size, struct ph_err *err)
 	return 0;
 }
 
-int ph_view_follow_requests(struct ph_pgs *pg, const struct ph_view_requests *q, const char *since,
-	struct ph_buf *out, struct ph_err *err)
+int ph_view_mark(struct ph_pgs *pg, struct ph_view_mark *ret, struct ph_err *err)
 {
-	struct ph_pg_param p[FILTERS + 1];
+	struct ph_pg_result *r = ph_pgs_query(pg,
+		"SELECT to_json(clock_timestamp()) #>> '{}', pg_snapshot_xmin(pg_current_snapshot())::text",
+		NULL, 0, err);
+
+	if (r == NULL)
+		return -err->code;
+	ph_str_copy(ret->clock, sizeof(ret->clock), ph_pg_str(r, 0, 0));
+	ph_str_copy(ret->logged, sizeof(ret->logged), ph_pg_str(r, 0, 1));
+	ph_pg_result_free(r);
+	return 0;
+}
+
+int ph_view_follow_requests(struct ph_pgs *pg, const struct ph_view_requests *q,
+	const struct ph_view_mark *since, struct ph_buf *out, struct ph_err *err)
+{
+	struct ph_pg_param p[FILTERS + 2];
 
 	put_filter(p, q);
-	p[FILTERS] = text_or_null(since);
-	return ph_view_read(pg, PH_VIEW_FOLLOW, p, FILTERS + 1, out, err);
+	p[FILTERS] = PH_P_STR(ph_str_c(since->clock));
+	p[FILTERS + 1] = PH_P_STR(ph_str_c(since->logged));
+	return ph_view_read(pg, PH_VIEW_FOLLOW, p, FILTERS + 2, out, err);
 }
 
 /* ---- settings ---- */

@@ -32,6 +32,8 @@ struct ph_node_report {
 	struct ph_pg_call *call; /* facts, or the writing */
 	uint64_t asked_ms;       /* unix time at which the facts were asked for */
 	int64_t clock_ms;        /* the database's clock less ours */
+	int days_ahead;          /* that have their partitions */
+	bool known;              /* the facts */
 	struct ph_str versions;  /* of other nodes, where they differ; owned */
 	struct ph_buf text;      /* what was found now */
 	struct ph_str written;   /* what the row says; owned */
@@ -312,12 +314,19 @@ static void write_report(struct ph_node_report *r)
 /* Half the way there and back is taken for the way there. */
 static void on_facts(void *arg, struct ph_pg_result *rows, const struct ph_err *err)
 {
+	enum {
+		NOW_US,
+		VERSIONS,
+		DAYS_AHEAD
+	};
 	struct ph_node_report *r = arg;
 	uint64_t now_ms = ph_clock_unix_ms();
 
 	r->call = NULL;
 	if (!err && ph_pg_rows(rows)) {
-		r->clock_ms = ph_pg_int(rows, 0, 0) / 1000 - (int64_t)(r->asked_ms + now_ms) / 2;
+		r->clock_ms = ph_pg_int(rows, 0, NOW_US) / 1000 - (int64_t)(r->asked_ms + now_ms) / 2;
+		r->known = true;
+		r->days_ahead = (int)ph_pg_int(rows, 0, DAYS_AHEAD);
 		keep_versions(r, rows);
 		look(r);
 		if (!r->text.failed && is_news(r)) {
@@ -356,6 +365,12 @@ void ph_node_report_start(struct ph_node_report *r)
 int64_t ph_node_report_clock_ms(const struct ph_node_report *r)
 {
 	return r->clock_ms;
+}
+
+bool ph_node_report_days_ahead(const struct ph_node_report *r, int *ret)
+{
+	*ret = r->days_ahead;
+	return r->known;
 }
 
 struct ph_node_report *ph_node_report_free(struct ph_node_report *r)

@@ -100,6 +100,7 @@ struct ph_status *ph_status_free(struct ph_status *s)
 static void put_node(const struct ph_gateway *g, struct ph_buf *out)
 {
 	int64_t ms = ph_node_report_clock_ms(g->report);
+	int days;
 
 	ph_buf_printf(out,
 		"# HELP posthouse_start_time_seconds When the node began, in UNIX time.\n"
@@ -111,6 +112,13 @@ static void put_node(const struct ph_gateway *g, struct ph_buf *out)
 		"%s%lld.%03lld\n",
 		(unsigned long long)ph_metrics_started_s(), ms < 0 ? "-" : "", llabs(ms) / 1000,
 		llabs(ms) % 1000);
+	if (ph_node_report_days_ahead(g->report, &days))
+		ph_buf_printf(out,
+			"# HELP posthouse_partitions_ahead_seconds How long after today (UTC) PostgreSQL has "
+			"the tables "
+			"that turns are written to.\n# TYPE posthouse_partitions_ahead_seconds gauge\n"
+			"posthouse_partitions_ahead_seconds %lld\n",
+			days * 86400LL);
 }
 
 void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out)

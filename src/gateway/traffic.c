@@ -2,14 +2,16 @@
 /*
  * The present minute: turns by how they were continued, and by how long they took, in steps of half an
  * octave. It is written while it goes on, every few seconds and only where something changed, so that a look
- * at the cluster is never older than that; a write that fails is made good by the next one.
+ * at the cluster is never older than that; a write that fails is made good by the next one. With it go the
+ * turns that last (running.c), each time while there are any: nobody believes what was said of them long ago.
  */
 #include "traffic.h"
 
 #include <stdlib.h>
 
-#define WRITE_MS 5000
-#define STEPS    40 /* the last one has all above 9 minutes */
+#define WRITE_MS  5000
+#define STEPS     40 /* the last one has all above 9 minutes */
+#define TURNS_MAX (64 * 1024)
 
 enum {
 	FAILED = 4, /* behind the four modes */
@@ -23,6 +25,7 @@ struct ph_traffic {
 	uint64_t minute; /* since 1970, on the database's clock; 0 = none began yet */
 	uint32_t counts[COUNTS], first_event[STEPS], duration[STEPS];
 	uint32_t running; /* as it was written last */
+	bool lasting;     /* likewise: turns that last were among it */
 	bool changed;
 };
 
@@ -67,23 +70,36 @@ static void on_written(void *arg, struct ph_pg_result *r, const struct ph_err *e
 	t->changed = t->changed || err;
 }
 
-static void write_minute(struct ph_traffic *t)
+static void put_minute(struct ph_traffic *t, struct ph_minute *m)
 {
-	struct ph_minute m = {.minute_s = t->minute * 60, .running = running(t)};
 	struct ph_buf b;
 
-	if (t->call || !t->minute || (!t->changed && m.running == t->running))
-		return;
 	ph_buf_init(&b, 4096);
 	if (!ph_buf_room(&b, 2048)) /* once: the arrays point into it */
 		return;
-	put_array(&b, t->counts, COUNTS, &m.counts);
-	put_array(&b, t->first_event, STEPS, &m.first_event);
-	put_array(&b, t->duration, STEPS, &m.duration);
-	t->call = ph_traffic_store_put(t->g->pg, ph_member_id(t->g->member), t->g->node, &m, on_written, t);
-	t->running = m.running;
+	put_array(&b, t->counts, COUNTS, &m->counts);
+	put_array(&b, t->first_event, STEPS, &m->first_event);
+	put_array(&b, t->duration, STEPS, &m->duration);
+	t->call = ph_traffic_store_put(t->g->pg, ph_member_id(t->g->member), t->g->node, m, on_written, t);
+	t->running = m->running;
+	t->lasting = m->turns.n > 0;
 	t->changed = false;
 	ph_buf_deinit(&b);
+}
+
+static void write_minute(struct ph_traffic *t)
+{
+	struct ph_minute m = {.minute_s = t->minute * 60, .running = running(t)};
+	struct ph_buf turns;
+
+	if (t->call || !t->minute)
+		return;
+	ph_buf_init(&turns, TURNS_MAX);
+	ph_running_put(t->g, &turns);
+	m.turns = ph_buf_str(&turns);
+	if (t->changed || t->lasting || m.turns.n || m.running != t->running)
+		put_minute(t, &m);
+	ph_buf_deinit(&turns);
 }
 
 static void begin(struct ph_traffic *t, uint64_t minute)

@@ -2,6 +2,7 @@
 """What Prometheus makes of it: the alert rules, a node's metrics, and every query of both dashboards, asked of a server of its own
 that watches three nodes under a little load."""
 import json
+import math
 import shutil
 import subprocess
 import time
@@ -19,9 +20,6 @@ pytestmark = pytest.mark.skipif(not PROMETHEUS or not PROMTOOL, reason='needs pr
 ALERTS = ROOT / 'compose' / 'alerts.yml'
 BOARDS = ('posthouse', 'accounts')
 SERIES_MOST = 1000  # of a node, with one model and two accounts
-# Nothing of that kind happens here.
-EMPTY = {'sum by (gen_ai_request_model) (rate(gen_ai_client_operation_duration_seconds_count{error_type!=""}[20s]))',
-         'max by (account, state) (posthouse_account_state{state!="active"}) > 0'}
 
 
 def promtool(*args, stdin=None):
@@ -65,6 +63,7 @@ class Prometheus(Process):
 
 class World:
     def __init__(self, cluster, directory):
+        self.cluster = cluster
         upstream = cluster.own(FakeUpstream([('p1', 'platform'), ('s1', 'stateless')]))
         cluster.account('p1', 'platform', upstream.base('p1'), '--max-streams', '4')
         cluster.account('s1', 'stateless', upstream.base('s1'))
@@ -74,7 +73,7 @@ class World:
         http.eventually(self.prometheus.ready, within=60, what='prometheus')
 
     def load(self, seconds):
-        """Conversations that go from node to node, and one on a socket."""
+        """Conversations that go from node to node, one on a socket, and a change of an account's health now and then."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             last = None
@@ -84,6 +83,7 @@ class World:
                     last = api.turn(dict(body, previous_response_id=last.id) if last else body)
             with Socket(self.nodes[0].url, self.key) as ws:
                 ws.turn({'model': 'demo', 'input': 'x'})
+            self.cluster.cli('account', 'resume', 's1')
 
 
 @pytest.fixture(scope='module')
@@ -115,10 +115,31 @@ def test_every_query_of_the_dashboards(world):
     time.sleep(2)  # two more scrapes
     asked = list(queries())
     answers = {query: world.prometheus.ask(query) for _, query in asked}
-    assert len(asked) > 30 and {query for query, found in answers.items() if not found} <= EMPTY, [
-        query for query, found in answers.items() if not found]
-    values = [float(sample['value'][1]) for query, found in answers.items() for sample in found if 'turns_total' in query]
-    assert sum(values) > 0
+    figures = {query: [float(sample['value'][1]) for sample in found] for query, found in answers.items()}
+    empty = [query for query, found in figures.items() if all(math.isnan(value) for value in found)]
+    assert len(asked) > 30 and not empty, empty
+    assert sum(value for query, found in figures.items() for value in found if 'turns_total' in query) > 0
+
+
+def test_an_account_that_cannot_take_turns(world):
+    query, = (query for title, query in queries() if title == 'Accounts that cannot take turns')
+    def told():
+        return {(s['metric']['account'], s['metric'].get('state')): s['value'][1] for s in world.prometheus.ask(query)}
+    assert told() == {('p1', None): '0', ('s1', None): '0'}
+    world.cluster.cli('account', 'pause', 's1')
+    http.eventually(lambda: told() == {('p1', None): '0', ('s1', 'paused'): '1'}, within=20)
+    world.cluster.cli('account', 'resume', 's1')
+
+
+def test_a_change_reaches_every_node(world):
+    def changes():
+        return sum(node.metric('posthouse_health_propagation_seconds_count') for node in world.nodes)
+    time.sleep(1)
+    before = changes()
+    world.cluster.cli('account', 'resume', 'p1')
+    http.eventually(lambda: changes() == before + len(world.nodes), within=20)
+    for node in world.nodes:
+        assert 0 < node.metric('posthouse_health_propagation_seconds_sum') < 60
 
 
 def test_the_rules_are_evaluated(world):

@@ -52,6 +52,7 @@ BEGIN
 	ASSERT test.topic() = was + 1;
 	SELECT * INTO r FROM posthouse.load_accounts() l WHERE l.account_id = test.account();
 	ASSERT r.state = 'active' AND r.health = 'cooling' AND test.near(r.remaining_ms, 60000) AND r.version = v + 1, r;
+	ASSERT r.changed_by = 'node-1' AND r.changed_us BETWEEN 1 AND 5000000, r;
 	h := test.health();
 	ASSERT h.state = 'cooling' AND h.remaining BETWEEN '55 s' AND '61 s' AND h.reason = 'rate_limit_exceeded'
 		AND h.evidence = 'what upstream said' AND h.node = 'node-1' AND h.version = v + 1 AND h.strikes = 0, h;

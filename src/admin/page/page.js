@@ -288,7 +288,28 @@ function drawNodes(c, now) {
 		{name: 'Slots held', kind: 'number'}, {name: 'Up for', kind: 'number'}, {name: 'Version'}],
 		c.nodes.map(n => [n.name, el('span', {class: `state ${grave[n.state] || ''}`}, n.state +
 			(n.state === 'silent' ? ` for ${duration(n.silent_for_s)}` : '')), n.state === 'silent' ? '–' : String(n.running || 0), String(n.slots),
-			duration((now - new Date(n.started)) / 1000), n.version]));
+			n.state === 'silent' ? '–' : duration((now - new Date(n.started)) / 1000), n.version]));
+}
+
+/* What a turn of that state does; the first word is its name in SQL. */
+const DOING = {auth: 'its key is looked up', body: 'its body comes', resolve: 'its conversation is looked up', limit: 'waits for its key\'s limit',
+	lease: 'waits for an account', connect: 'goes to the account', send: 'goes to the account', await: 'waits for the first event',
+	relay: 'its answer passes', commit: 'is written'};
+const RUNNING_MOST = 10;
+
+function drawRunning(c) {
+	const running = c.running || [];
+
+	table('running', [{name: 'Request', kind: 'name'}, {name: 'Runs for', kind: 'number'}, {name: 'Does'}, {name: 'Model'}, {name: 'Account'}],
+		running.slice(0, RUNNING_MOST).map(r => [
+			el('div', {}, el('code', {}, r.request_id), el('small', {}, [r.key_name ? `key ${r.key_name}` : null, r.node].filter(Boolean).join(', '))),
+			duration(r.duration_ms / 1000),
+			el('div', {}, DOING[r.state] || r.state, r.first_event_ms === null ? null :
+				el('small', {}, `first event after ${milliseconds(r.first_event_ms)}`)),
+			r.model || '–',
+			el('div', {}, r.account || '–', r.attempts > 1 ? el('small', {}, `number ${r.attempts} that was tried`) : null)]));
+	if (!running.length)
+		$('running').replaceChildren(el('tbody', {}, el('tr', {}, el('td', {}, 'None runs for longer than a second.'))));
 }
 
 function drawErrors(s, c, now) {
@@ -320,6 +341,7 @@ function draw(s) {
 	drawCharts(c);
 	drawAccounts(c, now);
 	drawNodes(c, now);
+	drawRunning(c);
 	drawErrors(s, c, now);
 	heard = performance.now() - s.age_ms;
 }

@@ -3,6 +3,7 @@
 #include "fake_pg.h"
 
 #include "account/account_priv.h"
+#include "posthouse/metrics.h"
 
 enum {
 	COLS = PH_ACCOUNT_COLUMNS
@@ -219,6 +220,49 @@ static void health_of_a_row(void **state)
 	world_close(&w);
 }
 
+static bool heard_of(const char *changes)
+{
+	char line[96];
+	struct ph_buf out;
+	bool ret;
+
+	snprintf(line, sizeof line, "\nposthouse_health_propagation_seconds_count %s\n", changes);
+	ph_buf_init(&out, 1 << 20);
+	ph_metrics_print(&out);
+	ret = ph_str_find(ph_buf_str(&out), ph_str_c(line)) >= 0;
+	ph_buf_deinit(&out);
+	return ret;
+}
+
+/* Of changes that others made, and that came while this node looked. */
+static void how_long_a_change_took(void **state)
+{
+	static const struct {
+		const char *version, *by, *changes;
+	} looks[] = {
+		{"4", "node-2", "0"},                       /* the first one */
+		{"4", "node-2", "0"}, {"5", "node-1", "0"}, /* its own */
+		{"6", "node-2", "1"}, {"7", "", "2"},       /* an operator's */
+	};
+	struct world w;
+	struct ph_str c[COLS];
+
+	(void)state;
+	ph_metrics_init(1);
+	ph_metrics_worker(0);
+	world_open(&w);
+	row(c, "1", "one", "platform", "active");
+	c[PH_ACCOUNT_CHANGED_US] = PH_STR("2000");
+	for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+		c[PH_ACCOUNT_VERSION] = ph_str_c(looks[i].version);
+		c[PH_ACCOUNT_CHANGED_BY] = ph_str_c(looks[i].by);
+		ph_accounts_reload(w.r, on_done, NULL);
+		fake_pg_rows(c, 1, COLS);
+		assert_true(heard_of(looks[i].changes));
+	}
+	world_close(&w);
+}
+
 static void in_place_and_gone(void **state)
 {
 	struct world w;
@@ -315,6 +359,7 @@ int main(void)
 		cmocka_unit_test(rows_that_cannot_be_used),
 		cmocka_unit_test(logins),
 		cmocka_unit_test(health_of_a_row),
+		cmocka_unit_test(how_long_a_change_took),
 		cmocka_unit_test(in_place_and_gone),
 		cmocka_unit_test(reloads),
 		cmocka_unit_test(a_reload_wakes),

@@ -194,6 +194,9 @@ static void figures_by_model(void **state)
 	assert_true(
 		printed("gen_ai_client_inference_usage_cache_read_input_tokens_total{gen_ai_operation_name="
 			"\"chat\",gen_ai_provider_name=\"openai\",gen_ai_request_model=\"uncached\"} 0"));
+	assert_true(printed("gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name=\"chat\","
+			    "gen_ai_provider_name=\"openai\",gen_ai_request_model=\"uncached\",error_type=\"_"
+			    "OTHER\"} 0"));
 	/* 32 by name; the others, and the long one, together */
 	assert_true(printed("gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name=\"chat\","
 			    "gen_ai_provider_name=\"openai\",gen_ai_request_model=\"other\"} 11"));

@@ -37,7 +37,8 @@ static void fill(struct ph_top *t)
 	snprintf(t->clock, sizeof(t->clock), "2031-05-07T12:34:56.789+00:00");
 	t->lag_ms = 1.25;
 	t->nodes = load(
-		"[{\"name\":\"n1\",\"state\":\"alive\",\"version\":\"0.1.0\",\"running\":3,\"slots\":4,"
+		"[{\"name\":\"n1\",\"state\":\"alive\",\"version\":\"0.1.0\",\"running\":1,\"turns\":3,"
+		"\"slots\":4,"
 		"\"silent_for\":\"00:00:01.5\",\"report\":[{\"check\":\"clock\",\"status\":\"warn\"},"
 		"{\"check\":\"streams\",\"status\":\"ok\"}]},"
 		"{\"name\":\"n2\",\"state\":\"silent\",\"version\":\"0.1.0\",\"running\":0,\"slots\":0}]");
@@ -50,6 +51,11 @@ static void fill(struct ph_top *t)
 	t->leases = load("[{\"account\":\"zeta\",\"running\":2},{\"account\":\"zeta\",\"running\":3}]");
 	t->traffic = load(
 		"[{\"turns\":120,\"replayed\":30,\"failed\":6,\"first_event_ms\":210,\"duration_ms\":3200}]");
+	t->running = load(
+		"[{\"started\":\"2031-05-07T12:33:56+00:00\",\"duration_ms\":60000.5,\"first_event_ms\":null,"
+		"\"key_name\":\"k3\",\"model\":\"m\",\"account\":\"zeta\",\"state\":\"await\"},"
+		"{\"started\":\"2031-05-07T12:33:16+00:00\",\"duration_ms\":100000,\"first_event_ms\":900,"
+		"\"key_name\":\"k4\",\"model\":\"m\",\"account\":\"alpha\",\"state\":\"relay\"}]");
 	t->slowest = load(
 		"[{\"started\":\"2031-05-07T12:30:00+00:00\",\"duration_ms\":9000,\"first_event_ms\":100,"
 		"\"key_name\":\"k1\",\"model\":\"m\",\"account\":\"zeta\",\"outcome\":\"completed\"},"
@@ -64,6 +70,7 @@ static void empty(struct ph_top *t)
 	json_decref(t->accounts);
 	json_decref(t->leases);
 	json_decref(t->traffic);
+	json_decref(t->running);
 	json_decref(t->slowest);
 }
 
@@ -91,6 +98,8 @@ static void test_what_it_says(void **state)
 		strstr(text, "n1                alive     0.1.0           3      4  00:00:01  clock\n"));
 	assert_non_null(strstr(text, "5/8  [########]  97%  13:00  usage_limit\n"));
 	assert_non_null(strstr(text, "alpha           platform   paused         -\n"));
+	assert_non_null(
+		strstr(text, "12:33:56    60.0 s         -  k3        m            zeta       await\n"));
 	assert_non_null(strstr(text, "upstream_busy"));
 	assert_non_null(strstr(text, "q end\n"));
 	assert_null(strchr(text, '\033'));
@@ -108,7 +117,12 @@ static void test_order(void **state)
 	before(draw(&t, 24, 80), "zeta ", "alpha ");
 	t.accounts_by = PH_TOP_BY_RUNNING;
 	before(draw(&t, 24, 80), "zeta ", "alpha ");
+	before(draw(&t, 24, 80), "k4", "k3"); /* what runs, whatever ended slower */
+	before(shown, "k3", "k1");
+	before(shown, "k1", "k2");
+	t.turns_by = PH_TOP_BY_TOTAL;
 	before(draw(&t, 24, 80), "k1", "k2");
+	assert_null(strstr(shown, "k3"));
 	t.turns_by = PH_TOP_BY_FIRST;
 	before(draw(&t, 24, 80), "k2", "k1");
 	t.turns_by = PH_TOP_BY_TIME;
@@ -131,6 +145,26 @@ static size_t lines_within(const char *text, size_t columns)
 	return lines;
 }
 
+/* A quiet cluster is shown whole: nobody needs the room that is kept for turns. */
+static void test_without_turns(void **state)
+{
+	struct ph_top t;
+
+	(void)state;
+	fill(&t);
+	json_array_clear(t.running);
+	json_array_clear(t.slowest);
+	for (size_t rows = 0; rows <= 13; rows += 13) {
+		const char *text = draw(&t, rows, 80);
+
+		assert_non_null(strstr(text, "\nn2 "));
+		assert_non_null(strstr(text, "\nzeta "));
+		assert_null(strstr(text, "more\n"));
+		assert_non_null(strstr(text, "\nSLOWEST "));
+	}
+	empty(&t);
+}
+
 /* Many rows, and every size of a terminal that somebody may have. */
 static void test_any_size(void **state)
 {
@@ -142,6 +176,7 @@ static void test_any_size(void **state)
 		json_array_append_new(
 			t.nodes, load("{\"name\":\"a-node-with-a-name-that-is-long\",\"state\":\"alive\"}"));
 		json_array_append_new(t.accounts, load("{\"name\":\"\\u001b[31mred\",\"state\":\"active\"}"));
+		json_array_append_new(t.running, load("{\"model\":\"m\"}"));
 		json_array_append_new(t.slowest, load("{\"model\":\"m\"}"));
 	}
 	for (size_t rows = 1; rows <= 60; rows++)
@@ -214,6 +249,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_it_says),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_without_turns),
 		cmocka_unit_test(test_any_size),
 		cmocka_unit_test(test_before_the_first_look),
 		cmocka_unit_test(test_colour_changes_no_text),
