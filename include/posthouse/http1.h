@@ -34,9 +34,9 @@ struct ph_head {
 	size_t header_count;
 	int64_t length; /* Content-Length, or -1 */
 	bool chunked;
-	bool has_body;        /* chunked, a length above 0, or (answers) until the end of the stream */
-	bool keep_alive;      /* by version, Connection, and whether the body's end is known */
-	bool upgrade;         /* requests: Connection: upgrade, an Upgrade field, no body; answers: 101 */
+	bool has_body;   /* chunked, a length above 0, or (answers) until the end of the stream */
+	bool keep_alive; /* by version, Connection, and whether the body's end is known */
+	bool upgrade; /* requests: Connection: upgrade, an Upgrade field but h2c's, no body; answers: 101 */
 	bool expect_continue; /* Expect: 100-continue, and a body follows */
 };
 

@@ -23,6 +23,8 @@ void ph_admin_reply(struct ph_exchange *x, int status, struct ph_str type, struc
 		       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
 	ph_http_put_header(&headers, PH_STR("x-content-type-options"), PH_STR("nosniff"));
 	ph_http_put_header(&headers, PH_STR("referrer-policy"), PH_STR("no-referrer"));
+	if (status == 405)
+		ph_http_put_header(&headers, PH_STR("allow"), PH_STR("GET, HEAD"));
 	x->ops->head(x->end, status, &headers, (int64_t)body.n);
 	x->ops->push(x->end, body);
 	x->ops->finish(x->end);

@@ -207,6 +207,19 @@ static int take_rest(struct ph_cli *c, int argc, char **argv, struct ph_err *err
 	return 0;
 }
 
+/* "help account add" is "account add --help", and "help account" is "account --help". */
+static int explain(struct ph_cli *c, int argc, char **argv, struct ph_err *err)
+{
+	int words = 0;
+
+	if (argc == 2 && is_group(c->commands, argv[1]))
+		c->group = argv[1];
+	else
+		words = take_command(c, argc, argv, err);
+	c->help = true;
+	return words < 0 ? words : 0;
+}
+
 int ph_cli_parse(
 	struct ph_cli *ret, const struct ph_cli_command *commands, int argc, char **argv, struct ph_err *err)
 {
@@ -214,6 +227,8 @@ int ph_cli_parse(
 
 	memset(ret, 0, sizeof(*ret));
 	ret->commands = commands;
+	if (argc > 2 && strcmp(argv[1], "help") == 0 && argv[2][0] != '-')
+		return explain(ret, argc - 1, argv + 1, err);
 	words = take_command(ret, argc, argv, err);
 	if (words <= 0)
 		return words;

@@ -409,8 +409,8 @@ static const struct ph_cli_command commands[] = {
 	},
 	{
 		.name = "help",
-		.args = "",
-		.summary = "Print this",
+		.args = "[COMMAND]",
+		.summary = "Print this, or what COMMAND takes",
 		.run = help,
 	},
 	{.name = NULL},

@@ -17,9 +17,10 @@ static int migrate(const struct ph_cli *c, const struct ph_cli_session *s, struc
 {
 	const char *dsn = ph_cli_session_direct_dsn(s, false);
 
-	if (ph_cli_has(c, "wait"))
-		return ph_migrate_wait(dsn, WAIT_S, err);
-	return ph_migrate(dsn, say_progress, NULL, err);
+	int r = ph_cli_has(c, "wait") ? ph_migrate_wait(dsn, WAIT_S, err)
+				      : ph_migrate(dsn, say_progress, NULL, err);
+
+	return r < 0 ? ph_cli_session_advise(err) : 0;
 }
 
 int ph_cmd_migrate(const struct ph_cli *c)

@@ -137,7 +137,7 @@ static int check_schema(struct ph_cli_session *s, struct ph_err *err)
 	return ph_cli_refuse_schema(state, version, err);
 }
 
-static int advise(struct ph_err *err)
+int ph_cli_session_advise(struct ph_err *err)
 {
 	size_t n = strlen(err->detail);
 
@@ -152,7 +152,7 @@ static int connect_session(struct ph_cli_session *s, struct ph_err *err)
 	int r;
 
 	s->pg = ph_pgs_open(ph_cli_session_dsn(s, false), CONNECT_S, err);
-	r = s->pg ? check_schema(s, err) : advise(err);
+	r = s->pg ? check_schema(s, err) : ph_cli_session_advise(err);
 	if (r < 0)
 		ph_cli_session_close(s);
 	return r;

@@ -32,7 +32,7 @@ static const bool token_char[256] = {
 struct facts {
 	bool host, authorization, transfer_encoding;
 	bool close, keep_alive, upgrade; /* members of Connection */
-	bool upgrade_field;
+	bool upgrade_field, h2c;         /* an Upgrade field, and what it offers */
 };
 
 static size_t token_length(struct ph_str s)
@@ -151,6 +151,14 @@ static int only_once(bool *seen)
 	return 0;
 }
 
+/* Clients that speak HTTP/2 (Java's, curl --http2) offer it with every request that has no body, and are
+ * content with an answer in HTTP/1.1: RFC 9110, 7.8. */
+static void note_upgrade(struct facts *f, struct ph_str value)
+{
+	f->upgrade_field = true;
+	f->h2c = ph_str_eq_nocase(value, PH_STR("h2c"));
+}
+
 /* The few fields that say how to go on. Told apart by length first: most fields are none of them. */
 static int note_field(struct ph_head *ret, struct facts *f, const struct ph_header *h)
 {
@@ -163,7 +171,7 @@ static int note_field(struct ph_head *ret, struct facts *f, const struct ph_head
 		return 0;
 	case 7:
 		if (ph_str_eq_nocase(h->name, PH_STR("upgrade")))
-			f->upgrade_field = true;
+			note_upgrade(f, h->value);
 		return 0;
 	case 10:
 		if (ph_str_eq_nocase(h->name, PH_STR("connection")))
@@ -211,7 +219,7 @@ static int judge(struct ph_head *ret, enum ph_http_side side, bool no_body, cons
 	ret->upgrade = f->upgrade && f->upgrade_field;
 	if (side == PH_HTTP_REQUESTS) {
 		ret->has_body = ret->chunked || ret->length > 0;
-		ret->upgrade = ret->upgrade && !ret->has_body;
+		ret->upgrade = ret->upgrade && !f->h2c && !ret->has_body;
 		ret->expect_continue = ret->expect_continue && ret->has_body && ret->minor == 1;
 	} else {
 		ret->has_body = answer_has_body(ret, no_body);

@@ -140,6 +140,8 @@ static void put_error_headers(struct ph_buf *headers, int code, uint64_t after_m
 	put_retry(headers, info->http, after_ms);
 	if (info->http == 426)
 		ph_http_put_header(headers, PH_STR("upgrade"), PH_STR("websocket"));
+	if (info->http == 401)
+		ph_http_put_header(headers, PH_STR("www-authenticate"), PH_STR("Bearer"));
 }
 
 void ph_reply_error(struct ph_gateway *g, struct ph_exchange *x, int code, const struct ph_err *err,
@@ -241,9 +243,46 @@ static bool may_pass(struct ph_str name)
 	return true;
 }
 
-void ph_reply_pass_headers(const struct ph_head *head, struct ph_buf *headers)
+static bool is_connection(const struct ph_header *h)
+{
+	return h->name.n == 10 && ph_str_eq_nocase(h->name, PH_STR("connection"));
+}
+
+/* Almost always Connection says no more than this. */
+static bool is_plain(struct ph_str options)
+{
+	return ph_str_eq_nocase(options, PH_STR("keep-alive")) || ph_str_eq_nocase(options, PH_STR("close"));
+}
+
+static bool names_fields(const struct ph_head *head)
 {
 	for (size_t i = 0; i < head->header_count; i++)
-		if (may_pass(head->headers[i].name))
-			ph_http_put_header(headers, head->headers[i].name, head->headers[i].value);
+		if (is_connection(&head->headers[i]) && !is_plain(head->headers[i].value))
+			return true;
+	return false;
+}
+
+/* What Connection names is for the next hop only: RFC 9110, 7.6.1. */
+static bool is_for_this_hop(const struct ph_head *head, struct ph_str name)
+{
+	for (size_t i = 0; i < head->header_count; i++) {
+		struct ph_str options = head->headers[i].value;
+
+		while (is_connection(&head->headers[i]) && options.n)
+			if (ph_str_eq_nocase(ph_str_trim(ph_str_split(&options, ',')), name))
+				return true;
+	}
+	return false;
+}
+
+void ph_reply_pass_headers(const struct ph_head *head, struct ph_buf *headers)
+{
+	bool some_stay = names_fields(head);
+
+	for (size_t i = 0; i < head->header_count; i++) {
+		struct ph_str name = head->headers[i].name;
+
+		if (may_pass(name) && !(some_stay && is_for_this_hop(head, name)))
+			ph_http_put_header(headers, name, head->headers[i].value);
+	}
 }

@@ -130,6 +130,42 @@ static void refuse(struct ph_gateway *g, struct ph_exchange *x, int code)
 	ph_reply_error(g, x, code, &err, 0, NULL);
 }
 
+/* Whether this path has that method. */
+static bool has_method(struct ph_str path, const char *method)
+{
+	struct ph_str word;
+	struct ph_path read;
+	bool ours = false;
+
+	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+		if (!matches(routes[i].path, path, &word))
+			continue;
+		ours = true;
+		if (strcmp(routes[i].method, method) == 0)
+			return true;
+	}
+	ph_path_read(ph_str_c(method), path, &read);
+	return !ours && (read.use == PH_PATH_RELAY || read.use == PH_PATH_LIST);
+}
+
+static void refuse_method(struct ph_gateway *g, struct ph_exchange *x, struct ph_str path)
+{
+	static const char *const methods[] = {"GET", "HEAD", "POST", "DELETE"};
+	struct ph_buf allowed, header;
+
+	ph_buf_init(&allowed, 64);
+	ph_buf_init(&header, 128);
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+		if (has_method(path, methods[i]))
+			ph_buf_printf(&allowed, "%s%s", allowed.n ? ", " : "", methods[i]);
+	ph_http_put_header(&header, PH_STR("allow"), ph_buf_str(&allowed));
+	x->marks = ph_buf_str(&header);
+	refuse(g, x, PH_E_METHOD_BAD);
+	x->marks = PH_STR_NONE;
+	ph_buf_deinit(&allowed);
+	ph_buf_deinit(&header);
+}
+
 static void serve(struct ph_gateway *g, struct ph_exchange *x, const struct route *route, struct ph_str path,
 	struct ph_str raw)
 {
@@ -156,7 +192,7 @@ static void serve_other(struct ph_gateway *g, struct ph_exchange *x, struct ph_s
 		ph_owned_list_open(g, x, path);
 		return;
 	case PH_PATH_NO_METHOD:
-		refuse(g, x, PH_E_METHOD_BAD);
+		refuse_method(g, x, path);
 		return;
 	case PH_PATH_CLOSED:
 		refuse(g, x, PH_E_ROUTE_UNKNOWN);
@@ -185,7 +221,7 @@ static void route(struct ph_gateway *g, struct ph_exchange *x, struct ph_str pat
 	if (code == PH_E_ROUTE_UNKNOWN)
 		serve_other(g, x, path);
 	else
-		refuse(g, x, code);
+		refuse_method(g, x, path);
 }
 
 /* Codex clients call the backend's other services beside the API, and some with its base in front. */

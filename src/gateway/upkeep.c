@@ -61,8 +61,10 @@ static void wait_and_retry(struct ph_upkeep *u, const struct ph_err *err)
 		schema_missing(err)
 			? "the database has no schema for this version yet: run `posthouse migrate`"
 			: "the database cannot be reached");
-	if (!u->told)
+	if (!u->told && strcmp(u->why, err->detail) != 0)
 		ph_log(PH_LOG_WARN, "not ready: %s (%s)", u->why, err->detail);
+	else if (!u->told)
+		ph_log(PH_LOG_WARN, "not ready: %s", u->why);
 	u->told = true;
 	ph_timer_start(&u->timer, RETRY_MS);
 }

@@ -17,6 +17,7 @@ import urllib.parse
 TURNS = ['My name is Ada.', 'I was born in London.', 'I like engines.', 'What is my name?', 'Where was I born?',
          'What do I like?']
 TAKE_AWAY_BEFORE = 3
+HEARD_WITHIN = 0.5  # seconds: a change reaches every node in some 10 ms, on a busy machine later
 
 
 def call(url, method, path, body=None, key=None):
@@ -89,6 +90,7 @@ class Play:
         print('  ... posthouse account %s %s ...' % (verb, account))
         subprocess.run([self.args.posthouse, 'account', verb, account, '--reason', 'demonstration'], check=True,
                        stdout=subprocess.DEVNULL)
+        time.sleep(HEARD_WITHIN)
 
     def run(self):
         print('\n  turn  node  continuity  account      took  the upstream                    the user said')

@@ -60,10 +60,12 @@ def test_help_of_everything(cluster):
         for flag in ('--help', '-h'):
             done = cluster.cli(*command.split(), flag)
             assert done.stdout.decode().startswith('Usage: posthouse %s' % command) and done.stderr == b''
+        assert cluster.cli('help', *command.split()).stdout == done.stdout
         assert max(map(len, done.stdout.decode().splitlines())) <= 120
     for group in ('account', 'key', 'node', 'settings', 'snapshot'):
         text = cluster.cli(group, '--help').stdout.decode()
         assert all(c in text for c in COMMANDS if c.startswith(group + ' '))
+        assert cluster.cli('help', group).stdout.decode() == text
     assert '--max-body' in cluster.cli('serve', '--help').stdout.decode()
     assert '--max-body' not in cluster.cli('key', 'create', '--help').stdout.decode()
 
@@ -83,6 +85,8 @@ def test_version(cluster):
 @pytest.mark.parametrize('args, words', [
     ((), ('needs a command', 'serve', 'account')),
     (('srve',), ('unknown command "srve"', 'serve')),
+    (('help', 'srve'), ('unknown command "srve"', 'serve')),
+    (('help', 'account', 'halt'), ('unknown command "account halt"', 'pause')),
     (('account',), ('add', 'login', 'list', 'show', 'pause', 'resume', 'remove')),
     (('account', 'halt', 'x'), ('unknown command "account halt"', 'pause')),
     (('account', 'login'), ('needs NAME', '--help')),
@@ -179,7 +183,7 @@ def test_database_away(cluster):
     env = {'POSTHOUSE_DATABASE_URL': 'host=127.0.0.1 port=1 user=u dbname=d password=hunter2-of-the-test'}
     for args in (('account', 'list'), ('key', 'create', 'k'), ('migrate',)):
         done = cluster.cli(*args, check=False, env=env)
-        refused(done, 1)
+        refused(done, 1, 'see that PostgreSQL runs')
         assert b'hunter2' not in done.stderr
 
 

@@ -79,7 +79,8 @@ def test_handshake(world, path):
     ({'Authorization': 'Bearer ph_nobody'}, 401, 'invalid_api_key'),
     ({'Sec-WebSocket-Version': '8'}, 426, 'websocket_unavailable'),
     ({'Sec-WebSocket-Version': None}, 426, 'websocket_unavailable'),
-    ({'Upgrade': 'h2c'}, 426, 'websocket_unavailable'),
+    ({'Upgrade': 'h2c'}, 405, 'method_not_supported'),  # an offer that is left unanswered
+    ({'Upgrade': 'tls/1.3'}, 426, 'websocket_unavailable'),
     ({'Sec-WebSocket-Key': 'c2hvcnQ='}, 400, 'bad_request'),
     ({'Sec-WebSocket-Key': None}, 400, 'bad_request'),
 ])

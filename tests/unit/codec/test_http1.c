@@ -96,6 +96,12 @@ static const struct vector requests[] = {
 	  "2\r\n\r\nhiGET / HTTP/1.0\r\n\r\n",
 		"POST / 1.1 length=2 body keep-alive\n  Host=[a]\n  Connection=[Upgrade]\n  Upgrade=[h2c]\n"
 		"  Content-Length=[2]\nbody hi\ndone\nGET / 1.0 length=-1\ndone\nend\n"),
+	/* ... and an offer of HTTP/2 is none */
+	V("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\nGET / "
+	  "HTTP/1.0\r\n\r\n",
+		"GET / 1.1 length=-1 keep-alive\n  Host=[a]\n  Connection=[Upgrade, HTTP2-Settings]\n  "
+		"Upgrade=[h2c]\ndone\n"
+		"GET / 1.0 length=-1\ndone\nend\n"),
 	V("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
 		"GET / 1.1 length=-1 keep-alive\n  Host=[a]\n  Upgrade=[websocket]\ndone\nend\n"),
 	/* the stream ends inside a message */
