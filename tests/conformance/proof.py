@@ -6,13 +6,13 @@ import json
 import pathlib
 import re
 
-from peers import KINDS, WAYS
+from peers import KINDS, PLAIN, WAYS
 
 GUIDE = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'clients.md'
 BEGIN, END = '<!-- what the tests prove: begin -->\n', '<!-- what the tests prove: end -->\n'
 
 CLIENTS = {'openai': 'openai-node', 'openai_python': 'openai-python', 'agents': 'Agents SDK, node', 'agents_python': 'Agents SDK, Python',
-           'ai': 'AI SDK', 'codex': 'Codex CLI'}
+           'ai': 'AI SDK', 'codex': 'Codex CLI', 'curl': 'curl'}
 ABILITIES = {'create': 'create', 'stream': 'stream', 'tools': 'tools', 'chain': 'chain on another node', 'lost': 'account lost',
              'retrieve': 'retrieve', 'files': 'files'}
 HTTP, SOCKET = 'HTTP', 'WebSocket'
@@ -39,7 +39,7 @@ def excuse(program, transport, kind, ability):
     """The letter of the reason why this cell cannot be, or None."""
     if ability == 'create' and (transport == SOCKET or program == 'codex'):
         return 'a'
-    if ability in ('retrieve', 'files') and not program.startswith('openai'):
+    if ability in ('retrieve', 'files') and program not in PLAIN:
         return 'b'
     return 'c' if ability == 'files' and kind != 'platform' else None
 
