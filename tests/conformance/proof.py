@@ -19,8 +19,8 @@ HTTP, SOCKET = 'HTTP', 'WebSocket'
 EXCUSES = """\
 - `a`: there is nothing to prove: every turn of this client on this transport is streamed.
 - `b`: the client has no call for it (the AI SDK can upload a file, but neither list nor delete it).
-- `c`: such accounts keep no files. With nothing but `codex` accounts the call is refused with `unsupported_endpoint`; a `stateless`
-  account is asked, for some servers have such paths, and its own answer is passed on.
+- `c`: such accounts keep no files. The call is refused with `unsupported_endpoint`: at once where there are none but `codex` accounts,
+  else once the `stateless` ones were asked, for some servers have such paths.
 
 `stateless` accounts have no WebSockets: the client's is served over HTTP upstream. `retrieve` and `files` of a WebSocket row are a turn on
 the socket whose response is read, or which names a file that was uploaded, over HTTP by the same client.

@@ -12,8 +12,11 @@ from test_codex_cli import transport, transports  # noqa: F401 pylint: disable=u
 
 CONTENT = {'type': 'invalid_request_error', 'message': 'It is too much.'}
 FLAT_ERROR = 'data: %s\n\n' % json.dumps({'error': {'message': 'Not now.', 'type': 'server_error', 'param': None, 'code': None}})
-MONEY = ['insufficient_quota', 'quota_exceeded', 'credit_balance_exhausted', 'organization_spend_limit_exceeded',
-         'project_spend_limit_exceeded', 'organization_usage_limit_exceeded', 'usage_limit_reached', 'usage_not_included']
+MONEY = ['insufficient_quota', 'credit_balance_exhausted', 'organization_spend_limit_exceeded', 'usage_limit_reached', 'usage_not_included']
+
+
+FEW = {'request_max_retries': 0, 'stream_max_retries': 0}  # of Codex's tries: it has up to thirty for a turn
+TRIES = {'http': 1, 'websocket': 2}  # that leaves: over a WebSocket, and then as often over HTTP
 
 
 def failed(code, at='created', **members):
@@ -39,6 +42,7 @@ RECOVERS = {  # what happens upstream -> how often a turn of Codex is then seen 
     'an error behind an item': (marker(fault='error', code='server_error', at='item', times=1), 2),
     'a reset behind an item': (marker(fault='reset', at='item', times=1), 2),
     'two ends behind an item': (marker(fault='end', at='item', times=2), 3),
+    'an answer that is filtered': (marker(fault='incomplete', reason='content_filter', at='output', times=1), 2),
     'an end before the terminal event': (marker(fault='end', at='output', times=1), 2),
     'an event that nobody knows': (marker(events=[{'type': 'response.unheard_of', 'at': 1}]), 1),
     'lines that end with CRLF, and no event lines': (marker(line_end='crlf', no_event=True), 1),
@@ -48,7 +52,7 @@ STOPS = {  # what happens upstream -> what Codex tells
     'a context that is too long': (marker(status=400, code='context_length_exceeded', **CONTENT), 'context window'),
     'a bad prompt': (marker(status=400, code='invalid_prompt', **CONTENT), 'It is too much.'),
     'a policy': (marker(status=400, code='cyber_policy', **CONTENT), 'It is too much.'),
-    'a body that is too large': (marker(status=413, **CONTENT), 'It is too much.'),
+    'a body that is too large': (marker(status=413, **CONTENT), 'payload_too_large'),
     'a model that is not for such accounts': (marker(status=400, type='invalid_request_error', message=(
         "The 'demo' model is not supported when using Codex with a ChatGPT account.")), 'not supported when using Codex'),
     'a context that is too long, in the stream': (failed('context_length_exceeded'), 'context window'),
@@ -58,15 +62,10 @@ STOPS = {  # what happens upstream -> what Codex tells
     'a policy, behind an item': (failed('bio_policy', 'item', message='It is too much.'), 'It is too much.'),
     'another policy, behind an item': (failed('misalignment_policy_violation', 'item', message='It is too much.'), 'It is too much.'),
     'an answer that is cut short': (marker(fault='incomplete', reason='max_output_tokens', at='output'), 'max_output_tokens'),
-    'an answer that is filtered': (marker(fault='incomplete', reason='content_filter', at='output'), 'content_filter'),
-}
-
-REPEATS = {  # what Codex takes for something that may pass -> what it tells in the end
     'a model that nobody knows': (marker(status=404, code='model_not_found', type='invalid_request_error', message='No such model.'),
                                   'No such model.'),
     'a model that is not for all': (marker(status=403, code='access_program_not_enabled', message='Not for this model.'),
                                     'Not for this model.'),
-    'what cannot be processed': (marker(status=422, **CONTENT), 'It is too much.'),
 }
 
 ELSEWHERE = {  # what one account alone refuses
@@ -112,12 +111,11 @@ def test_stops(fresh, transport, what):  # noqa: F811 pylint: disable=redefined-
 
 
 @transports()
-@pytest.mark.parametrize('what', REPEATS)
-def test_repeats_and_stops(fresh, transport, what):  # noqa: F811 pylint: disable=redefined-outer-name
-    """Statuses that Codex always tries again, five times if it is not told less: once upstream for each, and no more."""
-    script, words = REPEATS[what]
-    check_stopped(run_on(fresh, transport, 'hello ' + script, request_max_retries=0, stream_max_retries=1), words)
-    assert fresh.turns() == (2 if transport == 'http' else 3)  # the last one over HTTP
+def test_repeats_and_stops(fresh, transport):  # noqa: F811 pylint: disable=redefined-outer-name
+    """A status that Codex takes for something that may pass: upstream is asked once for each of its tries."""
+    run = run_on(fresh, transport, 'hello ' + marker(status=422, **CONTENT), **FEW)
+    check_stopped(run, 'It is too much.')
+    assert fresh.turns() == TRIES[transport]
 
 
 @transports()
@@ -153,10 +151,11 @@ def test_nobody_has_money(fresh, transport, code, at):  # noqa: F811 pylint: dis
 
 @transports()
 def test_nobody_can_be_reached(fresh, transport):  # noqa: F811 pylint: disable=redefined-outer-name
-    """Every request of Codex is four attempts upstream, with waits between them; then it says so."""
-    run = run_on(fresh, transport, 'hello ' + marker(status=500, code='server_error'), request_max_retries=0, stream_max_retries=1)
+    """Every try of Codex is four attempts upstream, with waits between them; then it says so."""
+    fresh.well('stateless')
+    run = run_on(fresh, transport, 'hello ' + marker(status=500, code='server_error'), **FEW)
     check_stopped(run, 'The upstream failed')
-    assert fresh.turns() == (8 if transport == 'http' else 12)
+    assert fresh.turns() == 4 * TRIES[transport]
 
 
 @transports()

@@ -3,6 +3,7 @@
 no database yet; sockets that end between a tool's call and its output. It recovers by itself, and what upstream was asked is
 counted."""
 import contextlib
+import socket
 import threading
 import time
 import types
@@ -36,14 +37,24 @@ def meanwhile(action):
 
 # ---- upgrades that an account refuses ----
 
+def upgrades_of(world, name):
+    """How many an account refused."""
+    return sum(request['method'] == 'GET' and request['status'] != 101 for request in world.upstream.requests(name))
+
+
 @pytest.mark.parametrize('status', [404, 405, 426, 501])
 def test_account_without_sockets(fresh, websocket, status):  # pylint: disable=unused-argument
-    """These say that the path takes none: it is asked over HTTP, and Codex keeps its socket."""
+    """These say that the path takes none: it is asked over HTTP, and Codex keeps its socket. Nodes remember it of an account, so
+    each status has one of its own."""
+    name = 'without-%d' % status
+    fresh.cluster.account(name, 'platform', fresh.upstream.base('p'))
+    fresh.keys[name] = fresh.cluster.key(name, '--account', name)
     fresh.upstream.account('p', upgrade={'status': status})
-    codex, (one, two) = Codex(fresh, 'platform', True), fresh.nodes
+    codex, (one, two) = Codex(fresh, name, True), fresh.nodes
     codex.exec(one, 'hello').check()
     codex.exec(two, 'and then?', resume=True).check()
-    assert fresh.turns() == 2
+    fresh.cluster.cli('account', 'remove', name)
+    assert upgrades_of(fresh, 'p') == 2 and fresh.turns() == 2
     assert {request['transport'] for request in fresh.upstream.requests('p') if request['seen']} == {'http'}
 
 
@@ -60,7 +71,7 @@ def test_account_refuses_the_upgrade(fresh, websocket, refusal):  # pylint: disa
     before = fresh.turns('p')
     fresh.upstream.account('p', upgrade=refusal)
     codex.exec(two, 'and then?', resume=True).check()
-    assert fresh.turns('p') == before and len(fresh.asked('and then?')) == 1
+    assert upgrades_of(fresh, 'p') > 0 and fresh.turns('p') == before and len(fresh.asked('and then?')) == 1
     fresh.check()
 
 
@@ -89,7 +100,11 @@ def test_a_node_without_its_database(fresh, postgres, transport):  # noqa: F811 
     proxy.cut()
     url = postgres.dsn(fresh.cluster.database, 'posthouse_node', proxy.port)
     node = fresh.cluster.node('away', env={'POSTHOUSE_DATABASE_URL': url}, ready=False)
-    eventually(lambda: node.admin('/livez').status == 200, within=20, what='the node listens')
+
+    def listens():
+        with contextlib.suppress(OSError), socket.create_connection(('127.0.0.1', node.port), timeout=1):
+            return True
+    eventually(listens, within=20, what='the node listens')
 
     def later():
         time.sleep(2)

@@ -77,9 +77,10 @@ def test_file_is_used(fresh, program, how, kind):
 
 
 @ways(*PLAIN)
-@pytest.mark.parametrize('kind', ['codex'])
+@pytest.mark.parametrize('kind', ['codex', 'stateless'])
 def test_file_is_refused(fresh, program, how, kind):
-    """Where no account keeps files the library says so."""
+    """Where no account keeps files the library says so, and not what some server says that knows no such path."""
+    fresh.upstream.script('s', {'status': 404, 'body': {'detail': 'Not Found'}}, any_request=True)
     turn, = fresh.play(program, kind, [{'text': 'read it', 'how': 'files', 'via': how}])
     assert turn['error']['code'] == 'unsupported_endpoint', turn
     assert fresh.turns() == 0

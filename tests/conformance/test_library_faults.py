@@ -13,18 +13,13 @@ MUTE = {('agents', 'socket'): 'terminal state "error"'}  # it drops the words of
 CONTENT = {'type': 'invalid_request_error', 'message': 'It is too much.'}
 FLAT_ERROR = 'data: %s\n\n' % json.dumps({'error': {'message': 'Not now.', 'type': 'server_error', 'param': None, 'code': None}})
 ONE_ACCOUNT = {  # what one account alone refuses
-    'its key': marker(status=401, code='invalid_api_key', times=1),
     'its quota': marker(status=429, code='insufficient_quota', type='insufficient_quota', times=1),
-    'its quota, in the stream': marker(fault='failed', code='insufficient_quota', at='created', times=1),
     'its plan': marker(fault='failed', code='usage_not_included', at='created', times=1),
-    'its models': marker(status=404, code='model_not_found', message='No such model.', times=1),
     'an error in place of a stream': marker(body=FLAT_ERROR, content_type='text/event-stream', times=1),
 }
 REFUSED = {  # what no retry mends
     'a long context': marker(status=400, code='context_length_exceeded', **CONTENT),
     'a large body': marker(status=413, **CONTENT),
-    'what cannot be processed': marker(status=422, **CONTENT),
-    'a model': marker(status=404, code='model_not_found', **CONTENT),
     'a policy, in the stream': marker(fault='failed', code='cyber_policy', message='It is too much.', at='created'),
 }
 
@@ -42,7 +37,7 @@ def test_break_before_the_first_item(fresh, program, how):
 
 
 @ways(streamed=True)
-@pytest.mark.parametrize('fault', ['eof', 'reset', 'end', 'error', 'failed'])
+@pytest.mark.parametrize('fault', ['eof', 'error', 'failed'])
 def test_break_behind_an_item(fresh, program, how, fault):
     """A stream that broke ends as response.failed. No library repeats it by itself; each says that it failed, and the turn
     before it can be continued."""
@@ -99,12 +94,14 @@ def test_another_account_serves(fresh, program, how, what):
 
 @ways(http=True)
 def test_nobody_can_be_reached(fresh, program, how):
-    """Every request is four attempts upstream; a library comes back as often as it always does, and says so."""
+    """A request is four attempts upstream, and the third that fails in a row lets the account rest at once; a library comes back as
+    often as it always does, and says so."""
+    fresh.well('stateless')
     before = fresh.requests()
     turn, = fresh.play(program, 'stateless', texts(how, 'one ' + marker(status=500, code='server_error')))
     assert 'The upstream failed' in turn['error']['message'], turn
     tries = TRIES.get(program, 1 + RETRIES)
-    assert (fresh.requests() - before, fresh.turns('s')) == (tries, 4 * tries)
+    assert (fresh.requests() - before, fresh.turns('s')) == (tries, {1: 4, 3: 4 + 4 + 1}[tries])
 
 
 @ways('openai', 'openai_python', 'agents', 'agents_python', 'ai', http=True)

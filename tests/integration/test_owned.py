@@ -231,7 +231,7 @@ ODD = [{'status': 404, 'body': '404 page not found', 'content_type': 'text/plain
        {'status': 404, 'body': {'error': {'code': 404, 'message': 'File Not Found', 'type': 'not_found_error'}}}]
 PATHS = [('files', *form({'purpose': 'user_data'})), ('files', *form({'purpose': 'user_data'}, b'x' * 500000)),
          ('conversations', {}, None), ('vector_stores', {'name': 'v'}, None), ('images/generations', {'model': 'other', 'prompt': 'x'}, None),
-         ('audio/speech', {'model': 'other', 'input': 'x'}, None), ('something/else', {}, None)]
+         ('audio/speech', {'model': 'other', 'input': 'x'}, None), ('something/else', {'model': 'other'}, None)]
 
 
 @pytest.mark.parametrize('path,body,headers', PATHS, ids=['%d-%s' % (n, path) for n, (path, _, _) in enumerate(PATHS)])
