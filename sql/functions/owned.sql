@@ -23,7 +23,8 @@ BEGIN
 	PERFORM set_config('posthouse.scope', p_scope::text, true);
 	RETURN QUERY
 	SELECT NULL::text, (SELECT o.account_id FROM posthouse.resource_owners o
-		WHERE o.scope = p_scope AND o.day = 'infinity' AND o.made IS NOT NULL ORDER BY o.made DESC LIMIT 1)
+		WHERE o.scope = p_scope AND o.day = 'infinity' AND o.made IS NOT NULL AND o.kind <> 'chat/completions'
+		ORDER BY o.made DESC LIMIT 1)
 	UNION ALL
 	SELECT o.id, o.account_id FROM posthouse.resource_owners o
 	WHERE o.scope = p_scope AND o.day = 'infinity' AND o.id = ANY (p_ids) AND NOT o.hidden;

@@ -315,12 +315,15 @@ int ph_chat_refused(struct ph_request *r)
 		&r->fault, PH_E_UPSTREAM_CANNOT, "account %s has no chat completions", r->account->name);
 }
 
-/* An error that names a code or a member speaks of the request: the path is there. */
+bool ph_chat_is_stored(const struct ph_request *r)
+{
+	return r->chat && r->attempt.chat && r->chat->asked.store && r->account &&
+	       r->account->kind == PH_PLATFORM && r->collect.id.n;
+}
+
 bool ph_chat_missing(struct ph_request *r, int status, const struct ph_failure *f)
 {
-	if ((status != 404 && status != 405) || f->signal == PH_SIGNAL_MODEL || f->param[0])
-		return false;
-	if (f->error.n && f->word[0] && !ph_str_eq(ph_str_c(f->word), PH_STR("invalid_request_error")))
+	if (!ph_path_missing(status, f))
 		return false;
 	r->account->no_chat_until_ms = ph_loop_now_ms(r->g->loop) + MISSING_MS;
 	return true;

@@ -19,6 +19,7 @@ struct ph_chat_asked {
 	struct ph_str model; /* as JSON, within the text; empty = none */
 	bool stream;
 	bool usage; /* of a stream: told at its end */
+	bool store; /* to be read again later */
 	bool valid; /* it is a request, whether or not it can be translated */
 };
 
@@ -85,6 +86,8 @@ bool ph_chat_is_native(const struct ph_request *r, const struct ph_account *a);
 void ph_chat_native(struct ph_chat *c, bool native);
 /* For an account without the path: 0, or it cannot be translated, negated. */
 int ph_chat_refused(struct ph_request *r);
+/* Its account keeps it, under the id that was collected. */
+bool ph_chat_is_stored(const struct ph_request *r);
 /* The status says that the account has no such path. It is remembered. */
 bool ph_chat_missing(struct ph_request *r, int status, const struct ph_failure *f);
 

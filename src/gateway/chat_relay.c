@@ -15,10 +15,11 @@ enum {
 	K_CHOICES,
 	K_USAGE,
 	K_ERROR,
+	K_ID,
 	K_NR
 };
 static const struct ph_str chunk_names[K_NR] = {
-	PH_STR_INIT("choices"), PH_STR_INIT("usage"), PH_STR_INIT("error")};
+	PH_STR_INIT("choices"), PH_STR_INIT("usage"), PH_STR_INIT("error"), PH_STR_INIT("id")};
 
 /* What a chunk is to the relay. */
 enum chunk {
@@ -44,6 +45,12 @@ static void read_usage(struct ph_collect *c, const struct ph_json_member *usage)
 	c->output_tokens = ph_chat_number(&m[1]);
 	c->cached_tokens = ph_chat_number(&read);
 	c->reasoning_tokens = ph_chat_number(&spent);
+}
+
+static void read_id(struct ph_collect *c, const struct ph_json_member *id)
+{
+	if (!c->id.n && id->kind == PH_JSON_STRING)
+		ph_json_text(id->value, &c->texts, &c->id);
 }
 
 /* ---- one chunk ---- */
@@ -95,6 +102,7 @@ static void on_chunk(struct ph_request *r, const struct ph_sse_unit *u, const st
 	enum chunk class = class_of(m);
 
 	read_usage(&r->collect, &m[K_USAGE]);
+	read_id(&r->collect, &m[K_ID]);
 	if (class == CHUNK_ENDS)
 		ph_buf_puts(&r->relay.terminal, u->raw);
 	else if (class == CHUNK_OPENS)
@@ -158,5 +166,6 @@ bool ph_chat_relay_whole(struct ph_request *r, struct ph_str answer)
 	if (ph_json_scan(answer, chunk_names, K_NR, m, NULL) || m[K_CHOICES].kind != PH_JSON_ARRAY)
 		return false;
 	read_usage(&r->collect, &m[K_USAGE]);
+	read_id(&r->collect, &m[K_ID]);
 	return true;
 }

@@ -405,6 +405,7 @@ static int read_asked(const struct ph_json_member *m, struct ph_chat_asked *aske
 	asked->model = ph_chat_given(&m[M_MODEL]) ? m[M_MODEL].value : PH_STR_NONE;
 	asked->stream = m[M_STREAM].kind == PH_JSON_TRUE;
 	asked->usage = wanted.kind == PH_JSON_TRUE;
+	asked->store = m[M_STORE].kind == PH_JSON_TRUE;
 	asked->valid = true;
 	return 0;
 }

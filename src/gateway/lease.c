@@ -11,6 +11,7 @@
 #define ROUNDS            3     /* beyond the first */
 #define REST_MS           200   /* doubles with each round */
 #define RENEW_MS          12000 /* for another token: its exchange, and the claim on it */
+#define FAILED_MS         60000 /* the longest time after which a failure may be told to come back */
 #define ATTEMPTS_NS       (UINT64_C(240) * 1000000000) /* no new attempt after this */
 
 void ph_lease_release(struct ph_request *r)
@@ -101,8 +102,11 @@ static int blocked(struct ph_request *r, enum ph_choice_verdict verdict, uint64_
 		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is blocked");
 	if (is_tied(r))
 		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY, "the account that the turn needs is blocked");
-	if (r->failed)
+	if (r->failed) {
+		/* Codex would wait for it without a word. Whoever comes sooner is told how things stand. */
+		r->after_ms = after_ms > FAILED_MS ? 0 : after_ms;
 		return all_failed(r);
+	}
 	r->left[PH_OTHER_ACCOUNT] = 0;
 	return ph_fail(&r->fault,
 		verdict == PH_CHOICE_EXHAUSTED ? PH_E_ACCOUNTS_EXHAUSTED : PH_E_ACCOUNTS_BUSY,

@@ -20,6 +20,7 @@ static const struct ph_collection collections[] = {
 	{PH_STR_INIT("fine_tuning/jobs"), "Fine-tuning job", true,  true,  {NULL, 0}},
 	{PH_STR_INIT("videos"),           "Video",           true,  true,  {NULL, 0}},
 	{PH_STR_INIT("skills"),           "Skill",           true,  false, {NULL, 0}},
+	{PH_STR_INIT("chat/completions"), "Chat completion", true,  false, PH_STR_INIT("model")},
 };
 /* clang-format on */
 

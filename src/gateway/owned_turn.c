@@ -94,8 +94,21 @@ static bool tells_of_container(struct ph_str output)
 	return false;
 }
 
-/* Containers that upstream made for the turn: what is in them is fetched by their id. The writer keeps its
- * order, so that the commit behind this tells of both. */
+/* The writer keeps its order, so that the commit behind this tells of both. */
+static void own(struct ph_request *r, const struct ph_minted *ids, size_t n)
+{
+	ph_owned_write_cancel(ph_owned_write(r->g, r->door.key->id, r->account_id, ids, n, written, NULL));
+}
+
+/* A chat that its account keeps: read, changed and deleted by its id. */
+void ph_turn_own_chat(struct ph_request *r)
+{
+	const struct ph_minted chat = {r->collect.id, PH_STR("chat/completions")};
+
+	own(r, &chat, 1);
+}
+
+/* Containers that upstream made for the turn: what is in them is fetched by their id. */
 void ph_turn_own(struct ph_request *r)
 {
 	static const struct ph_str name = PH_STR_INIT("container_id");
@@ -110,6 +123,5 @@ void ph_turn_own(struct ph_request *r)
 		if (ph_json_find(item, &name, 1, &m) && ph_json_text(m.value, &r->arena, &ids[n].id))
 			ids[n++].kind = PH_STR("containers");
 	if (n)
-		ph_owned_write_cancel(
-			ph_owned_write(r->g, r->door.key->id, r->account_id, ids, n, written, NULL));
+		own(r, ids, n);
 }

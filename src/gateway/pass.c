@@ -111,25 +111,52 @@ static uint64_t rank(const struct ph_pass *p, const struct ph_key *key, const st
 	       hash;
 }
 
-/* Where a new resource goes. *exists: there is an account that has such things, whether it can now or not. */
-static struct ph_account *pick(struct ph_side *s, bool *exists)
+/* One that the key may use, and that may have such a path. */
+static bool is_keeper(const struct ph_side *s, const struct ph_account *a)
+{
+	return a->kind != PH_CODEX && ph_key_allows_account(s->door.key, a->id);
+}
+
+/* Where a new resource goes. */
+static struct ph_account *pick(struct ph_side *s)
 {
 	struct ph_pass *p = s->data;
 	struct ph_account *best = NULL;
 
-	*exists = false;
 	PH_LIST_EACH (it, ph_accounts_list(s->g->accounts)) {
 		struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
 
-		if (a->kind == PH_CODEX || !ph_key_allows_account(s->door.key, a->id))
-			continue;
-		*exists = true;
-		if (!ph_account_usable(a) || was_tried(&p->choice, a->id))
+		if (!is_keeper(s, a) || !ph_account_usable(a) || was_tried(&p->choice, a->id))
 			continue;
 		if (!best || rank(p, s->door.key, a) > rank(p, s->door.key, best))
 			best = a;
 	}
 	return best;
+}
+
+/* Whether somebody might serve it later. Of those that were asked, all said that they have no such path: then
+ * only an account that has every path counts. */
+static bool is_served(const struct ph_side *s)
+{
+	const struct ph_pass *p = s->data;
+
+	PH_LIST_EACH (it, ph_accounts_list(s->g->accounts)) {
+		const struct ph_account *a = PH_CONTAINER(it, struct ph_account, node);
+
+		if (is_keeper(s, a) && !was_tried(&p->choice, a->id) && (!p->tries || a->kind == PH_PLATFORM))
+			return true;
+	}
+	return false;
+}
+
+/* There is none left to ask. */
+static int nobody(struct ph_side *s, struct ph_err *err)
+{
+	struct ph_pass *p = s->data;
+
+	if (p->tries && p->last != PH_E_PATH_UNSERVED)
+		return ph_fail(err, p->last, "%s", "");
+	return ph_fail(err, is_served(s) ? PH_E_NO_ACCOUNTS : PH_E_PATH_UNSERVED, "%s", "");
 }
 
 static uint64_t returns_ms(const struct ph_side *s, const struct ph_account *a)
@@ -172,14 +199,9 @@ static int try_owner(struct ph_side *s, struct ph_err *err)
 static int try_home(struct ph_side *s, struct ph_err *err)
 {
 	struct ph_pass *p = s->data;
-	bool exists;
-	struct ph_account *a = p->tries < TRIES ? pick(s, &exists) : NULL;
+	struct ph_account *a = p->tries < TRIES ? pick(s) : NULL;
 
-	if (a)
-		return start_call(s, ph_account_ref(a));
-	if (p->tries)
-		return ph_fail(err, p->last, "%s", "");
-	return ph_fail(err, exists ? PH_E_NO_ACCOUNTS : PH_E_PATH_UNSERVED, "%s", "");
+	return a ? start_call(s, ph_account_ref(a)) : nobody(s, err);
 }
 
 static int wait_for_slot(struct ph_side *s, int64_t account)
@@ -200,15 +222,6 @@ static void on_slot(void *arg)
 
 	if (rc)
 		ph_pass_fail(s, rc, &why);
-}
-
-static int nobody(struct ph_side *s, struct ph_err *err)
-{
-	struct ph_pass *p = s->data;
-	bool exists;
-
-	pick(s, &exists);
-	return ph_fail(err, exists || p->tries ? p->last : PH_E_PATH_UNSERVED, "%s", "");
 }
 
 /* Where a model runs, like a turn. */

@@ -209,12 +209,13 @@ static void on_withheld(struct ph_side *s)
 		.renewable = p->account->kind == PH_CODEX};
 	struct ph_asked asked = {
 		p->choice.model, PH_STR_NONE, p->health_version, false, p->account->secret_version};
-	struct ph_failure f = {.code = PH_E_PATH_UNSERVED};
+	struct ph_failure f;
 
-	if (p->status < 404 || p->status == 429) {
-		ph_classify(&a, &f);
+	ph_classify(&a, &f);
+	if (ph_path_missing(p->status, &f))
+		f.code = PH_E_PATH_UNSERVED;
+	else
 		ph_health_failure(s->g, p->account, &f, &asked);
-	}
 	if (f.code == PH_E_UPSTREAM_CANNOT || f.code == PH_E_UPSTREAM_REFUSED) {
 		tell(s);
 		return;
@@ -225,7 +226,7 @@ static void on_withheld(struct ph_side *s)
 	if (ph_pass_again(p))
 		ph_pass_next(s);
 	else
-		ph_pass_fail(s, -PH_E_ACCOUNT_AWAY, NULL);
+		ph_pass_fail(s, f.code == PH_E_PATH_UNSERVED ? -f.code : -PH_E_ACCOUNT_AWAY, NULL);
 }
 
 static void on_end(void *owner, int status, const struct ph_err *err)

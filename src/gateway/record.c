@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What remains of a turn: its row in the store, its line in the log. Its share of the metrics: observe.c. */
+#include "chat.h"
 #include "posthouse/clock.h"
 #include "posthouse/log.h"
 #include "prices.h"
@@ -164,6 +165,8 @@ void ph_record_commit(struct ph_request *r, bool keep, void (*cb)(void *arg, int
 		fill_snapshot(r, &t);
 		ph_turn_own(r);
 	}
+	if (r->sm.state == REQ_COMMIT && ph_chat_is_stored(r))
+		ph_turn_own_chat(r);
 	if (r->lane && r->sm.state == REQ_COMMIT) {
 		tell_lane(r, &t);
 		ph_steer_plan_successor(r);

@@ -5,6 +5,7 @@
  * again and it is counted. Which of these comes when is the machine's (request.c), the bytes of a stream's
  * end are the relay's (relay_end.c).
  */
+#include "chat.h"
 #include "pool.h"
 #include "posthouse/metrics.h"
 #include "request_priv.h"
@@ -98,7 +99,7 @@ int ph_request_commit(struct ph_request *r)
 	keep = finished && ph_record_keeps(r);
 	/* Whose id it is must be known before anybody can use it: upstream would answer for it to any key. */
 	owned = r->ask == PH_ASK_RESPONSE && r->relay.ended != PH_TERMINAL_FAILED && r->account &&
-		r->account->kind == PH_PLATFORM && r->body.store && !r->chat;
+		r->account->kind == PH_PLATFORM && (r->chat ? ph_chat_is_stored(r) : r->body.store);
 	if (r->account) {
 		ph_account_answered(r->g->accounts, r->account, r->attempt.health_version);
 		ph_account_worked(r->g->accounts, r->account);

@@ -401,6 +401,7 @@ int ph_turn_owned(
 	struct ph_request *r); /* 1: bound_to is set, if it names any; 0: waits; or a negative code */
 void ph_turn_owned_cancel(struct ph_request *r);
 void ph_turn_own(struct ph_request *r); /* remembers what its answer hands out; before the commit */
+void ph_turn_own_chat(struct ph_request *r);
 
 /* warmup.c: a turn that asks for no answer; its end, as upstream would have told it */
 bool ph_warmup_is_ours(const struct ph_request *r); /* to answer, as things stand */

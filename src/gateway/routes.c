@@ -69,6 +69,7 @@ static const struct route routes[] = {
 	{"GET", PH_STR_INIT("/models"), PH_ROUTE_MODELS, list_models},
 	{"GET", PH_STR_INIT("/models/*"), PH_ROUTE_MODELS, get_model},
 	{"POST", PH_STR_INIT("/chat/completions"), PH_ROUTE_CHAT, ph_chat_open},
+	{"GET", PH_STR_INIT("/chat/completions"), PH_ROUTE_CHAT, ph_owned_list_open},
 	{"GET", PH_STR_INIT("/wham/usage"), PH_ROUTE_OTHER, ph_pool_usage},
 	{"GET", PH_STR_INIT("/api/codex/usage"), PH_ROUTE_OTHER, ph_pool_usage},
 	{"POST", PH_STR_INIT("/embeddings"), PH_ROUTE_RELAY, ph_pass_open},

@@ -427,3 +427,11 @@ void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret)
 	if (v.code == PH_E_UPSTREAM_PARAMETER)
 		memcpy(ret->param, f.unsupported, sizeof ret->param);
 }
+
+/* Any other code, a member or a model: it is the path that speaks. */
+bool ph_path_missing(int status, const struct ph_failure *f)
+{
+	if ((status != 404 && status != 405 && status != 501) || f->signal == PH_SIGNAL_MODEL || f->param[0])
+		return false;
+	return !f->error.n || !f->word[0] || ph_words_deny_path(f->word);
+}

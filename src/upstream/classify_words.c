@@ -133,6 +133,17 @@ static const struct {
 	{403, "model",                                        MODEL},
 	{404, "model",                                        MODEL},
 };
+
+/* Codes that say that there is no such path, or not with that method. */
+static const char *const missing[] = {
+	"unknown_url",
+	"unsupported_endpoint",
+	"method_not_supported",
+	"method_not_allowed",
+	"not_found",
+	"not_implemented",
+	"invalid_request_error",
+};
 /* clang-format on */
 
 const struct ph_verdict *ph_words_of(const char *word)
@@ -150,4 +161,12 @@ const struct ph_verdict *ph_words_in(int status, const char *lower_message)
 			strstr(lower_message, phrases[i].phrase))
 			return &phrases[i].verdict;
 	return NULL;
+}
+
+bool ph_words_deny_path(const char *word)
+{
+	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+		if (strcmp(missing[i], word) == 0)
+			return true;
+	return false;
 }

@@ -112,6 +112,7 @@ struct ph_verdict {
 };
 const struct ph_verdict *ph_words_of(const char *word);                      /* NULL = not known */
 const struct ph_verdict *ph_words_in(int status, const char *lower_message); /* NULL = nothing known */
+bool ph_words_deny_path(const char *word);
 
 extern const struct ph_http_events ph_call_http_events; /* owner: the struct ph_upconn */
 

@@ -55,10 +55,19 @@ def world(make_cluster, clients):
     return peers.World(make_cluster, clients)
 
 
+@pytest.fixture(scope='module')
+def keys(world):
+    """Keys that are refused something, each with the words about it."""
+    world.cluster.account('m', 'stateless', world.upstream.base('s'), '--model', 'other')
+    for name, options in {'other-model': ('--model', 'other'), 'no-model': ('--account', 'm'),
+                          'day': ('--limit', 'requests:1/day'), 'hour': ('--limit', 'requests:1/hour')}.items():
+        world.keys[name] = world.cluster.key(name, *options)
+
+
 @pytest.fixture
 def fresh(world):
     """That world, every account well and nothing counted."""
-    world.fresh()
+    world.cluster.fresh()
     return world
 
 

@@ -12,10 +12,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
 import pytest
 
+from client import once
 from conversation import Context
 from fake_upstream import ECHO_MAX, entries, expected_text, marker
 from harness import FakeUpstream
@@ -24,7 +24,6 @@ KINDS = {'platform': 'p', 'codex': 'c', 'stateless': 's'}  # kind -> its account
 TOOL_CALL = {'name': 'look', 'arguments': '{"at":"the sea"}'}  # compact: some clients write it anew
 UPGRADE = {'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
            'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA=='}
-KNOWN = 0.5  # seconds until every node has heard of a change
 
 
 class World:
@@ -40,26 +39,19 @@ class World:
             self.keys[kind] = self.cluster.key('only-' + kind, '--account', name)
         self.nodes = [self.cluster.node() for _ in range(2)]
 
-    def fresh(self):
+    def well(self, kind):
+        """A good turn on each node, which forgets what faults in a row it saw of that account."""
+        for node in self.nodes:
+            assert once(node.url, self.keys[kind], 'POST', '/v1/responses', {'model': 'demo', 'input': 'well?'}).status == 200
         self.upstream.reset()
-        blocked = [name for name, in self.cluster.sql(
-            "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")]
-        for name in blocked:
-            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
-        if blocked:
-            time.sleep(KNOWN)
 
     @contextlib.contextmanager
     def only(self, kind):
         """While it lasts, new conversations can go to this kind's account alone."""
-        others = [name for each, name in KINDS.items() if each != kind]
-        for name in others:
-            self.cluster.sql('SELECT posthouse_admin.pause_account(%s)', name)
-        time.sleep(KNOWN)
+        names = [name for name, in self.cluster.sql('SELECT name FROM posthouse_admin.accounts')]
+        self.cluster.use(KINDS[kind])
         yield
-        for name in others:
-            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
-        time.sleep(KNOWN)
+        self.cluster.use(*names)
 
     def upgrade(self, node=0):
         """The status that an upgrade is answered with."""
@@ -79,6 +71,10 @@ class World:
         """How many turns an account saw, or all of them."""
         stats = self.upstream.accounts()
         return sum(stats[each]['turns'] for each in ([name] if name else stats))
+
+    def asked(self, words):
+        """The accounts that were asked for a turn with these words in it, in that order."""
+        return [request['account'] for request in self.upstream.requests() if request['seen'] and words in request['body']]
 
     def faulted(self):
         return sum(each['faulted'] for each in self.upstream.accounts().values())
@@ -153,8 +149,10 @@ WAYS = {  # (program, how) -> whether its turns are streamed
     ('openai_python', 'create'): False, ('openai_python', 'raw'): True, ('openai_python', 'stream'): True,
     ('openai_python', 'socket'): True,
     ('agents', 'run'): False, ('agents', 'stream'): True, ('agents', 'socket'): True,
-    ('agents_python', 'run'): False, ('agents_python', 'stream'): True,
-    ('ai', 'generate'): False, ('ai', 'stream'): True, ('ai', 'history'): False}
+    ('agents_python', 'run'): False, ('agents_python', 'stream'): True, ('agents_python', 'socket'): True,
+    ('ai', 'generate'): False, ('ai', 'stream'): True, ('ai', 'history'): False,
+    ('curl', 'create'): False, ('curl', 'stream'): True}
+PLAIN = ('openai', 'openai_python', 'curl')  # every call is the program's own: what was asked is what was sent
 
 
 def ways(*programs, streamed=None, http=False, without=()):

@@ -6,21 +6,21 @@ import json
 import pathlib
 import re
 
-from peers import KINDS, WAYS
+from peers import KINDS, PLAIN, WAYS
 
 GUIDE = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'clients.md'
 BEGIN, END = '<!-- what the tests prove: begin -->\n', '<!-- what the tests prove: end -->\n'
 
 CLIENTS = {'openai': 'openai-node', 'openai_python': 'openai-python', 'agents': 'Agents SDK, node', 'agents_python': 'Agents SDK, Python',
-           'ai': 'AI SDK', 'codex': 'Codex CLI'}
+           'ai': 'AI SDK', 'codex': 'Codex CLI', 'curl': 'curl'}
 ABILITIES = {'create': 'create', 'stream': 'stream', 'tools': 'tools', 'chain': 'chain on another node', 'lost': 'account lost',
              'retrieve': 'retrieve', 'files': 'files'}
 HTTP, SOCKET = 'HTTP', 'WebSocket'
 EXCUSES = """\
 - `a`: there is nothing to prove: every turn of this client on this transport is streamed.
 - `b`: the client has no call for it (the AI SDK can upload a file, but neither list nor delete it).
-- `c`: such accounts keep no files. With nothing but `codex` accounts the call is refused with `unsupported_endpoint`; a `stateless`
-  account is asked, for some servers have such paths, and its own answer is passed on.
+- `c`: such accounts keep no files. The call is refused with `unsupported_endpoint`: at once where there are none but `codex` accounts,
+  else once the `stateless` ones were asked, for some servers have such paths.
 
 `stateless` accounts have no WebSockets: the client's is served over HTTP upstream. `retrieve` and `files` of a WebSocket row are a turn on
 the socket whose response is read, or which names a file that was uploaded, over HTTP by the same client.
@@ -39,7 +39,7 @@ def excuse(program, transport, kind, ability):
     """The letter of the reason why this cell cannot be, or None."""
     if ability == 'create' and (transport == SOCKET or program == 'codex'):
         return 'a'
-    if ability in ('retrieve', 'files') and not program.startswith('openai'):
+    if ability in ('retrieve', 'files') and program not in PLAIN:
         return 'b'
     return 'c' if ability == 'files' and kind != 'platform' else None
 

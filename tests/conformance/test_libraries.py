@@ -4,7 +4,7 @@ strict accumulator of openai-node throws at whatever is out of order in a stream
 import pytest
 
 from fake_upstream import marker
-from peers import KINDS, TOOL_CALL, Talk, account_of, texts, ways
+from peers import KINDS, PLAIN, TOOL_CALL, Talk, account_of, texts, ways
 
 CALL = marker(calls=[TOOL_CALL], reasoning=True)
 
@@ -50,7 +50,7 @@ def test_owner_is_limited(fresh, program, how, kind):
 
 
 @pytest.mark.proves('retrieve')
-@ways('openai', 'openai_python')
+@ways(*PLAIN)
 @pytest.mark.parametrize('kind', KINDS)
 def test_response_is_read_back(fresh, program, how, kind):
     """The response and what it was asked, from the other node."""
@@ -62,7 +62,7 @@ def test_response_is_read_back(fresh, program, how, kind):
     assert fresh.turns() == 1
 
 
-@ways('openai', 'openai_python')
+@ways(*PLAIN)
 @pytest.mark.proves('files')
 @pytest.mark.parametrize('kind', ['platform'])
 def test_file_is_used(fresh, program, how, kind):
@@ -76,10 +76,11 @@ def test_file_is_used(fresh, program, how, kind):
     fresh.check()
 
 
-@ways('openai', 'openai_python')
-@pytest.mark.parametrize('kind', ['codex'])
+@ways(*PLAIN)
+@pytest.mark.parametrize('kind', ['codex', 'stateless'])
 def test_file_is_refused(fresh, program, how, kind):
-    """Where no account keeps files the library says so."""
+    """Where no account keeps files the library says so, and not what some server says that knows no such path."""
+    fresh.upstream.script('s', {'status': 404, 'body': {'detail': 'Not Found'}}, any_request=True)
     turn, = fresh.play(program, kind, [{'text': 'read it', 'how': 'files', 'via': how}])
     assert turn['error']['code'] == 'unsupported_endpoint', turn
     assert fresh.turns() == 0

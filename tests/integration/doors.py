@@ -3,12 +3,9 @@
 goes to another node than the one before."""
 import contextlib
 import itertools
-import time
 
 import client as http
 from harness import FakeUpstream
-
-KNOWN = 0.5
 
 
 class Ring:
@@ -39,23 +36,6 @@ class World:
         with contextlib.ExitStack() as stack:
             yield Ring([stack.enter_context(http.Client(node.url, key or self.key)) for node in self.nodes])
 
-    def fresh(self):
-        self.upstream.reset()
-        names = [name for name, in self.cluster.sql(
-            "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")]
-        for name in names:
-            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
-        if names:
-            time.sleep(KNOWN)
-        return self
-
-    def use(self, *names):
-        """Only these accounts serve."""
-        for other in self.names:
-            verb = 'resume' if other in names else 'pause'
-            self.cluster.sql('SELECT posthouse_admin.%s_account(%%s)' % verb, other)
-        time.sleep(KNOWN)
-
     def asked(self, path):
         """What accounts were asked under that path: [(account, record)], oldest first."""
         return [(r['account'], r) for r in self.upstream.requests() if r['path'].split('?')[0].endswith(path)]
@@ -73,5 +53,6 @@ def worlds_of(make_cluster, **more):
     def world(*kinds):
         if kinds not in made:
             made[kinds] = World(make_cluster, kinds, **more)
-        return made[kinds].fresh()
+        made[kinds].cluster.fresh()
+        return made[kinds]
     return world

@@ -30,6 +30,7 @@ BINARY = BUILD / 'posthouse'
 SCALE = float(os.environ.get('POSTHOUSE_TEST_SCALE', '1'))
 SEED = int(os.environ.get('POSTHOUSE_TEST_SEED', '1'))
 NODE_ROLE = 'posthouse_node'
+KNOWN = 0.5  # seconds until every node has heard of a change: ten times the promise
 
 SANITIZER = re.compile(rb'ERROR: (Address|Leak|UndefinedBehavior)Sanitizer|runtime error:|Assertion .* failed')
 
@@ -356,6 +357,21 @@ class Cluster:
 
     def sql(self, text, *args):
         return self.postgres.sql(self.database, text, *args)
+
+    def fresh(self):
+        """Every account is well, and no fake upstream has counted anything."""
+        for thing in self.others:
+            if isinstance(thing, FakeUpstream):
+                thing.reset()
+        if self.sql("SELECT posthouse_admin.resume_account(name) FROM posthouse_admin.accounts "
+                    "WHERE state <> 'active' OR health <> 'active'"):
+            time.sleep(KNOWN)
+
+    def use(self, *names):
+        """Only these accounts serve."""
+        self.sql('SELECT posthouse_admin.resume_account(name) FROM posthouse_admin.accounts WHERE name = ANY(%s)', list(names))
+        self.sql('SELECT posthouse_admin.pause_account(name) FROM posthouse_admin.accounts WHERE name <> ALL(%s)', list(names))
+        time.sleep(KNOWN)
 
     # ---- nodes ----
 

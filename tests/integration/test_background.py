@@ -73,7 +73,7 @@ def test_from_any_node(worlds):
         done = finished(ring, rid)
         assert done['status'] == 'completed' and text_of(done) == expected_text(['user:hello'])
         other, = set(world.names) - {owner_of(rid)}
-        world.use(other)
+        world.cluster.use(other)
         for _ in range(3):
             assert state(ring, rid) == done
         after = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': rid})
@@ -93,7 +93,7 @@ def test_in_the_middle_of_a_conversation(worlds):
         assert text_of(done) == context.words + 'two'
         middle = Conversation(context.add('assistant:' + text_of(done)), rid, 2)
         third = middle.say(ring, 'three')
-        world.use(*[name for name in world.names if name != owner_of(rid)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(rid)])
         third.say(ring, 'four').say(ring, 'five')
         middle.say(ring, 'instead')
     world.check()
@@ -109,7 +109,7 @@ def test_continued_before_anybody_looked(worlds, streamed):
         context = Conversation().context.add('user:one')
         middle = Conversation(context.add('assistant:' + context.words + 'one'), rid, 1)
         second = middle.say(ring, 'two', stream=streamed)
-        world.use(*[name for name in world.names if name != owner_of(rid)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(rid)])
         second.say(ring, 'three')
         assert state(ring, rid)['status'] == 'completed'
     world.check()
@@ -160,7 +160,7 @@ def test_its_node_is_killed(worlds):
     rid = answer.json['id']
     with world.ring() as ring:
         assert finished(ring, rid)['status'] == 'completed'
-        world.use(*[name for name in world.names if name != owner_of(rid)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(rid)])
         turn = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': rid})
         assert turn.text.startswith('seen 3 ')
 
@@ -215,7 +215,7 @@ def test_a_stream_to_its_end(worlds):
         assert turn.events[0].data['sequence_number'] == 0
         http.eventually(lambda: world.cluster.sql('SELECT ended, input FROM posthouse.background_turns WHERE id = %s',
                                                   turn.id) == [(True, None)], what='its row to be over')
-        world.use(*[name for name in world.names if name != owner_of(turn.id)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(turn.id)])
         after = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': turn.id})
         assert after.text == expected_text(entries([user('hello')] + turn.response['output'] + [user('on')]))
     world.check()
@@ -242,7 +242,7 @@ def test_a_client_that_left_comes_back_elsewhere(worlds):
         whole = rest[-1].data['response']
         assert rest[-1].type == 'response.completed' and text_of(whole) == expected_text(['user:hello'])
         # at once, on the next node, without its account
-        world.use(*[name for name in world.names if name != owner_of(rid)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(rid)])
         after = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': rid})
         assert after.text == expected_text(entries([user('hello')] + whole['output'] + [user('on')]))
         # and told again: from the store
@@ -314,10 +314,10 @@ def test_other_kinds_have_no_background(worlds, kinds):
 def test_only_a_platform_account_gets_it(worlds):
     """Though a conversation lives elsewhere: it is replayed there."""
     world = worlds('codex', 'platform')
-    world.use('c1')
+    world.cluster.use('c1')
     with world.ring() as ring:
         first = Conversation().say(ring, 'one')
-        world.use('c1', 'p2')
+        world.cluster.use('c1', 'p2')
         rid = begin(world, ring, 'two', previous_response_id=first.anchor)['id']
         assert owner_of(rid) == 'p2'
         assert text_of(finished(ring, rid)) == first.context.add('user:two').words + 'two'
@@ -337,13 +337,13 @@ def test_its_account_is_away(worlds):
     world = worlds('platform', 'platform')
     with world.ring() as ring:
         rid = begin(world, ring, work_ms=SOON)['id']
-        world.use(*[name for name in world.names if name != owner_of(rid)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(rid)])
         for answer in (ring.get('/v1/responses/' + rid), ring.get('/v1/responses/%s?stream=true' % rid),
                        ring.call('/responses/%s/cancel' % rid, None),
                        ring.post({'model': 'demo', 'input': 'on', 'previous_response_id': rid})):
             assert answer.status == 503 and answer.error['code'] == 'account_unavailable', answer
             assert int(answer.header('retry-after')) > 0
-        world.use(*world.names)
+        world.cluster.use(*world.names)
         assert finished(ring, rid)['status'] == 'completed'
 
 
@@ -387,6 +387,6 @@ def test_a_key_that_keeps_nothing(worlds):
         turn = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': rid})
         assert turn.continuity == 'forwarded' and turn.text.startswith('seen 3 ')
         assert ring.get('/v1/responses/%s/input_items' % rid).status == 404
-        world.use(*[name for name in world.names if name != owner_of(rid)])
+        world.cluster.use(*[name for name in world.names if name != owner_of(rid)])
         assert ring.get('/v1/responses/' + rid).status == 503
     assert world.cluster.sql('SELECT count(*) FROM posthouse.snapshots WHERE response_id = %s', rid) == [(0,)]

@@ -39,15 +39,9 @@ class World:
         self.fresh()
 
     def fresh(self):
-        self.upstream.reset()
+        self.cluster.fresh()
         for name, (_, native) in ACCOUNTS.items():
             self.upstream.account(name, chat=native)
-        blocked = [name for name, in self.cluster.sql(
-            "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")]
-        for name in blocked:
-            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
-        if blocked:
-            time.sleep(0.5)
 
     def key(self, *names):
         """A key for these accounts alone."""
@@ -383,7 +377,7 @@ def test_door(fresh):
     hi = {'messages': [{'role': 'user', 'content': 'x'}]}
     assert post(fresh, 'ph_wrong', hi).status == 401
     with Client(fresh.nodes[0].url, fresh.keys['any']) as client:
-        assert client.request('GET', PATH).error['code'] == 'method_not_supported'
+        assert client.request('PUT', PATH).error['code'] == 'method_not_supported'
         assert client.request('POST', PATH, b'{"model":').error['code'] == 'invalid_json'
         assert client.request('POST', '/backend-api/codex/v1/chat/completions', dict(hi, model='demo')).status == 200
     fresh.keys.setdefault('one-model', fresh.cluster.key('one-model', '--model', 'other'))
@@ -585,3 +579,53 @@ def test_slots(fresh, name):
                 Chat(answer, True)
     finally:
         fresh.cluster.sql("SELECT posthouse_admin.set_account_limit(%s, NULL, 'test')", name)
+
+
+# ---- chats that are kept ----
+
+def stored(text, **members):
+    return dict({'model': 'demo', 'messages': [{'role': 'user', 'content': text}], 'store': True}, **members)
+
+
+@BOTH
+def test_a_stored_chat_is_read_changed_and_deleted(fresh, stream):
+    """On the other node, as soon as its client has heard its end; and by no other key."""
+    key, other = fresh.key('p'), fresh.keys['any']
+    one, two = (node.url for node in fresh.nodes)
+    body = stored('keep this', metadata={'trip': 'north'}, stream=stream)
+    chat = http_client.once(one, key, 'POST', PATH, body)
+    assert chat.status == 200, chat
+    found = json.loads(chat.body) if not stream else json.loads(chat.body.split(b'data: ')[1])
+    mine = '%s/%s' % (PATH, found['id'])
+    read = http_client.once(two, key, 'GET', mine)
+    assert (read.status, read.json['id'], read.json['metadata']) == (200, found['id'], {'trip': 'north'}), read
+    assert http_client.once(two, key, 'GET', mine + '/messages').status == 200
+    assert http_client.once(one, key, 'POST', mine, {'metadata': {}}).status == 200
+    assert found['id'] in [each['id'] for each in http_client.once(two, key, 'GET', PATH).json['data']]
+    assert http_client.once(two, key, 'GET', PATH + '?model=another').json['data'] == []
+    for method, path in (('GET', mine), ('DELETE', mine), ('GET', mine + '/messages'), ('GET', mine[:-1] + 'x')):
+        answer = http_client.once(two, other, method, path)
+        assert answer.status == 404 and answer.error['code'] is None and 'Chat completion' in answer.error['message'], answer
+    assert found['id'] not in [each['id'] for each in http_client.once(two, other, 'GET', PATH).json['data']]
+    assert http_client.once(two, key, 'DELETE', mine).json['deleted'] is True
+    assert http_client.once(one, key, 'GET', mine).status == 404
+    assert found['id'] not in [each['id'] for each in http_client.once(one, key, 'GET', PATH).json['data']]
+
+
+@pytest.mark.parametrize('name,store', [('p', False), ('s', True), ('c', True), ('b', True)])
+def test_a_chat_that_nobody_keeps(fresh, name, store):
+    chat = http_client.once(fresh.nodes[0].url, fresh.keys[name], 'POST', PATH, stored('go on', store=store))
+    assert chat.status == 200, chat
+    assert http_client.once(fresh.nodes[1].url, fresh.keys[name], 'GET', '%s/%s' % (PATH, chat.json['id'])).status == 404
+    listed = http_client.once(fresh.nodes[1].url, fresh.keys[name], 'GET', PATH).json['data']
+    assert chat.json['id'] not in [each['id'] for each in listed]
+
+
+def test_a_stored_chat_draws_no_files(fresh):
+    """Chats are at whichever account was free: what a key keeps besides stays together."""
+    key = fresh.key('p', 'last')
+    home = http_client.once(fresh.nodes[0].url, key, 'POST', '/v1/vector_stores', {'name': 'v'}).json['id']
+    fresh.cluster.use('last' if '_p_' in home else 'p')
+    assert http_client.once(fresh.nodes[0].url, key, 'POST', PATH, stored('keep')).status == 200
+    fresh.cluster.use(*ACCOUNTS)
+    assert http_client.once(fresh.nodes[1].url, key, 'POST', '/v1/vector_stores', {'name': 'w'}).json['id'].split('_')[1] == home.split('_')[1]

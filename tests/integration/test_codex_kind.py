@@ -15,9 +15,7 @@ import rawupstream as raw
 from conversation import Conversation
 from dialogue import Dialogue, REASONING, asking_for, ciphertexts, sent, user
 from fake_upstream import entries, expected_text
-from harness import FakeUpstream
-
-KNOWN = 0.5
+from harness import FakeUpstream, KNOWN
 
 CODEX = {  # what Codex 0.169 sends
     'originator': 'codex_cli_rs', 'user-agent': 'codex_cli_rs/0.169.0 (Debian 12; x86_64)', 'version': '0.169.0',
@@ -44,23 +42,6 @@ class World:
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(http.Client(node.url, key or self.key)) for node in self.nodes]
 
-    def fresh(self):
-        self.upstream.reset()
-        names = [name for name, in self.cluster.sql(
-            "SELECT name FROM posthouse_admin.accounts WHERE state <> 'active' OR health <> 'active'")]
-        for name in names:
-            self.cluster.sql('SELECT posthouse_admin.resume_account(%s)', name)
-        if names:
-            time.sleep(KNOWN)
-        return self
-
-    def use(self, name):
-        """Only that account serves."""
-        for other in self.names:
-            verb = 'resume' if other == name else 'pause'
-            self.cluster.sql('SELECT posthouse_admin.%s_account(%%s)' % verb, other)
-        time.sleep(KNOWN)
-
     def last(self, name):
         """The last turn that it was sent: (head as a dictionary, body, what it saw)."""
         request = [r for r in self.upstream.requests(name) if r['path'].endswith('/responses')][-1]
@@ -79,7 +60,8 @@ def worlds(make_cluster):
     def world(*kinds):
         if kinds not in made:
             made[kinds] = World(make_cluster, kinds)
-        return made[kinds].fresh()
+        made[kinds].cluster.fresh()
+        return made[kinds]
     return world
 
 
@@ -347,10 +329,10 @@ def test_turn_state_never_reaches_another_account(worlds, how):
     world = worlds('codex', 'codex')
     dialogue = Dialogue()
     with world.clients() as clients:
-        world.use('c1')
+        world.cluster.use('c1')
         dialogue.say(clients[0], 'one', headers=CODEX)
         state = {'x-codex-turn-state': 'ts:c1:1'}
-        world.use('c2')
+        world.cluster.use('c2')
         for number, stream in enumerate((False, True)):
             dialogue.say(clients[number], 'turn %d' % number, how, headers=dict(CODEX, **state), stream=stream,
                          client_metadata={'x-codex-turn-state': 'ts:c1:1', 'kept': 'yes'})
@@ -366,12 +348,12 @@ def test_session_headers_are_not_carried_to_another_account(worlds, how):
     world = worlds('codex', 'codex')
     dialogue = Dialogue()
     with world.clients() as clients:
-        world.use('c1')
+        world.cluster.use('c1')
         dialogue.say(clients[0], 'one', headers=CODEX)
         dialogue.say(clients[1], 'two', how, headers=CODEX)
         head = world.last('c1')[0]
         assert head['session-id'] == CODEX['session-id'] and head['thread-id'] == CODEX['thread-id']
-        world.use('c2')
+        world.cluster.use('c2')
         dialogue.say(clients[0], 'three', how, headers=dict(CODEX, **{
             'session_id': 's', 'x-codex-conversation-id': 'c', 'x-codex-session-id': 's'}))
         head = world.last('c2')[0]
@@ -458,19 +440,19 @@ def test_whole_histories_cross_accounts(worlds, kinds, stream):
     def say(number, new, **changes):
         return dialogue.say(clients[number % 2], new, 'whole', codex=True, headers=CODEX, **dict(more, **changes))
     with world.clients() as clients:
-        world.use(first)
+        world.cluster.use(first)
         say(0, [user('one', id='msg_0199aa00-0000-7000-8000-000000000009')])
         say(1, 'look ' + asking_for({'name': 'look', 'arguments': '{}'}))
         say(0, dialogue.outputs() + [user('well?')])
         mine = list(dialogue.items)
-        world.use(second)
+        world.cluster.use(second)
         say(1, 'moved')
         items = sent(world.upstream.requests(second)[-1])
         assert not ciphertexts(items)
         assert not [item for item in items if '_%s_' % first in item.get('id', '')], 'an id of the other account'
         say(0, 'look again ' + asking_for({'name': 'look', 'arguments': '{}'}))
         say(1, dialogue.outputs())
-        world.use(first)
+        world.cluster.use(first)
         say(0, 'back')
         items = sent(world.upstream.requests(first)[-1])
         assert ciphertexts(items) == ciphertexts(mine), 'its own come back to it, the others stay away'
@@ -484,9 +466,9 @@ def test_a_failure_moves_a_whole_history(worlds, kinds):
     world = worlds(*kinds)
     dialogue = Dialogue()
     with world.clients() as clients:
-        world.use(world.names[0])
+        world.cluster.use(world.names[0])
         dialogue.say(clients[0], 'one', 'whole', headers=CODEX, store=False, **REASONING)
-        world.fresh()
+        world.cluster.fresh()
         world.upstream.account(world.names[0], mode='limited')
         dialogue.say(clients[1], 'two', 'whole', codex=True, headers=CODEX, store=False, stream=True, **REASONING)
         dialogue.say(clients[0], 'three', 'whole', codex=True, headers=CODEX, store=False, **REASONING)
@@ -502,16 +484,16 @@ def test_a_whole_history_is_replayed_elsewhere(worlds, kinds):
     world = worlds(*kinds)
     dialogue = Dialogue()
     with world.clients() as clients:
-        world.use(world.names[0])
+        world.cluster.use(world.names[0])
         for number in range(2):
             dialogue.say(clients[number], 'turn %d' % number, 'whole', store=False, **REASONING)
         dialogue.say(clients[0], [user('mine', id='msg_mine_1')], 'whole', store=False, **REASONING)
-        world.use(world.names[1])
+        world.cluster.use(world.names[1])
         assert dialogue.say(clients[1], 'moved', store=False, **REASONING).continuity == 'replayed'
         items = sent(world.upstream.requests(world.names[1])[-1])
         assert [item['id'] for item in items if 'id' in item] == (['msg_mine_1'] if kinds[1] == 'codex' else [])
         dialogue.say(clients[0], 'again', 'whole', store=False, **REASONING)
-        world.use(world.names[0])
+        world.cluster.use(world.names[0])
         dialogue.say(clients[1], 'back', stream=True, **REASONING)
     world.check()
 
@@ -568,7 +550,7 @@ def compacted(world, api, dialogue, name):
 def compacting(worlds):
     """A conversation that c1 compacted: (world, its dialogue, the turn, the item)."""
     world = worlds('codex', 'codex')
-    world.use('c1')
+    world.cluster.use('c1')
     dialogue = Dialogue()
     with world.clients() as (api, other):
         dialogue.say(api, 'one', store=False, **REASONING)
@@ -594,7 +576,7 @@ def test_compaction_on_its_own_account(compacting):
 def test_compaction_elsewhere_is_what_it_replaced(compacting, anchored):
     """Another account cannot read it, and dropping it would lose the conversation: it gets the items from before."""
     world, dialogue, turn, item = compacting
-    world.use('c2')
+    world.cluster.use('c2')
     new = user('and on')
     with world.clients() as (api, other):
         if anchored:
@@ -673,6 +655,6 @@ def test_a_warm_up_needs_no_account(worlds):
     with world.clients() as (api, other):
         warm = api.turn({'model': 'demo', 'generate': False, 'input': 'one', 'store': False})
         assert other.post({'model': 'demo', 'input': 'two', 'previous_response_id': warm.id}).status == 503
-        world.use('c2')
+        world.cluster.use('c2')
         turn = other.turn({'model': 'demo', 'input': 'two', 'previous_response_id': warm.id})
         assert turn.text == expected_text(['user:one', 'user:two'])

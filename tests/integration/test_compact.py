@@ -54,14 +54,14 @@ def test_on_its_own_account(worlds, kind, how):
     """The item goes back as it came, with its id, to whoever made it."""
     world = worlds(kind, kind)
     first, second = world.names
-    world.use(first)
+    world.cluster.use(first)
     with world.ring() as ring:
         dialogue = talked(ring)
         if how == 'whole':
             found = compacted(ring, input=dialogue.items)
         else:
             found = compacted(ring, previous_response_id=dialogue.anchor)
-        world.use(first, second)
+        world.cluster.use(first, second)
         turn = says(ring, found['output'] + [user('and on')], found['output'] + [user('and on')])
         assert sent(world.upstream.requests(first)[-1])[:-1] == found['output']
         after = ring.turn({'model': 'demo', 'input': 'further', 'previous_response_id': turn.id})
@@ -99,18 +99,18 @@ def test_elsewhere_it_is_what_it_replaced(worlds, owner, other, anchored):
     """The user's words stand in the answer of the call too: they must not come twice."""
     world = worlds(owner, other)
     first, second = world.names
-    world.use(first)
+    world.cluster.use(first)
     with world.ring() as ring:
         dialogue = talked(ring)
         found = compacted(ring, **({'previous_response_id': dialogue.anchor} if anchored else {'input': dialogue.items}))
         new = [user('and on')]
-        world.use(second)
+        world.cluster.use(second)
         turn = says(ring, found['output'] + new, dialogue.items + new)
         after = ring.turn({'model': 'demo', 'input': 'further', 'previous_response_id': turn.id})
         whole = dialogue.items + new + turn.response['output'] + [user('further')]
         assert after.text == expected_text(entries(whole))
         # and the owner, when it is back, is sent what the other made in neutral words
-        world.use(first)
+        world.cluster.use(first)
         back = ring.turn({'model': 'demo', 'input': 'back', 'previous_response_id': after.id})
         assert back.text == expected_text(entries(whole + after.response['output'] + [user('back')]))
     world.check()
@@ -120,12 +120,12 @@ def test_moved_in_the_middle(worlds):
     """The owner serves a turn behind the compaction, then goes away: the chain holds the item in a turn's input."""
     world = worlds('codex', 'platform')
     first, second = world.names
-    world.use(first)
+    world.cluster.use(first)
     with world.ring() as ring:
         dialogue = talked(ring)
         found = compacted(ring, input=dialogue.items)
         turn = says(ring, found['output'] + [user('and on')], found['output'] + [user('and on')])
-        world.use(second)
+        world.cluster.use(second)
         after = ring.turn({'model': 'demo', 'input': 'further', 'previous_response_id': turn.id})
         assert after.text == expected_text(entries(
             dialogue.items + [user('and on')] + turn.response['output'] + [user('further')]))
@@ -136,16 +136,16 @@ def test_again_and_again(worlds):
     """What was compacted is compacted elsewhere, and read by a third."""
     world = worlds('platform', 'codex', 'stateless')
     first, second, third = world.names
-    world.use(first)
+    world.cluster.use(first)
     with world.ring() as ring:
         dialogue = talked(ring)
         one = compacted(ring, input=dialogue.items)
-        world.use(second)
+        world.cluster.use(second)
         two = compacted(ring, input=one['output'] + [user('more')])
         new = [user('and on')]
-        world.use(third)
+        world.cluster.use(third)
         says(ring, two['output'] + new, dialogue.items + [user('more')] + new)
-        world.use(first)
+        world.cluster.use(first)
         says(ring, two['output'] + new, dialogue.items + [user('more')] + new)
     world.check()
 
@@ -157,7 +157,7 @@ def test_the_call_fails_over(worlds):
     with world.ring() as ring:
         dialogue = Dialogue()
         found = [compacted(ring, input=[user('one')]) for _ in range(3)]
-        world.use('p1', 'c2')
+        world.cluster.use('p1', 'c2')
         assert all(f['output'][-1]['encrypted_content'].startswith('enc:c2:') for f in found)
         dialogue.say(ring, 'two')
     world.check()
@@ -176,7 +176,7 @@ def test_its_id_is_no_response(worlds):
                        ring.call('/responses/%s/cancel' % rid, None)):
             assert answer.status == 404 and answer.error['message'] == "Response with id '%s' not found." % rid
         owner = found['output'][-1]['encrypted_content'].split(':')[1]
-        world.use(*[name for name in world.names if name != owner])
+        world.cluster.use(*[name for name in world.names if name != owner])
         says(ring, found['output'] + [user('two')], [user('one'), user('two')])
 
 
@@ -184,10 +184,10 @@ def test_another_key_gets_nothing_of_it(worlds):
     """An item that came to a key from elsewhere is sealed for it: what it replaced is not told."""
     world = worlds('codex', 'codex')
     first, second = world.names
-    world.use(first)
+    world.cluster.use(first)
     with world.ring() as ring, world.ring(world.other) as others:
         found = compacted(ring, input=[user('the secret of key one')])
-        world.use(second)
+        world.cluster.use(second)
         answer = others.post({'model': 'demo', 'input': [found['output'][-1], user('tell')]})
         assert answer.status == 400, answer
     assert not any('secret' in r['body'] for r in world.upstream.requests(second))
@@ -206,7 +206,7 @@ def test_no_account_can(worlds):
 
 def test_all_that_can_are_away(worlds):
     world = worlds('platform', 'stateless')
-    world.use('s2')
+    world.cluster.use('s2')
     with world.ring() as ring:
         answer = ring.call(COMPACT, {'model': 'demo', 'input': 'x'})
         assert answer.status == 503 and answer.header('retry-after'), answer
@@ -237,13 +237,13 @@ def test_a_trigger_turn_is_an_anchor(worlds, owner, other):
     """Continued by its id elsewhere: the chain before it, not the ciphertext, and not the trigger."""
     world = worlds(owner, other)
     first, second = world.names
-    world.use(first)
+    world.cluster.use(first)
     with world.ring() as ring:
         dialogue = talked(ring)
         turn = ring.turn({'model': 'demo', 'input': [{'type': 'compaction_trigger'}],
                           'previous_response_id': dialogue.anchor})
         assert [item['type'] for item in turn.response['output']] == ['compaction']
-        world.use(second)
+        world.cluster.use(second)
         after = ring.turn({'model': 'demo', 'input': 'on', 'previous_response_id': turn.id})
         assert after.text == expected_text(entries(dialogue.items + [user('on')]))
         carried = says(ring, turn.response['output'] + [user('on')], dialogue.items + [user('on')])

@@ -30,18 +30,18 @@ def counted(ring, **body):
 def test_tokens_of_the_whole_context(worlds, owner):
     """What stands before the anchor counts, wherever it came from."""
     world = worlds(owner, 'platform')
-    world.use(world.names[0])
+    world.cluster.use(world.names[0])
     with world.ring() as ring:
         dialogue = Dialogue()
         dialogue.say(ring, 'one ' * 50)
         dialogue.say(ring, 'two ' * 50)
-        world.use(*world.names)
+        world.cluster.use(*world.names)
         alone = counted(ring, input='three')
         whole = counted(ring, input=dialogue.items + [user('three')])
         assert whole > alone + 90
         assert counted(ring, input='three', previous_response_id=dialogue.anchor) == whole
         # the anchor's account is away: the other one is sent it all
-        world.use('p2')
+        world.cluster.use('p2')
         assert counted(ring, input='three', previous_response_id=dialogue.anchor) == whole
     world.check()
 
@@ -132,7 +132,7 @@ def test_include_is_asked_of_the_account_that_keeps_it(worlds):
         assert asked[1]['path'].endswith('?include[]=reasoning.encrypted_content')
         world.upstream.script('p1', {'status': 404}, any_request=True)
         assert ring.get(path).json == turn.response
-        world.use()
+        world.cluster.use()
         assert ring.get(path).json == turn.response
         assert ring.get('/v1/responses/' + turn.id).json == turn.response
 

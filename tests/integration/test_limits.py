@@ -12,10 +12,9 @@ import pytest
 
 import client as http
 import rawupstream as raw
-from harness import count, figure
+from harness import KNOWN, count, figure
 
 KINDS = ['platform', 'codex', 'stateless']
-KNOWN = 0.5  # seconds until every node knows: ten times the promise
 
 
 def now():

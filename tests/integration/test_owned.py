@@ -226,6 +226,48 @@ def test_allowed_accounts(world):
                                                'has_more': False}
 
 
+ODD = [{'status': 404, 'body': '404 page not found', 'content_type': 'text/plain'}, {'status': 404, 'body': {'detail': 'Not Found'}},
+       {'status': 405, 'body': {'detail': 'Method Not Allowed'}}, {'status': 501, 'body': ''},
+       {'status': 404, 'body': {'error': {'code': 404, 'message': 'File Not Found', 'type': 'not_found_error'}}}]
+PATHS = [('files', *form({'purpose': 'user_data'})), ('files', *form({'purpose': 'user_data'}, b'x' * 500000)),
+         ('conversations', {}, None), ('vector_stores', {'name': 'v'}, None), ('images/generations', {'model': 'other', 'prompt': 'x'}, None),
+         ('audio/speech', {'model': 'other', 'input': 'x'}, None), ('something/else', {'model': 'other'}, None)]
+
+
+@pytest.mark.parametrize('path,body,headers', PATHS, ids=['%d-%s' % (n, path) for n, (path, _, _) in enumerate(PATHS)])
+@pytest.mark.parametrize('odd', ODD, ids=['text', 'fastapi', 'method', 'empty', 'llama'])
+def test_servers_without_the_path(world, odd, path, body, headers):
+    """What a server says that has no such path is not shown: it is said that no account serves it, whose fault that is not."""
+    key = world.key('--account', 's', '--account', 'x')
+    world.upstream.script('s', odd, any_request=True)
+    answer = world.call(key, 'POST', path, body, headers)
+    assert answer.status == 404 and answer.error['code'] == 'unsupported_endpoint', answer
+    assert 'No upstream account' in answer.error['message'] and 'ot Found' not in answer.error['message']
+    assert world.cluster.sql("SELECT state, health FROM posthouse_admin.accounts WHERE name = 's'") == [('active', 'active')]
+
+
+def test_what_a_server_itself_does_not_find(world):
+    """A path that is there: its answer is the client's, word for word."""
+    key = world.key('--account', 's')
+    for body in ({'error': "model 'x' not found, try pulling it first"},
+                 {'error': {'message': 'No such voice.', 'type': 'invalid_request_error', 'param': 'voice', 'code': None}}):
+        world.upstream.script('s', {'status': 404, 'body': body}, any_request=True)
+        answer = world.call(key, 'POST', 'audio/speech', {'model': 'other', 'input': 'x'})
+        assert (answer.status, answer.json) == (404, body)
+    answer = world.call(key, 'GET', 'files/file-nobody')
+    assert answer.status == 404 and answer.error['code'] is None and 'file-nobody' in answer.error['message']
+
+
+def test_the_account_that_has_the_path_is_away(world):
+    """Then it is not said that there is none."""
+    key = world.key('--account', 's', '--account', 'p1')
+    world.upstream.script('s', ODD[1], any_request=True)
+    world.cluster.use('s')
+    answer = world.call(key, 'POST', 'vector_stores', {'name': 'v'})
+    world.cluster.use('p1', 'p2', 'x', 's')
+    assert answer.status == 503 and answer.error['code'] == 'no_accounts', answer
+
+
 def test_allowed_models(world):
     """What a batch runs stands in a file: it is for keys that may use any model."""
     key = world.key('--model', 'demo')

@@ -164,13 +164,13 @@ def test_where_a_stream_starts(quiet, query):
 
 def test_a_model_whose_account_is_away(world):
     """It exists: the client is to come back."""
-    world.use()
+    world.cluster.use()
     try:
         with world.ring() as ring:
             answer = ring.post({'model': 'demo', 'input': 'x'})
             assert answer.status == 503 and answer.error['code'] == 'no_accounts', answer
     finally:
-        world.use('s1')
+        world.cluster.use('s1')
 
 
 def test_models_beside_an_idle_account(make_cluster):
@@ -180,7 +180,7 @@ def test_models_beside_an_idle_account(make_cluster):
     world.cluster.account('s2', 'stateless', world.upstream.base('s2'), '--model', 'two')
     with world.ring() as ring:
         http.eventually(lambda: ring.post({'model': 'three', 'input': 'x'}).status == 404, what='their lists of models')
-        world.use('s1')
+        world.cluster.use('s1')
         assert ring.post({'model': 'two', 'input': 'x'}).status == 503
         answer = ring.post({'model': 'three', 'input': 'x'})
         assert answer.status == 404 and answer.error['code'] == 'model_not_found' and answer.error['param'] == 'model'

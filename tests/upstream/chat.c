@@ -16,10 +16,13 @@ enum {
 	B_STREAM,
 	B_OPTIONS,
 	B_N,
+	B_STORE,
+	B_METADATA,
 	B_NR
 };
 static const struct ph_str body_names[B_NR] = {
-	{"model", 5}, {"messages", 8}, {"stream", 6}, {"stream_options", 14}, {"n", 1}};
+	{"model", 5}, {"messages", 8}, {"stream", 6}, {"stream_options", 14}, {"n", 1},
+	{"store", 5}, {"metadata", 8}};
 
 enum {
 	G_ROLE,
@@ -139,6 +142,8 @@ void fake_chat_read(struct fake_exchange *x)
 		return; /* what reads it as a turn finds the same */
 	look(m[B_OPTIONS].value, &include, 1, &usage);
 	x->chat.usage = usage.kind == PH_JSON_TRUE;
+	x->chat.store = m[B_STORE].kind == PH_JSON_TRUE && x->account->kind == FAKE_PLATFORM;
+	x->chat.metadata = ph_arena_dup(&x->arena, m[B_METADATA].value);
 	if (!ph_json_u64(m[B_N].value, &x->chat.choices))
 		x->chat.choices = 1;
 	ph_buf_init(&b, FAKE_BODY_MAX);
@@ -248,6 +253,26 @@ static bool says(const struct talk *k)
 	return FAKE_DO(k->d, say, !(k->d && k->d->calls.p));
 }
 
+static void keep(const struct talk *k)
+{
+	const struct fake_turn *t = k->t;
+	char id[FAKE_ID_MAX];
+	struct ph_buf b;
+
+	if (!t->x->chat.store)
+		return;
+	ph_buf_init(&b, FAKE_BODY_MAX);
+	ph_buf_printf(&b, ",\"model\":%.*s", PH_STR_ARG(t->ask[FAKE_ASK_MODEL].value));
+	if (t->x->chat.metadata.n)
+		ph_buf_printf(&b, ",\"metadata\":%.*s", PH_STR_ARG(t->x->chat.metadata));
+	ph_buf_puts(&b, PH_STR(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"));
+	fake_put_string(&b, t->text);
+	ph_buf_printf(&b, "},\"finish_reason\":\"%s\"}]", finish_of(k));
+	snprintf(id, sizeof(id), "chatcmpl-%s", t->tag);
+	fake_chat_keep(t->x, id, ph_buf_str(&b));
+	ph_buf_deinit(&b);
+}
+
 static void answer_whole(struct talk *k)
 {
 	struct fake_exchange *x = k->t->x;
@@ -272,6 +297,7 @@ static void answer_whole(struct talk *k)
 	ph_buf_puts(k->b, PH_STR("],\"usage\":"));
 	put_usage(k);
 	ph_buf_putc(k->b, '}');
+	keep(k);
 	fake_answer_plain(x, 200, "application/json");
 }
 
@@ -408,6 +434,8 @@ static void end_stream(struct talk *k)
 		fake_play_mark(k->t->x, 0, 0);
 	}
 	reach(k, FAKE_AT_TERMINAL);
+	if (!k->stopped)
+		keep(k);
 	for (int64_t i = k->stopped ? 0 : FAKE_DO(k->d, done, 1); i > 0; i--) {
 		ph_buf_puts(k->b, PH_STR("data: [DONE]\n\n"));
 		fake_play_mark(k->t->x, 0, 0);

@@ -500,8 +500,9 @@ void fake_put_error(struct fake_do *d, struct ph_buf *b, int status);
 
 /* A turn that is a chat completion. */
 struct fake_chat {
-	bool on, usage;
+	bool on, usage, store;
 	uint64_t choices;
+	struct ph_str metadata; /* JSON, or empty */
 };
 
 /* One request and its answer. Owner: its connection, one after the other; or the lane of a socket. */
@@ -562,6 +563,7 @@ void fake_conversation_put(
 	struct fake_exchange *x, const struct fake_resource *conversation, struct ph_buf *items);
 void fake_conversation_add(struct fake_resource *conversation, struct ph_str items);
 void fake_resources_free(struct fake_server *s);
+void fake_chat_keep(struct fake_exchange *x, const char *id, struct ph_str members);
 void fake_control_start(struct fake_exchange *x);
 /* The part of path behind prefix, or false. */
 bool fake_path_under(struct ph_str path, struct ph_str prefix, struct ph_str *rest);

@@ -39,6 +39,7 @@ static const struct kind {
 	{PH_STR_INIT("uploads"), {NULL, 0}, "upload_", "upload"},
 	{PH_STR_INIT("evals"), {NULL, 0}, "eval_", "eval"},
 	{PH_STR_INIT("fine_tuning/jobs"), {NULL, 0}, "ftjob_", "fine_tuning.job"},
+	{PH_STR_INIT("chat/completions"), {NULL, 0}, "chatcmpl-", "chat.completion"},
 	{PH_STR_INIT("conversations"), PH_STR_INIT("items"), "msg_", "conversation.item"},
 	{PH_STR_INIT("vector_stores"), PH_STR_INIT("files"), "vsf_", "vector_store.file"},
 	{PH_STR_INIT("containers"), PH_STR_INIT("files"), "cfile_", "container.file"},
@@ -53,6 +54,7 @@ enum {
 	UPLOADS,
 	EVALS,
 	JOBS,
+	CHATS,
 	ITEMS,
 	STORE_FILES,
 	CONTAINER_FILES,
@@ -427,11 +429,20 @@ static bool answer_behind(struct fake_exchange *x, struct fake_resource *r, stru
 		upload_complete(x, r);
 		return true;
 	}
-	if (ph_str_eq(rest, PH_STR("cancel"))) {
+	if (ph_str_eq(rest, PH_STR("cancel")) || (r->kind == &kinds[CHATS] && ph_str_eq(rest, PH_STR("messages")))) {
 		answer_one(x, r);
 		return true;
 	}
 	return answer_under(x, r->kind, r, rest);
+}
+
+/* A chat that was asked to be kept: what was said, and its messages behind it. */
+void fake_chat_keep(struct fake_exchange *x, const char *id, struct ph_str members)
+{
+	struct fake_resource *r = resource_new(x->account, &kinds[CHATS], NULL);
+
+	snprintf(r->id, sizeof(r->id), "%s", id);
+	ph_buf_puts(&r->members, members);
 }
 
 bool fake_resource_answer(struct fake_exchange *x)
@@ -447,6 +458,8 @@ bool fake_resource_answer(struct fake_exchange *x)
 		rest = ph_str_from(rest, 1);
 		id = ph_str_split(&rest, '/');
 		r = find(x, &kinds[i], NULL, id);
+		if (!id.n && i == CHATS && method_is(x, "POST"))
+			return false; /* a turn, where the account has it */
 		if (!id.n && method_is(x, "POST"))
 			create(x, &kinds[i], NULL);
 		else if (!id.n)

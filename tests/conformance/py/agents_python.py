@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """openai-agents for Python, whose runner plays the tool round by itself: with an id it sends only what is new. how: `run`,
-`stream`."""
+`stream`, and over a WebSocket, one for each node, `socket`."""
 import asyncio
 import json
 
@@ -15,13 +15,22 @@ async def look(_context, _arguments):
     return FOUND
 
 
+PROVIDERS = {}
+
 AGENT = Agent(name='courier', model=MODEL, instructions='Look before you answer.', tools=[FunctionTool(
     name='look', description='looks', params_json_schema=TOOL['parameters'], on_invoke_tool=look, strict_json_schema=False)])
 
 
+def provider(plan, base, socket):
+    if (base, socket) not in PROVIDERS:
+        PROVIDERS[base, socket] = OpenAIProvider(
+            api_key=plan.key, base_url=base + '/v1', use_responses=True, use_responses_websocket=socket)
+    return PROVIDERS[base, socket]
+
+
 async def turn(step, plan, events):
-    provider = OpenAIProvider(api_key=plan.key, base_url=plan.base(step) + '/v1', use_responses=True)
-    options = {'previous_response_id': plan.anchor(step), 'run_config': RunConfig(model_provider=provider, tracing_disabled=True)}
+    config = RunConfig(model_provider=provider(plan, plan.base(step), step['how'] == 'socket'), tracing_disabled=True)
+    options = {'previous_response_id': plan.anchor(step), 'run_config': config}
     if step['how'] == 'run':
         result = await Runner.run(AGENT, step['text'], **options)
     else:
@@ -33,5 +42,10 @@ async def turn(step, plan, events):
     return {'id': result.last_response_id, 'text': result.final_output, 'calls': calls, 'output': FOUND}
 
 
+async def close():
+    for each in PROVIDERS.values():
+        await each.aclose()
+
+
 with asyncio.Runner() as loop:  # one for all turns: the library keeps its connections
-    play(lambda step, plan, events: loop.run(turn(step, plan, events)))
+    play(lambda step, plan, events: loop.run(turn(step, plan, events)), lambda: loop.run(close()))

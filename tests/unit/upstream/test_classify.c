@@ -291,6 +291,33 @@ static void the_word_that_operators_see(void **state)
 	assert_string_equal(word("quota_exceeded"), "");
 }
 
+static bool says_missing(int status, const char *body)
+{
+	struct ph_failed_answer a = {.status = status, .body = ph_str_c(body)};
+	struct ph_failure f;
+
+	ph_classify(&a, &f);
+	return ph_path_missing(status, &f);
+}
+
+static void a_path_that_is_not_there(void **state)
+{
+	(void)state;
+	assert_true(says_missing(404, "404 page not found"));
+	assert_true(says_missing(404, "{\"detail\":\"Not Found\"}"));
+	assert_true(says_missing(405, "{\"detail\":\"Method Not Allowed\"}"));
+	assert_true(says_missing(501, ""));
+	assert_true(says_missing(404, "{\"error\":{\"code\":404,\"message\":\"File Not Found\",\"type\":\"not_found_error\"}}"));
+	assert_true(says_missing(404, "{\"error\":{\"message\":\"Invalid URL (POST /v1/files)\","
+				      "\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}"));
+	assert_true(says_missing(404, "{\"error\":{\"message\":\"No.\",\"code\":\"unknown_url\"}}"));
+	assert_false(says_missing(404, "{\"error\":{\"message\":\"No such file.\",\"param\":\"file_id\"}}"));
+	assert_false(says_missing(404, "{\"error\":{\"message\":\"No.\",\"code\":\"model_not_found\"}}"));
+	assert_false(says_missing(404, "{\"error\":\"model 'x' not found, try pulling it first\"}"));
+	assert_false(says_missing(404, "{\"error\":{\"message\":\"No.\",\"code\":\"voice_not_found\"}}"));
+	assert_false(says_missing(400, "{\"detail\":\"Not Found\"}"));
+}
+
 static void every_signal_has_its_own_name(void **state)
 {
 	(void)state;
@@ -309,6 +336,7 @@ int main(void)
 		cmocka_unit_test(what_heads_say),
 		cmocka_unit_test(head_and_body),
 		cmocka_unit_test(the_word_that_operators_see),
+		cmocka_unit_test(a_path_that_is_not_there),
 		cmocka_unit_test(every_signal_has_its_own_name),
 	};
 
