@@ -131,6 +131,12 @@ int ph_chat_choose(struct ph_request *r)
 	return 1;
 }
 
+bool ph_chat_is_stored(const struct ph_request *r)
+{
+	(void)r;
+	return false;
+}
+
 struct ph_chat *ph_chat_free(struct ph_chat *c)
 {
 	assert_null(c);
