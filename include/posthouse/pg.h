@@ -38,6 +38,9 @@ struct ph_pg *ph_pg_open(struct ph_loop *loop, const struct ph_pg_options *optio
  * closes; on_closed(arg) is the last callback. Once; also from inside a callback of this module. */
 void ph_pg_close(struct ph_pg *pg, uint64_t grace_ms, void (*on_closed)(void *arg), void *arg);
 bool ph_pg_up(const struct ph_pg *pg); /* at least one pooled connection is ready */
+/* A connection that was lost came back so short a time ago: other nodes may still be writing what they kept.
+ */
+bool ph_pg_just_back(const struct ph_pg *pg, uint64_t within_ms);
 
 /* ---- parameters: borrowed until the call returns ---- */
 enum ph_pg_kind {

@@ -247,6 +247,9 @@ static void on_timer(void *arg)
 	int rc;
 
 	switch (r->sm.state) {
+	case REQ_RESOLVE:
+		ph_resolve_again(r);
+		return;
 	case REQ_LIMIT:
 		ph_limit_again(r);
 		return;

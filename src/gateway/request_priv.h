@@ -394,6 +394,7 @@ void ph_request_release(struct ph_request *r); /* the client gets the end of its
 /* resolve.c */
 int ph_resolve_start_turn(struct ph_request *r);
 void ph_resolve_go_on(struct ph_request *r); /* one look-up is over: the next, or the machine */
+void ph_resolve_again(struct ph_request *r); /* its timer: an id that nobody knew is looked for once more */
 void ph_resolve_cancel_turn(struct ph_request *r);
 
 /* owned_turn.c: what a turn names that one account keeps: a conversation, files, containers ... */

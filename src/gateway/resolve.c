@@ -13,6 +13,9 @@
 #define IDS_MAX     1024
 #define FORWARD_MAX 256
 #define ABLE_MAX    256
+/* After an outage nodes write what they acknowledged meanwhile; they connect again within a second. */
+#define BACK_MS   5000
+#define BACK_EACH 250
 
 static int anchor_unknown(struct ph_request *r)
 {
@@ -247,12 +250,17 @@ static int owned(struct ph_request *r)
 	return 0;
 }
 
-/* Nobody knows the id here: a platform account may. Once, to one of them; its "not found" becomes ours. */
+/* Nobody knows the id here: a platform account may. Once, to one of them; its "not found" becomes ours. Where
+ * the database was away, the row may be on its way: looked for again, for a while. */
 static int nobody(struct ph_request *r)
 {
 	enum ph_choice_verdict verdict;
 	struct ph_chosen chosen;
 
+	if (!r->unknown && ph_pg_just_back(r->g->pg, BACK_MS)) {
+		ph_timer_start(&r->timer, BACK_EACH);
+		return 0;
+	}
 	if (r->unknown && (r->denied || r->fault.code == PH_E_UPSTREAM_SILENT))
 		return anchor_unknown(r);
 	if (r->unknown)
@@ -460,6 +468,12 @@ int ph_resolve_start_turn(struct ph_request *r)
 	if (r->chain && (r->chain->status == PH_CHAIN_NONE || r->chain->status == PH_CHAIN_OWNED))
 		return decide(r);
 	return start_reading(r);
+}
+
+void ph_resolve_again(struct ph_request *r)
+{
+	r->chain = ph_chain_free(r->chain);
+	ph_resolve_go_on(r);
 }
 
 void ph_resolve_cancel_turn(struct ph_request *r)

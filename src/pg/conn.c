@@ -113,6 +113,9 @@ static void ready(struct ph_pg_conn *c)
 		ph_log_fields(PH_LOG_INFO, "the database answers again",
 			(struct ph_field[]){PH_F_C("connection", c->what), PH_F_C("host", PQhost(c->pq))}, 2);
 	c->dsn->failed = false;
+	if (c->lost)
+		c->dsn->back_ms = ph_loop_now_ms(c->loop);
+	c->lost = false;
 	wake_others(c);
 	ph_pg_conn_settle(c);
 	if (ph_pg_conn_ready(c))
@@ -218,6 +221,7 @@ static void lose(struct ph_pg_conn *c, const char *why)
 	bool was_up = ph_pg_conn_alive(c);
 	uint64_t wait = c->backoff_ms;
 
+	c->lost |= was_up;
 	if (was_up)
 		tell(c, "database connection lost", why);
 	else if (!c->dsn->failed)

@@ -124,8 +124,9 @@ struct ph_pg_dsn {
 	bool want_primary;  /* target_session_attrs=primary or read-write */
 	bool pooled;        /* a transaction pooler stands in between: no statement has a name */
 	struct ph_list conns;
-	int trying;  /* connections that are in RESOLVE or CONNECT */
-	bool failed; /* a try failed since the last one that succeeded */
+	int trying;       /* connections that are in RESOLVE or CONNECT */
+	bool failed;      /* a try failed since the last one that succeeded */
+	uint64_t back_ms; /* by the loop's clock: when a connection that was lost came back last; 0: never */
 };
 struct ph_pg_dsn *ph_pg_dsn_new(const char *text, const char *application, struct ph_err *err);
 struct ph_pg_dsn *ph_pg_dsn_free(struct ph_pg_dsn *d); /* returns NULL */
@@ -191,6 +192,7 @@ struct ph_pg_conn {
 	struct ph_list prepared; /* statements by name, of this socket */
 	int prepared_count;
 	bool unnamed;       /* names do not hold here */
+	bool lost;          /* it was up, and not closed by us */
 	char farewell[128]; /* what the server said when it hung up */
 };
 

@@ -247,6 +247,13 @@ bool ph_pg_up(const struct ph_pg *pg)
 	return false;
 }
 
+bool ph_pg_just_back(const struct ph_pg *pg, uint64_t within_ms)
+{
+	uint64_t back = pg->dsn->back_ms;
+
+	return back && ph_loop_now_ms(pg->loop) - back < within_ms;
+}
+
 void ph_pg_pool_init(struct ph_pg_pool *p, struct ph_pg *pg, int readers)
 {
 	p->pg = pg;

@@ -206,6 +206,35 @@ def test_database_away(away):
     assert away.node.metric('posthouse_snapshots_lost_total') == 0
 
 
+def test_an_id_is_on_its_way(postgres, make_cluster, make_upstream):
+    """The database was away from all, and is back for one node first: an id whose row another one has yet to write is looked for
+    again. An id that nobody will write is not found in the end."""
+    cluster, upstream, proxies = make_cluster(), make_upstream(), [Proxy(('127.0.0.1', postgres.port)) for _ in range(2)]
+    cluster.account('s1', 'stateless', upstream.url)
+    key = cluster.key('k1')
+    for proxy in proxies:
+        cluster.own(proxy)
+    wrote, asked = [cluster.node(env={'POSTHOUSE_DATABASE_URL': postgres.dsn(cluster.database, 'posthouse_node', proxy.port)})
+                    for proxy in proxies]
+    with http.Client(wrote.url, key, timeout=40) as there, http.Client(asked.url, key, timeout=40) as here:
+        first = there.turn({'model': 'demo', 'input': 'one'})
+        here.turn({'model': 'demo', 'input': 'two', 'previous_response_id': first.id})
+        for proxy in proxies:
+            proxy.cut()
+        late = there.turn({'model': 'demo', 'input': 'late', 'stream': True})
+        assert late.status == 'completed'
+        proxies[1].mend()
+        asked.wait_ready()
+        timer = threading.Timer(0.7, proxies[0].mend)
+        timer.start()
+        again = patiently(here, {'model': 'demo', 'input': 'more', 'previous_response_id': late.id})
+        assert again.continuity == 'replayed'
+        timer.join()
+        unknown = here.post({'model': 'demo', 'input': 'x', 'previous_response_id': 'resp_' + 'f' * 48})
+        assert (unknown.status, unknown.error['code']) == (400, 'previous_response_not_found')
+    assert wrote.metric('posthouse_snapshots_unacknowledged_total') == 1
+
+
 def test_terminal_event_waits_for_the_commit(make_cluster, make_upstream):
     """While the row is locked out, every event flows but the last one."""
     cluster, upstream = make_cluster(), make_upstream()

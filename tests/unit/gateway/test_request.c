@@ -161,6 +161,11 @@ int ph_resolve_start_turn(struct ph_request *r)
 	return any_result();
 }
 
+void ph_resolve_again(struct ph_request *r)
+{
+	(void)r;
+}
+
 void ph_resolve_cancel_turn(struct ph_request *r)
 {
 	(void)r;
