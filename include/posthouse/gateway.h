@@ -16,6 +16,7 @@
 struct ph_gateway;
 struct ph_lane;
 struct ph_chat;
+struct ph_turn_body;
 
 #define PH_TURNS_MAX 10000 /* at a time, of a node */
 
@@ -91,9 +92,9 @@ struct ph_handler {
 /* A client's WebSocket: what its session wants to hear. The server answers pings, sends its own, and closes
  * on the peer's faults of framing. */
 struct ph_socket_handler {
-	void (*on_text)(void *h, struct ph_str message); /* valid during the call */
-	void (*on_too_large)(void *h);                   /* a message above the maximum was discarded */
-	void (*on_drain)(void *h);                       /* the client took what was queued */
+	void (*on_text)(void *h, struct ph_buf *message); /* may be taken over */
+	void (*on_too_large)(void *h);                    /* a message above the maximum was discarded */
+	void (*on_drain)(void *h);                        /* the client took what was queued */
 	void (*on_draining)(void *h); /* the node ends: close with PH_WS_RESTART as soon as no turn runs */
 	void (*on_gone)(void *h);     /* the last one, always: the connection ended, however it did */
 };
@@ -149,6 +150,8 @@ struct ph_exchange {
 	struct ph_str stream_id; /* that its events carry, as JSON with quotes; empty = none */
 	struct ph_lane *lane;    /* whose turn it is; NULL over HTTP */
 	bool successor;          /* upstream began it by itself, on the lane's socket */
+	struct ph_turn_body
+		*scanned; /* its body, in place of the one above, as its session has it; or NULL */
 
 	struct ph_chat *chat; /* it is a turn's end within a chat completion; or NULL */
 };

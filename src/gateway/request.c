@@ -130,12 +130,24 @@ static int auth_start(struct ph_request *r)
 	return ph_door_authenticate(&r->door, &r->fault);
 }
 
+static void take_body(struct ph_request *r)
+{
+	struct ph_exchange *x = r->x;
+
+	if (x->scanned) {
+		r->body = *x->scanned;
+		*x->scanned = (struct ph_turn_body){.m = NULL};
+	} else {
+		r->body.buf = x->body;
+		ph_buf_init(&x->body, r->body.buf.max);
+	}
+}
+
 static int body_ready(struct ph_request *r)
 {
 	int rc;
 
-	r->body.buf = r->x->body;
-	ph_buf_init(&r->x->body, r->body.buf.max);
+	take_body(r);
 	r->body_ns = ph_clock_ns();
 	r->bytes_in = r->body.buf.n;
 	r->body.frame = r->dress.framing == PH_FRAMING_WS;

@@ -60,7 +60,11 @@ struct ph_turn_body {
 	bool upstreams;  /* the conversation is: what it holds is not known here */
 	bool frame;      /* it came as response.create: a stream, whatever it says of itself */
 };
-/* Reads and validates. Needs the arena of the turn for decoded text. */
+/* The one pass over the bytes in buf: they are a JSON object, its members are in m, and what its items are is
+ * noted. On failure m is NULL. */
+int ph_turn_body_scan(struct ph_turn_body *b, struct ph_err *err) PH_WARN_UNUSED;
+/* Reads what the members say, behind a scan if there was none. Needs the arena of the turn for decoded text.
+ */
 int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err) PH_WARN_UNUSED;
 /* No other account will get it: frees all but what the turn is recorded by, while the answer lasts. items:
  * keep them too. */

@@ -96,23 +96,36 @@ static void set_reading(struct ph_session *s)
 	s->x->ops->read(s->x->end, !too_much);
 }
 
-static void begin(struct ph_session_lane *l)
+static bool may_begin(const struct ph_session_lane *l)
 {
-	struct ph_session *s = l->s;
-	struct frame *f = PH_CONTAINER(ph_list_pop(&l->frames), struct frame, node);
+	return l->s->running < RUNNING_MAX && !l->turn;
+}
 
-	ph_list_move(&l->node, &s->lanes);
-	s->waiting_bytes -= f->text.n;
-	s->running++;
-	ph_session_turn_start(l, &f->text, false);
-	frame_free(f);
+static void begin(struct ph_session_lane *l, struct ph_turn_body *body)
+{
+	ph_list_move(&l->node, &l->s->lanes);
+	l->s->running++;
+	ph_session_turn_start(l, body, false);
+}
+
+static void begin_oldest(struct ph_session_lane *l)
+{
+	struct frame *f = PH_CONTAINER(ph_list_pop(&l->frames), struct frame, node);
+	struct ph_turn_body body = {.buf = f->text};
+
+	l->s->waiting_bytes -= f->text.n;
+	free(f);
+	begin(l, &body);
 }
 
 /* Upstream does not wait for it, so neither do we for the lanes that run. */
 static void begin_successor(struct ph_session_lane *l)
 {
+	struct ph_turn_body body = {.buf = l->lane->successor};
+
+	ph_buf_init(&l->lane->successor, body.buf.max);
 	l->s->running++;
-	ph_session_turn_start(l, &l->lane->successor, true);
+	ph_session_turn_start(l, &body, true);
 }
 
 /* Between turns, and at once: the client goes on elsewhere by its id. */
@@ -135,8 +148,8 @@ static void on_next(void *arg)
 
 		if (!l->turn && l->lane->successor.n)
 			begin_successor(l);
-		else if (s->running < RUNNING_MAX && !l->turn && !ph_list_empty(&l->frames))
-			begin(l);
+		else if (may_begin(l) && !ph_list_empty(&l->frames))
+			begin_oldest(l);
 	}
 	set_reading(s);
 }
@@ -173,10 +186,21 @@ static bool read_stream_id(const struct ph_json_member *m, struct ph_str *ret)
 	return true;
 }
 
-static void on_create(struct ph_session *s, struct ph_str name, struct ph_str message)
+/* Only its text: what is known of a frame takes more room than a small one. */
+static void wait_in_line(struct ph_session_lane *l, struct ph_turn_body *body)
+{
+	struct frame *f = ph_alloc(sizeof *f);
+
+	f->text = body->buf;
+	ph_buf_init(&body->buf, f->text.max);
+	ph_list_push_back(&l->frames, &f->node);
+	l->s->waiting_bytes += f->text.n;
+}
+
+static void on_create(struct ph_session *s, struct ph_str name, struct ph_turn_body *body)
 {
 	struct ph_session_lane *l = lane_get(s, name);
-	struct frame *f;
+	bool at_once;
 
 	if (s->g->turns >= PH_TURNS_MAX) {
 		ph_metric_add(PH_M_SHED, 0, 0, 1);
@@ -188,13 +212,14 @@ static void on_create(struct ph_session *s, struct ph_str name, struct ph_str me
 		ph_session_refuse(s, name, PH_E_STREAMS_FULL, &(struct ph_err){.param = "stream_id"});
 		return;
 	}
-	f = ph_alloc(sizeof *f);
-	ph_buf_init(&f->text, s->g->config->max_body);
-	ph_buf_puts(&f->text, message);
-	ph_list_push_back(&l->frames, &f->node);
-	s->waiting_bytes += message.n;
-	if (s->running < RUNNING_MAX && !l->turn && !l->lane->successor.n && !s->draining)
-		begin(l);
+	at_once = may_begin(l) && !l->lane->successor.n && !s->draining;
+	if (at_once && ph_list_empty(&l->frames)) {
+		begin(l, body);
+	} else {
+		wait_in_line(l, body);
+		if (at_once)
+			begin_oldest(l);
+	}
 	set_reading(s);
 }
 
@@ -215,31 +240,51 @@ static void on_steer(struct ph_session *s, struct ph_str name, struct ph_str mes
 	ph_buf_deinit(&frame);
 }
 
-static void on_text(void *h, struct ph_str message)
+/* What a session must know of a frame. */
+enum {
+	TYPE,
+	STREAM_ID,
+	NR
+};
+
+/* The scan that its turn needs tells this as well. A frame that fails it for another member is its turn's to
+ * refuse, or is no turn. */
+static int look_at(struct ph_turn_body *frame, struct ph_json_member ret[NR], struct ph_err *err)
 {
-	enum {
-		TYPE,
-		STREAM_ID,
-		NR
-	};
 	static const struct ph_str names[NR] = {PH_STR_INIT("type"), PH_STR_INIT("stream_id")};
-	struct ph_session *s = h;
+
+	if (ph_turn_body_scan(frame, NULL))
+		return ph_json_scan(ph_buf_str(&frame->buf), names, NR, ret, err);
+	ret[TYPE] = frame->m[PH_B_TYPE];
+	ret[STREAM_ID] = frame->m[PH_B_STREAM_ID];
+	return 0;
+}
+
+static void take_frame(struct ph_session *s, struct ph_turn_body *frame)
+{
 	struct ph_json_member m[NR];
 	struct ph_err err = {0};
 	struct ph_str name;
 
-	if (ph_json_scan(message, names, NR, m, &err)) {
+	if (look_at(frame, m, &err))
 		ph_session_refuse(s, PH_STR_NONE, PH_E_JSON_BAD, &err);
-		return;
-	}
-	if (!read_stream_id(&m[STREAM_ID], &name))
+	else if (!read_stream_id(&m[STREAM_ID], &name))
 		ph_session_refuse(s, PH_STR_NONE, PH_E_STREAM_ID_BAD, &(struct ph_err){.param = "stream_id"});
 	else if (ph_json_text_is(m[TYPE].value, PH_STR("response.create")))
-		on_create(s, name, message);
+		on_create(s, name, frame);
 	else if (ph_json_text_is(m[TYPE].value, PH_STR("response.steer")))
-		on_steer(s, name, message);
+		on_steer(s, name, ph_buf_str(&frame->buf));
 	else
 		ph_session_refuse(s, name, PH_E_FRAME_BAD, &(struct ph_err){.param = "type"});
+}
+
+static void on_text(void *h, struct ph_buf *message)
+{
+	struct ph_turn_body frame = {.buf = *message};
+
+	ph_buf_init(message, message->max);
+	take_frame(h, &frame);
+	ph_turn_body_free(&frame);
 }
 
 static void on_too_large(void *h)

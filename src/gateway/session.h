@@ -42,13 +42,14 @@ struct ph_session_turn {
 	struct ph_exchange x;
 	struct ph_session *s;
 	struct ph_session_lane *lane; /* NULL: an answer of ours to a frame that is no turn */
+	struct ph_turn_body body;     /* until the turn takes it */
 	int status;                   /* of an error that is being answered; 0 = none */
 	struct ph_buf
 		told; /* of the headers that HTTP would have had, those that clients wait by; JSON members */
 	struct ph_buf error; /* its body */
 };
 /* body is taken over. successor: upstream began it by itself. The turn may be over when this returns. */
-void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body, bool successor);
+void ph_session_turn_start(struct ph_session_lane *lane, struct ph_turn_body *body, bool successor);
 void ph_session_turn_gone(struct ph_session_turn *t); /* the client left */
 /* An error about a frame that is no turn. stream_id: as JSON, or empty. */
 void ph_session_refuse(struct ph_session *s, struct ph_str stream_id, int code, const struct ph_err *err);

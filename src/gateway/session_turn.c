@@ -72,7 +72,7 @@ static void turn_free(void *arg)
 {
 	struct ph_session_turn *t = arg;
 
-	ph_buf_deinit(&t->x.body);
+	ph_turn_body_free(&t->body);
 	ph_buf_deinit(&t->told);
 	ph_buf_deinit(&t->error);
 	free(t);
@@ -147,12 +147,11 @@ static void turn_init(struct ph_session_turn *t, struct ph_session *s, struct ph
 	t->x.stream_id = stream_id;
 	memcpy(t->x.request_id, "req_", 4);
 	ph_rand_id(t->x.request_id + 4, 24);
-	ph_buf_init(&t->x.body, s->g->config->max_body);
 	ph_buf_init(&t->told, TOLD_MAX);
 	ph_buf_init(&t->error, FRAME_MAX / 2);
 }
 
-void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body, bool successor)
+void ph_session_turn_start(struct ph_session_lane *lane, struct ph_turn_body *body, bool successor)
 {
 	struct ph_session_turn *t = ph_alloc(sizeof *t);
 
@@ -160,8 +159,9 @@ void ph_session_turn_start(struct ph_session_lane *lane, struct ph_buf *body, bo
 	t->lane = lane;
 	t->x.lane = lane->lane;
 	t->x.successor = successor;
-	t->x.body = *body;
-	ph_buf_init(body, body->max);
+	t->body = *body;
+	t->x.scanned = &t->body;
+	*body = (struct ph_turn_body){.m = NULL};
 	lane->turn = t;
 	ph_request_open(lane->s->g, &t->x);
 }

@@ -190,7 +190,7 @@ static void read_string(struct ph_turn_body *b, struct ph_str value)
 	b->items = ph_str(b->own, before.n + value.n + 1);
 }
 
-static int read_items(struct ph_turn_body *b, const struct ph_items_facts *facts, struct ph_err *err)
+static int read_items(struct ph_turn_body *b, struct ph_err *err)
 {
 	struct ph_str value = b->m[PH_B_INPUT].value;
 
@@ -203,8 +203,6 @@ static int read_items(struct ph_turn_body *b, const struct ph_items_facts *facts
 		return 0;
 	case PH_JSON_ARRAY:
 		b->items = ph_str_trim(ph_str(value.p + 1, value.n - 2));
-		b->references = facts->references;
-		b->carried = facts->carried;
 		return 0;
 	default:
 		return wrong_type(b, PH_B_INPUT, "a string or an array of items", err);
@@ -226,7 +224,7 @@ static int read_manner(struct ph_turn_body *b, struct ph_err *err)
 	return rc;
 }
 
-int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
+int ph_turn_body_scan(struct ph_turn_body *b, struct ph_err *err)
 {
 	struct ph_items_facts facts;
 	int rc;
@@ -234,7 +232,20 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	b->m = ph_alloc(PH_B_NR * sizeof *b->m);
 	rc = ph_items_scan(ph_buf_str(&b->buf), ph_turn_body_names, PH_B_NR, PH_B_INPUT, ph_owned_may_name,
 		b->m, &facts, err);
+	b->references = facts.references;
+	b->carried = facts.carried;
 	b->named = facts.named;
+	if (rc) {
+		free(b->m);
+		b->m = NULL;
+	}
+	return rc;
+}
+
+int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err *err)
+{
+	int rc = b->m ? 0 : ph_turn_body_scan(b, err);
+
 	if (rc == 0)
 		rc = read_model(b, a, err);
 	if (rc == 0)
@@ -254,7 +265,7 @@ int ph_turn_body_read(struct ph_turn_body *b, struct ph_arena *a, struct ph_err 
 	if (rc == 0)
 		rc = read_include(b, err);
 	if (rc == 0)
-		rc = read_items(b, &facts, err);
+		rc = read_items(b, err);
 	return rc;
 }
 

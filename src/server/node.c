@@ -10,6 +10,7 @@
  * FINISHING  the listener is closed, turns run out and sockets close, at most DRAIN_TIMEOUT
  * CLIENTS    connections are closed; DATABASE the writer's queue is emptied; GATEWAY the rest
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -26,6 +27,8 @@
 #define WRITES_GRACE_MS 10000
 #define PING_MS         20000
 #define READERS         2
+#define MAPPED_FROM     (4 * 1024 * 1024)  /* bytes of a block that is the kernel's again once it is free */
+#define FREE_KEPT       (64 * 1024 * 1024) /* bytes at the top of the heap */
 
 static const char plain_answer[] = "HTTP/1.1 400 Bad Request\r\n"
 				   "content-type: text/plain\r\n"
@@ -367,12 +370,21 @@ static int node_open(struct node *n, struct ph_err *err)
 	return 0;
 }
 
+/* What a turn gives back is the next one's. By themselves these limits follow the blocks that happen to be
+ * freed, and large bodies were given back to the kernel and taken again, page by page, with each turn. */
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+	mallopt(M_TRIM_THRESHOLD, FREE_KEPT);
+}
+
 int ph_node_run(const struct ph_node_options *options)
 {
 	struct node n = {.o = options};
 	struct ph_err err = {0};
 
 	signal(SIGPIPE, SIG_IGN);
+	keep_memory();
 	ph_metrics_worker(options->worker);
 	n.loop = ph_loop_new();
 	ph_timer_init(&n.timer, n.loop, on_timer, &n);

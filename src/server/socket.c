@@ -205,15 +205,19 @@ static void on_text(void *owner, struct ph_str message)
 {
 	struct ph_client *c = owner;
 	struct ph_socket *s = c->socket;
+	struct ph_buf text;
 
+	(void)message; /* the session gets the bytes themselves */
 	if (c->sm.state != CLIENT_SOCKET)
 		return;
+	ph_ws_take_text(s->ws, &text);
 	if (!s->paused) {
-		s->handler->on_text(s->h, message);
+		s->handler->on_text(s->h, &text);
+		ph_buf_deinit(&text);
 		return;
 	}
 	s->held = HELD_TEXT;
-	ph_buf_puts(&s->text, message);
+	s->text = text;
 	ph_ws_pause(s->ws);
 }
 
@@ -271,14 +275,13 @@ static void deliver(struct ph_client *c)
 		return;
 	s->held = HELD_NOTHING;
 	if (c->sm.state == CLIENT_SOCKET && held == HELD_TEXT)
-		s->handler->on_text(s->h, ph_buf_str(&s->text));
+		s->handler->on_text(s->h, &s->text);
 	else if (c->sm.state == CLIENT_SOCKET)
 		s->handler->on_too_large(s->h);
 	ph_buf_deinit(&s->text);
 }
 
-/* Feeds what came, up to a message that has to be held. There may be no bytes: frames may wait in the reader.
- */
+/* Feeds what came, up to a message that has to be held. */
 static void feed(struct ph_client *c)
 {
 	struct ph_socket *s = c->socket;

@@ -154,17 +154,22 @@ static inline struct session *heard_by(void *h)
 	return s;
 }
 
-static inline void on_text_(void *h, struct ph_str message)
+static inline void on_text_(void *h, struct ph_buf *message)
 {
 	struct session *s = heard_by(h);
+	struct ph_buf text = *message; /* taken over, every other time */
 
 	s->texts++;
-	s->bytes += message.n;
-	if (message.n <= 64)
-		ph_buf_printf(&s->log, "t:%.*s ", PH_STR_ARG(message));
+	s->bytes += text.n;
+	if (s->texts % 2)
+		ph_buf_init(message, message->max);
+	if (text.n <= 64)
+		ph_buf_printf(&s->log, "t:%.*s ", PH_STR_ARG(ph_buf_str(&text)));
 	else
-		ph_buf_printf(&s->log, "L:%zu ", message.n);
-	act(s, ON_TEXT, message);
+		ph_buf_printf(&s->log, "L:%zu ", text.n);
+	act(s, ON_TEXT, ph_buf_str(&text));
+	if (s->texts % 2)
+		ph_buf_deinit(&text);
 }
 
 static inline void on_too_large_(void *h)
