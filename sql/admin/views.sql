@@ -80,8 +80,8 @@ SELECT n.name, CASE WHEN n.heartbeat + n.ttl <= clock_timestamp() THEN 'silent' 
 		AS state,
 	n.version, n.started, n.heartbeat, date_trunc('milliseconds', clock_timestamp() - n.heartbeat) AS silent_for, n.draining,
 	coalesce(l.slots, 0) AS slots, coalesce(l.running, 0) AS running, n.ttl AS lease_ttl, n.node_id, n.report,
-	(SELECT t.running FROM posthouse.traffic t WHERE t.node_id = n.node_id AND t.written > clock_timestamp() - interval '90 seconds'
-		ORDER BY t.minute DESC LIMIT 1) AS turns
+	(SELECT t.running FROM posthouse.traffic t WHERE t.node_id = n.node_id AND t.minute > now() - interval '5 minutes'
+		AND t.written > now() - interval '90 seconds' ORDER BY t.minute DESC LIMIT 1) AS turns
 FROM posthouse.nodes n
 LEFT JOIN LATERAL (SELECT sum(r.slots)::int AS slots, sum(r.running)::int AS running FROM posthouse.account_leases r
 	WHERE r.node_id = n.node_id AND r.expires_at > clock_timestamp()) l ON true

@@ -114,7 +114,7 @@ int ph_cli_session_load(struct ph_cli_session *s, const struct ph_cli *c,
 int ph_cli_session_join(struct ph_cli_session *s, void (*progress)(void *arg, const char *line),
 	struct ph_err *err) PH_WARN_UNUSED;
 void ph_cli_session_close(struct ph_cli_session *s); /* may be repeated */
-/* Adds what to do where the database cannot be reached; its result is err's. */
+/* Adds what to do where the database cannot be reached, or the login has no right; its result is err's. */
 int ph_cli_session_advise(struct ph_err *err);
 /* A whole command: loads, joins, connects, insists on a schema that this binary can work with (an empty
  * embedded database gets one), runs, reports what failed, closes. Returns the exit status. */

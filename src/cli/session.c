@@ -140,10 +140,15 @@ static int check_schema(struct ph_cli_session *s, struct ph_err *err)
 int ph_cli_session_advise(struct ph_err *err)
 {
 	size_t n = strlen(err->detail);
+	const char *advice = NULL;
 
 	if (err->code == PH_E_DATABASE_AWAY)
-		snprintf(err->detail + n, sizeof(err->detail) - n,
-			"; see that PostgreSQL runs and POSTHOUSE_DATABASE_URL is right");
+		advice = "see that PostgreSQL runs and POSTHOUSE_DATABASE_URL is right";
+	else if (strcmp(err->sqlstate, "42501") == 0)
+		advice = "name a login in POSTHOUSE_DATABASE_URL that may: posthouse_viewer reads, "
+			 "posthouse_operator changes, the owner may all";
+	if (advice)
+		snprintf(err->detail + n, sizeof(err->detail) - n, "; %s", advice);
 	return -err->code;
 }
 
@@ -187,6 +192,8 @@ int ph_cli_with_session(const struct ph_cli *c,
 
 	if (r == 0) {
 		r = run(c, &s, arg, &err);
+		if (r < 0)
+			r = ph_cli_session_advise(&err);
 		ph_cli_session_close(&s);
 	}
 	return r < 0 ? ph_cli_fail(&err) : 0;

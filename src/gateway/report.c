@@ -32,13 +32,12 @@ struct ph_node_report {
 	struct ph_pg_call *call; /* facts, or the writing */
 	uint64_t asked_ms;       /* unix time at which the facts were asked for */
 	int64_t clock_ms;        /* the database's clock less ours */
-	int days_ahead;          /* that have their partitions */
-	bool known;              /* the facts */
-	struct ph_str versions;  /* of other nodes, where they differ; owned */
-	struct ph_buf text;      /* what was found now */
-	struct ph_str written;   /* what the row says; owned */
-	char written_by[16];     /* the node's id at that time: one that was forgotten has a new row */
-	uint64_t written_ms;     /* loop time; 0: never */
+	struct ph_node_facts facts;
+	struct ph_str versions; /* of other nodes, where they differ; owned */
+	struct ph_buf text;     /* what was found now */
+	struct ph_str written;  /* what the row says; owned */
+	char written_by[16];    /* the node's id at that time: one that was forgotten has a new row */
+	uint64_t written_ms;    /* loop time; 0: never */
 };
 
 /* ---- one line each ---- */
@@ -317,7 +316,8 @@ static void on_facts(void *arg, struct ph_pg_result *rows, const struct ph_err *
 	enum {
 		NOW_US,
 		VERSIONS,
-		DAYS_AHEAD
+		DAYS_AHEAD,
+		NOTIFY_QUEUE
 	};
 	struct ph_node_report *r = arg;
 	uint64_t now_ms = ph_clock_unix_ms();
@@ -325,8 +325,9 @@ static void on_facts(void *arg, struct ph_pg_result *rows, const struct ph_err *
 	r->call = NULL;
 	if (!err && ph_pg_rows(rows)) {
 		r->clock_ms = ph_pg_int(rows, 0, NOW_US) / 1000 - (int64_t)(r->asked_ms + now_ms) / 2;
-		r->known = true;
-		r->days_ahead = (int)ph_pg_int(rows, 0, DAYS_AHEAD);
+		r->facts.known = true;
+		r->facts.days_ahead = (int)ph_pg_int(rows, 0, DAYS_AHEAD);
+		r->facts.notify_queue = ph_pg_float(rows, 0, NOTIFY_QUEUE);
 		keep_versions(r, rows);
 		look(r);
 		if (!r->text.failed && is_news(r)) {
@@ -367,10 +368,9 @@ int64_t ph_node_report_clock_ms(const struct ph_node_report *r)
 	return r->clock_ms;
 }
 
-bool ph_node_report_days_ahead(const struct ph_node_report *r, int *ret)
+const struct ph_node_facts *ph_node_report_facts(const struct ph_node_report *r)
 {
-	*ret = r->days_ahead;
-	return r->known;
+	return &r->facts;
 }
 
 struct ph_node_report *ph_node_report_free(struct ph_node_report *r)

@@ -100,7 +100,7 @@ struct ph_status *ph_status_free(struct ph_status *s)
 static void put_node(const struct ph_gateway *g, struct ph_buf *out)
 {
 	int64_t ms = ph_node_report_clock_ms(g->report);
-	int days;
+	const struct ph_node_facts *facts = ph_node_report_facts(g->report);
 
 	ph_buf_printf(out,
 		"# HELP posthouse_start_time_seconds When the node began, in UNIX time.\n"
@@ -112,13 +112,16 @@ static void put_node(const struct ph_gateway *g, struct ph_buf *out)
 		"%s%lld.%03lld\n",
 		(unsigned long long)ph_metrics_started_s(), ms < 0 ? "-" : "", llabs(ms) / 1000,
 		llabs(ms) % 1000);
-	if (ph_node_report_days_ahead(g->report, &days))
+	if (facts->known)
 		ph_buf_printf(out,
-			"# HELP posthouse_partitions_ahead_seconds How long after today (UTC) PostgreSQL has "
-			"the tables "
-			"that turns are written to.\n# TYPE posthouse_partitions_ahead_seconds gauge\n"
-			"posthouse_partitions_ahead_seconds %lld\n",
-			days * 86400LL);
+			"# HELP posthouse_partitions_ahead_seconds For how long after today (UTC) PostgreSQL "
+			"has its "
+			"partitions.\n# TYPE posthouse_partitions_ahead_seconds gauge\n"
+			"posthouse_partitions_ahead_seconds %lld\n"
+			"# HELP posthouse_notify_queue_usage How full PostgreSQL's queue of notifications "
+			"is, 0 to 1.\n"
+			"# TYPE posthouse_notify_queue_usage gauge\nposthouse_notify_queue_usage %g\n",
+			facts->days_ahead * 86400LL, facts->notify_queue);
 }
 
 void ph_gateway_metrics(const struct ph_gateway *g, struct ph_buf *out)

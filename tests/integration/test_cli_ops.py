@@ -168,9 +168,9 @@ def test_follow(world, told):
         http.eventually(lambda: len(seen()) >= 5, within=30, what='five lines')
         time.sleep(3)
         assert seen() == ids
-        world.cluster.sql("INSERT INTO posthouse.request_log (scope, started, duration_us, day, turn, node, request_id, route, outcome, "
-                          "response_id) SELECT key_id, now() - interval '30 hours', 108000000000, (now() AT TIME ZONE 'UTC')::date, "
-                          "gen_random_uuid(), 'n', 'req_long', 'responses', 'completed', 'resp_long' FROM posthouse.api_keys "
+        world.cluster.sql("INSERT INTO posthouse.request_log (scope, account_id, started, duration_us, day, turn, node, request_id, route, outcome, "
+                          "response_id) SELECT key_id, (SELECT account_id FROM posthouse.accounts WHERE name = 'a1'), "
+                          "now() - interval '30 hours', 108000000000, (now() AT TIME ZONE 'UTC')::date, gen_random_uuid(), 'n', 'req_long', 'responses', 'completed', 'resp_long' FROM posthouse.api_keys "
                           "WHERE name = 'k1'")
         http.eventually(lambda: seen() == ids + ['resp_long'], within=30, what='the long one')
     finally:

@@ -11,7 +11,7 @@ BEGIN
 	SELECT * INTO r FROM posthouse.node_facts(pg_temp.node(1));
 	ASSERT abs(r.now_us / 1000000.0 - extract(epoch FROM clock_timestamp())) < 5, r;
 	ASSERT r.versions = '{}', r; -- its own is no other
-	ASSERT r.days_ahead = 3, r;
+	ASSERT r.days_ahead = 3 AND r.notify_queue BETWEEN 0 AND 0.5, r;
 	PERFORM posthouse.register_node(pg_temp.node(2), 'b', '0.1.0', 9000);
 	PERFORM posthouse.register_node(pg_temp.node(3), 'c', '0.1.0', 9000);
 	PERFORM posthouse.register_node(pg_temp.node(4), 'd', '0.0.9', 0); -- silent at once
