@@ -43,7 +43,7 @@ ENTRYPOINT ["sh", "-c", "exec fake-upstream --listen 0.0.0.0:9500 --run $(date +
 LABEL org.opencontainers.image.title="Posthouse: scripted upstream" org.opencontainers.image.licenses="Apache-2.0"
 
 FROM base AS posthouse
-RUN install-packages ca-certificates libjansson4 libllhttp9.2 libpq5 libssl3t64 libuv1t64 libzstd1 zlib1g \
+RUN install-packages ca-certificates libjansson4 libllhttp9.2 libpq5 libssl3t64 libuv1t64 libwslay1 libzstd1 zlib1g \
 	&& mkdir /var/lib/posthouse && chown 65532:65532 /var/lib/posthouse
 COPY --from=build /usr/local/bin/posthouse /usr/local/bin/posthouse
 ARG REVISION=unknown

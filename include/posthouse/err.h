@@ -159,8 +159,6 @@ void ph_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2))
 void *ph_alloc(size_t size);            /* zeroed */
 void *ph_realloc(void *p, size_t size); /* not zeroed */
 char *ph_strdup(const char *s);
-/* For a process that serves: some megabytes that were freed stay with it, for the next large turn. */
-void ph_heap_keep(void);
 
 #define PH_WARN_UNUSED __attribute__((warn_unused_result))
 

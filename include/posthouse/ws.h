@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WebSocket (RFC 6455) for both ends: bytes in, messages out. Pure: no uv, no log, no clock.
+ * WebSocket (RFC 6455) for both ends: bytes in, messages out. wslay's frame layer reads the frames. Pure: no
+ * uv, no log, no clock.
  *
  * Messages are text, and whole: fragments are joined, UTF-8 is checked over their joint. No extension is
  * negotiated, so a reserved bit is a fault. Faults of the peer have the close code that names them: 1002
@@ -51,14 +52,16 @@ struct ph_ws *ph_ws_new(enum ph_ws_side side, size_t max, const struct ph_ws_eve
 struct ph_ws *ph_ws_free(struct ph_ws *w); /* returns NULL */
 
 /*
- * Returns the number of bytes consumed: less than bytes.n only after ph_ws_pause() or on_close; feed the rest
- * to go on. Negative: the negated close code; nothing more may be fed. A frame is judged when its head is
- * here.
+ * Returns the number of bytes consumed: less than bytes.n only after ph_ws_pause() or on_close; feed the
+ * rest, if need be nothing, to go on: up to 4 KiB behind a pause may have been read ahead and count as
+ * consumed. Negative: the negated close code; nothing more may be fed. A frame is judged when its head and
+ * one byte of its payload are here.
  */
 long ph_ws_feed(struct ph_ws *w, struct ph_str bytes) PH_WARN_UNUSED;
 /* From inside a callback: feed returns behind this message or control frame. */
 void ph_ws_pause(struct ph_ws *w);
-/* From inside on_text of PH_WS_SERVER: the message's bytes are the caller's from now on, uncopied. */
+/* Once, from inside on_text: the message is the caller's from now on; uncopied where it had to be gathered.
+ */
 void ph_ws_take_text(struct ph_ws *w, struct ph_buf *ret);
 bool ph_ws_idle(const struct ph_ws *w); /* no byte of a frame or of a message is held */
 

@@ -7,14 +7,10 @@
 
 #include "posthouse/log.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define HEAP_MAPPED_FROM (4 << 20) /* blocks from this size on are the kernel's again when they are freed */
-#define HEAP_KEPT        (8 << 20) /* free at the end of the heap */
 
 static const struct ph_err_info table[PH_E_NR] = {
 #define X(name, http, remedy, blame, metric, type, code, text)                                               \
@@ -77,16 +73,6 @@ void ph_die(const char *fmt, ...)
 	ph_log_flush();
 	dprintf(STDERR_FILENO, "posthouse: %s\n", text);
 	abort(); /* not exit(): what is broken must not run exit handlers, and a core helps */
-}
-
-/* By default malloc() maps what is larger than 128 KiB anew each time, and gives the end of the heap back
- * when as much of it is free: a large turn then pays for each of its pages, and so does the next. */
-void ph_heap_keep(void)
-{
-#ifdef M_MMAP_THRESHOLD
-	mallopt(M_MMAP_THRESHOLD, HEAP_MAPPED_FROM);
-	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
-#endif
 }
 
 void *ph_alloc(size_t size)

@@ -244,7 +244,6 @@ static int run(struct serve *s)
 		.arg = s,
 	};
 
-	ph_heap_keep();
 	ph_metrics_init(options.workers);
 	return ph_supervise(&options);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of codec share: the HTTP/1 guard, the head's parser, the two decoders behind ph_unzip, and
- * the first bytes of WebSocket frames. */
+/* What the files of codec share: the HTTP/1 guard, the head's parser, and the two decoders behind ph_unzip.
+ */
 #ifndef CODEC_PRIV_H
 #define CODEC_PRIV_H
 
@@ -63,22 +63,5 @@ struct ph_window {
 void ph_window_open(struct ph_window *w, struct ph_buf *out);
 /* n bytes were written. 0, or -PH_E_BODY_TOO_LARGE if they were more than out may hold. */
 int ph_window_close(struct ph_window *w, struct ph_buf *out, size_t n) PH_WARN_UNUSED;
-
-/* ---- WebSocket frames (RFC 6455, 5.2) ---- */
-enum ph_ws_opcode {
-	PH_WS_OP_MORE = 0x0,
-	PH_WS_OP_TEXT = 0x1,
-	PH_WS_OP_BINARY = 0x2,
-	PH_WS_OP_CLOSE = 0x8,
-	PH_WS_OP_PING = 0x9,
-	PH_WS_OP_PONG = 0xa,
-};
-
-#define PH_WS_FIN       0x80 /* in the first byte */
-#define PH_WS_MASKED    0x80 /* in the second */
-#define PH_WS_MASK_SIZE 4    /* bytes of a mask's key */
-
-/* Puts the mask on, or takes it off. key: as the first byte of s needs it. */
-void ph_ws_mask(char *dst, struct ph_str s, const uint8_t key[PH_WS_MASK_SIZE]);
 
 #endif

@@ -1,168 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The WebSocket reader: heads are parsed and judged, the mask comes off while the payload is gathered, in the
- * same pass, fragments are joined into messages, and their text is checked. By hand: of libraries wslay has
- * the smallest reader, and that one copies all bytes once more and takes the mask off byte by byte, at 2
- * GB/s.
+ * The WebSocket reader. wslay's frame layer reads the heads and takes the mask off; this file judges what a
+ * head may say, joins fragments into messages, and checks their text. wslay's event layer is not used: its
+ * check of UTF-8 alone takes nearly four times as long as all that is done here, and it allocates what a head
+ * announces.
  *
- * Nothing is read ahead: what was consumed has been told, or is of the open frame or message. An idle
- * connection holds no buffer.
+ * wslay reads ahead, up to 4 KiB. So a pause may leave whole frames inside of it, and a connection is idle
+ * only when it holds nothing either: `ahead` counts what it was given and has not handed out. An idle
+ * connection has no frame context at all. A context has a buffer of those 4 KiB, which are cleared as it is
+ * made; so one that becomes idle is kept for whoever reads next, and most readings make none.
  *
- * What comes without a mask, and whole in one read, is passed on from where it lies.
+ * What wslay hands out lies in its buffer until it is called again. A message or control frame that comes in
+ * one piece is passed on from there; any other is gathered first.
  */
 #include "posthouse/ws.h"
 
-#include "codec_priv.h"
-
-#include <endian.h>
 #include <stdlib.h>
+#include <wslay/wslay.h>
 
-#define HEAD_MIN 2
-#define HEAD_MAX 14
+/* wslay's context. Between frames it knows nothing of whose it is. */
+struct frames {
+	wslay_frame_context_ptr context;
+	struct ph_ws *reader;
+};
 
-/* Of a head's first two bytes, besides PH_WS_FIN and PH_WS_MASKED. */
-#define RSV    0x70
-#define OPCODE 0x0f
-#define LENGTH 0x7f
+static struct frames *spare; /* idle, or NULL */
 
 struct ph_ws {
 	enum ph_ws_side side;
 	size_t max;
 	const struct ph_ws_events *events;
 	void *owner;
-	struct ph_str input;    /* of this feed, not yet taken */
-	uint8_t head[HEAD_MAX]; /* of the frame that comes next, as far as it is here */
-	uint8_t head_n;
-	uint8_t opcode;               /* of the open frame */
-	uint8_t key[PH_WS_MASK_SIZE]; /* of its mask, as its next byte needs it */
-	bool fin;                     /* it is the last of its message */
+	struct frames *frames; /* NULL while idle */
+	struct ph_str input;   /* of this feed, not yet taken by wslay */
+	size_t ahead;
+	uint64_t left;         /* payload of the open frame that is still to come */
+	uint64_t size;         /* of the open message, its frames' heads believed */
+	struct ph_buf text;    /* the open message, as far as it was gathered */
+	struct ph_str message; /* while it is told */
+	struct ph_buf control; /* the open control frame's payload */
+	int fault;             /* a close code */
 	bool in_frame;
 	bool in_message; /* a data frame began, and the last one of its message has not ended */
 	bool too_large;  /* the open message is discarded */
 	bool paused, closed;
-	uint64_t left;         /* payload of the open frame that is still to come */
-	uint64_t size;         /* of the open message, its frames' heads believed */
-	struct ph_buf text;    /* the open message */
-	struct ph_buf control; /* the open control frame's payload */
-	int fault;             /* a close code */
 };
 
-static bool is_control(uint8_t opcode)
+/* ---- wslay's side ---- */
+
+static ssize_t give(uint8_t *buf, size_t n, int flags, void *arg)
 {
-	return opcode & 0x8;
+	struct ph_ws *w = ((const struct frames *)arg)->reader;
+
+	(void)flags;
+	if (w->input.n == 0)
+		return -1;
+	if (n > w->input.n)
+		n = w->input.n;
+	memcpy(buf, w->input.p, n);
+	w->input = ph_str_from(w->input, n);
+	w->ahead += n;
+	return (ssize_t)n;
 }
 
-/* ---- heads ---- */
-
-/* How long the head is, as far as its first bytes tell. */
-static size_t head_size(const struct ph_ws *w)
+static struct frames *frames_new(void)
 {
-	uint8_t length = w->head[1] & LENGTH;
+	static const struct wslay_frame_callbacks callbacks = {.recv_callback = give};
+	struct frames *f = ph_alloc(sizeof(*f));
 
-	if (w->head_n < HEAD_MIN)
-		return HEAD_MIN;
-	return HEAD_MIN +
-	       (length == 127          ? 8u
-		       : length == 126 ? 2u
-				       : 0u) +
-	       (w->head[1] & PH_WS_MASKED ? PH_WS_MASK_SIZE : 0u);
+	if (wslay_frame_context_init(&f->context, &callbacks, f))
+		ph_die("out of memory for a WebSocket's frames");
+	return f;
 }
 
-/* False: there is more of it to come. */
-static bool take_head(struct ph_ws *w)
+static void frames_free(struct frames *f)
 {
-	while (w->head_n < head_size(w)) {
-		size_t n = head_size(w) - w->head_n;
-
-		if (w->input.n == 0)
-			return false;
-		if (n > w->input.n)
-			n = w->input.n;
-		memcpy(w->head + w->head_n, w->input.p, n);
-		w->head_n = (uint8_t)(w->head_n + n);
-		w->input = ph_str_from(w->input, n);
-	}
-	return true;
+	wslay_frame_context_free(f->context);
+	free(f);
 }
 
-/* The payload's length. False: not written in as few bytes as hold it, or negative. */
-static bool read_length(const struct ph_ws *w, uint64_t *ret)
+static void open_frames(struct ph_ws *w)
 {
-	uint16_t n16;
-	uint64_t n64;
-
-	*ret = w->head[1] & LENGTH;
-	if (*ret == 126) {
-		memcpy(&n16, w->head + HEAD_MIN, sizeof(n16));
-		*ret = be16toh(n16);
-		return *ret > 125;
-	}
-	if (*ret == 127) {
-		memcpy(&n64, w->head + HEAD_MIN, sizeof(n64));
-		*ret = be64toh(n64);
-		return *ret > UINT16_MAX && *ret <= INT64_MAX;
-	}
-	return true;
+	w->frames = spare ? spare : frames_new();
+	w->frames->reader = w;
+	spare = NULL;
 }
 
-/* What a frame's opcode may be at this place: 0 or the close code. */
-static int judge_opcode(const struct ph_ws *w)
+/* clean: between two frames. */
+static void close_frames(struct ph_ws *w, bool clean)
 {
-	switch (w->head[0] & OPCODE) {
-	case PH_WS_OP_CLOSE:
-	case PH_WS_OP_PING:
-	case PH_WS_OP_PONG:
-		return w->head[0] & PH_WS_FIN ? 0 : PH_WS_PROTOCOL;
-	case PH_WS_OP_MORE:
-		return w->in_message ? 0 : PH_WS_PROTOCOL;
-	case PH_WS_OP_TEXT:
-		return w->in_message ? PH_WS_PROTOCOL : 0;
-	case PH_WS_OP_BINARY:
-		return w->in_message ? PH_WS_PROTOCOL : PH_WS_BINARY;
-	default:
-		return PH_WS_PROTOCOL;
-	}
+	if (clean && !spare)
+		spare = w->frames;
+	else if (w->frames)
+		frames_free(w->frames);
+	w->frames = NULL;
+	w->ahead = 0;
 }
 
-static int judge(const struct ph_ws *w, uint64_t length)
+/* A length is written in as few bytes as hold it: wslay refuses any other head. */
+static size_t head_size(const struct wslay_frame_iocb *f)
 {
-	uint64_t limit = w->max > UINT64_MAX / 4 ? UINT64_MAX : (uint64_t)w->max * 4;
-	int fault;
+	size_t length = f->payload_length > UINT16_MAX ? 8 : f->payload_length > 125 ? 2 : 0;
 
-	if (w->head[0] & RSV || ((w->head[1] & PH_WS_MASKED) != 0) != (w->side == PH_WS_SERVER))
-		return PH_WS_PROTOCOL;
-	fault = judge_opcode(w);
-	if (fault)
-		return fault;
-	if (is_control(w->head[0]))
-		return length > PH_WS_CONTROL_MAX ? PH_WS_PROTOCOL : 0;
-	return length > limit - w->size ? PH_WS_TOO_LARGE : 0;
-}
-
-/* The head is here. 0 or the close code. */
-static int begin_frame(struct ph_ws *w)
-{
-	uint64_t length;
-	int fault = read_length(w, &length) ? judge(w, length) : PH_WS_PROTOCOL;
-
-	if (fault)
-		return fault;
-	w->opcode = w->head[0] & OPCODE;
-	w->fin = w->head[0] & PH_WS_FIN;
-	if (w->head[1] & PH_WS_MASKED)
-		memcpy(w->key, w->head + w->head_n - PH_WS_MASK_SIZE, PH_WS_MASK_SIZE);
-	w->head_n = 0;
-	w->in_frame = true;
-	w->left = length;
-	if (is_control(w->opcode))
-		return 0;
-	w->in_message = true;
-	w->size += length;
-	if (w->size > w->max && !w->too_large) {
-		w->too_large = true;
-		ph_buf_deinit(&w->text);
-	}
-	return 0;
+	return 2 + length + (f->mask ? 4 : 0);
 }
 
 /* ---- the peer's close frame ---- */
@@ -193,13 +133,62 @@ static int end_close(struct ph_ws *w, struct ph_str payload)
 	return 0;
 }
 
-/* ---- payloads ---- */
+/* ---- frames ---- */
 
-static int end_control(struct ph_ws *w, struct ph_str payload)
+/* What a head may say at this place: 0 or the close code. */
+static int judge(const struct ph_ws *w, const struct wslay_frame_iocb *f)
 {
-	if (w->opcode == PH_WS_OP_CLOSE)
+	uint64_t limit = w->max > UINT64_MAX / 4 ? UINT64_MAX : (uint64_t)w->max * 4;
+
+	if (f->rsv != WSLAY_RSV_NONE || (f->mask != 0) != (w->side == PH_WS_SERVER))
+		return PH_WS_PROTOCOL;
+	switch (f->opcode) {
+	case WSLAY_CONNECTION_CLOSE:
+	case WSLAY_PING:
+	case WSLAY_PONG:
+		return 0;
+	case WSLAY_CONTINUATION_FRAME:
+		if (!w->in_message)
+			return PH_WS_PROTOCOL;
+		break;
+	case WSLAY_TEXT_FRAME:
+	case WSLAY_BINARY_FRAME:
+		if (w->in_message)
+			return PH_WS_PROTOCOL;
+		if (f->opcode == WSLAY_BINARY_FRAME)
+			return PH_WS_BINARY;
+		break;
+	default:
+		return PH_WS_PROTOCOL;
+	}
+	return f->payload_length > limit - w->size ? PH_WS_TOO_LARGE : 0;
+}
+
+static int begin_frame(struct ph_ws *w, const struct wslay_frame_iocb *f)
+{
+	int fault = judge(w, f);
+
+	if (fault)
+		return fault;
+	w->in_frame = true;
+	w->left = f->payload_length;
+	w->ahead -= head_size(f);
+	if (wslay_is_ctrl_frame(f->opcode))
+		return 0;
+	w->in_message = true;
+	w->size += f->payload_length;
+	if (w->size > w->max && !w->too_large) {
+		w->too_large = true;
+		ph_buf_deinit(&w->text);
+	}
+	return 0;
+}
+
+static int end_control(struct ph_ws *w, uint8_t opcode, struct ph_str payload)
+{
+	if (opcode == WSLAY_CONNECTION_CLOSE)
 		return end_close(w, payload);
-	if (w->opcode == PH_WS_OP_PING)
+	if (opcode == WSLAY_PING)
 		w->events->on_ping(w->owner, payload);
 	else
 		w->events->on_pong(w->owner, payload);
@@ -216,85 +205,57 @@ static int end_message(struct ph_ws *w, struct ph_str message)
 		w->events->on_too_large(w->owner);
 	else if (!ph_utf8_valid(message))
 		return PH_WS_BAD_TEXT;
-	else
+	else {
+		w->message = message;
 		w->events->on_text(w->owner, message);
+	}
 	return 0;
 }
 
-/* Of the open frame, what is here. */
-static struct ph_str take_piece(struct ph_ws *w)
+/* A piece of the open frame. What it completes is passed on: from where it lies, if this piece is all. */
+static int take_payload(struct ph_ws *w, const struct wslay_frame_iocb *f)
 {
-	struct ph_str piece = w->input;
-
-	if (piece.n > w->left)
-		piece.n = (size_t)w->left;
-	w->input = ph_str_from(w->input, piece.n);
-	w->left -= piece.n;
-	w->in_frame = w->left > 0;
-	return piece;
-}
-
-/* The key as it stands n bytes further on. */
-static void turn_key(struct ph_ws *w, size_t n)
-{
-	uint8_t key[PH_WS_MASK_SIZE];
-
-	for (size_t i = 0; i < PH_WS_MASK_SIZE; i++)
-		key[i] = w->key[(i + n) % PH_WS_MASK_SIZE];
-	memcpy(w->key, key, sizeof(key));
-}
-
-/* Appends a piece, without its mask. It fits: begin_frame() has seen to it. */
-static void gather(struct ph_ws *w, struct ph_buf *gathered, struct ph_str piece)
-{
-	char *room;
-
-	if (piece.n == 0)
-		return;
-	room = ph_buf_room(gathered, piece.n);
-	if (w->side == PH_WS_CLIENT) {
-		memcpy(room, piece.p, piece.n);
-	} else {
-		ph_ws_mask(room, piece, w->key);
-		turn_key(w, piece.n % PH_WS_MASK_SIZE);
-	}
-	ph_buf_wrote(gathered, piece.n);
-}
-
-/* What the open frame completes is passed on: from where it lies, if it can be. */
-static int take_payload(struct ph_ws *w)
-{
-	struct ph_str piece = take_piece(w);
-	bool control = is_control(w->opcode), whole = !w->in_frame && (control || w->fin);
-	bool lies = whole && w->side == PH_WS_CLIENT && (control ? w->control.n : w->text.n) == 0;
+	bool control = wslay_is_ctrl_frame(f->opcode);
 	struct ph_buf *gathered = control ? &w->control : &w->text;
+	struct ph_str payload = ph_str((const char *)f->data, f->data_length);
+	bool whole;
 	int fault;
 
-	if (!lies && (control || !w->too_large))
-		gather(w, gathered, piece);
+	w->ahead -= payload.n;
+	w->left -= payload.n;
+	w->in_frame = w->left > 0;
+	whole = !w->in_frame && (control || f->fin);
+	if (!control && w->too_large) {
+		payload = PH_STR_NONE;
+	} else if (gathered->n > 0 || !whole) {
+		if (!control) /* once for each feed: wslay gives pieces of its own size */
+			ph_buf_room(gathered, payload.n + (w->left < w->input.n ? w->left : w->input.n));
+		ph_buf_puts(gathered, payload); /* fits: wslay or begin_frame() has seen to it */
+		payload = ph_buf_str(gathered);
+	}
 	if (!whole)
 		return 0;
-	if (!lies)
-		piece = ph_buf_str(gathered);
-	fault = control ? end_control(w, piece) : end_message(w, piece);
+	fault = control ? end_control(w, f->opcode, payload) : end_message(w, payload);
 	ph_buf_deinit(gathered);
 	return fault;
 }
 
 static int read_frames(struct ph_ws *w)
 {
+	struct wslay_frame_iocb f;
 	int fault = 0;
 
 	while (fault == 0 && !w->paused && !w->closed) {
-		if (!w->in_frame) {
-			if (!take_head(w))
-				break;
-			fault = begin_frame(w);
-		} else if (w->input.n == 0) {
+		ssize_t n = wslay_frame_recv(w->frames->context, &f);
+
+		if (n == WSLAY_ERR_WANT_READ)
 			break;
-		}
+		if (n < 0)
+			return PH_WS_PROTOCOL;
+		if (!w->in_frame)
+			fault = begin_frame(w, &f);
 		if (fault == 0)
-			fault = take_payload(w);
+			fault = take_payload(w, &f);
 	}
 	return fault;
 }
@@ -307,6 +268,10 @@ long ph_ws_feed(struct ph_ws *w, struct ph_str bytes)
 
 	if (w->fault || w->closed)
 		return -w->fault;
+	if (!w->frames && bytes.n == 0)
+		return 0;
+	if (!w->frames)
+		open_frames(w);
 	w->paused = false;
 	w->input = bytes;
 	w->fault = read_frames(w);
@@ -316,13 +281,22 @@ long ph_ws_feed(struct ph_ws *w, struct ph_str bytes)
 		ph_buf_deinit(&w->text);
 		ph_buf_deinit(&w->control);
 	}
+	if (w->fault || w->closed)
+		close_frames(w, false);
+	else if (ph_ws_idle(w))
+		close_frames(w, true);
 	return w->fault ? -w->fault : (long)(bytes.n - rest);
 }
 
 void ph_ws_take_text(struct ph_ws *w, struct ph_buf *ret)
 {
-	*ret = w->text;
-	ph_buf_init(&w->text, w->max);
+	if (w->text.n > 0) {
+		*ret = w->text;
+		ph_buf_init(&w->text, w->max);
+		return;
+	}
+	ph_buf_init(ret, w->max);
+	ph_buf_puts(ret, w->message);
 }
 
 void ph_ws_pause(struct ph_ws *w)
@@ -332,7 +306,7 @@ void ph_ws_pause(struct ph_ws *w)
 
 bool ph_ws_idle(const struct ph_ws *w)
 {
-	return w->fault || w->closed || (w->head_n == 0 && !w->in_frame && !w->in_message);
+	return w->fault || w->closed || (w->ahead == 0 && !w->in_frame && !w->in_message);
 }
 
 struct ph_ws *ph_ws_new(enum ph_ws_side side, size_t max, const struct ph_ws_events *events, void *owner)
@@ -352,6 +326,7 @@ struct ph_ws *ph_ws_free(struct ph_ws *w)
 {
 	if (!w)
 		return NULL;
+	close_frames(w, false);
 	ph_buf_deinit(&w->text);
 	ph_buf_deinit(&w->control);
 	free(w);

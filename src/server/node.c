@@ -28,7 +28,7 @@
 #define PING_MS         20000
 #define READERS         2
 #define MAPPED_FROM     (4 * 1024 * 1024)  /* bytes of a block that is the kernel's again once it is free */
-#define FREE_KEPT       (64 * 1024 * 1024) /* bytes at the top of the heap */
+#define FREE_KEPT       (32 * 1024 * 1024) /* bytes at the top of the heap */
 
 static const char plain_answer[] = "HTTP/1.1 400 Bad Request\r\n"
 				   "content-type: text/plain\r\n"

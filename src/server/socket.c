@@ -281,7 +281,8 @@ static void deliver(struct ph_client *c)
 	ph_buf_deinit(&s->text);
 }
 
-/* Feeds what came, up to a message that has to be held. */
+/* Feeds what came, up to a message that has to be held. There may be no bytes: frames may wait in the reader.
+ */
 static void feed(struct ph_client *c)
 {
 	struct ph_socket *s = c->socket;

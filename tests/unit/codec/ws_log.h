@@ -113,7 +113,7 @@ static inline void ws_run(const struct ph_str *pieces, size_t count, struct ph_b
 	for (size_t i = 0; i < count && fault == 0; i++) {
 		fault = ws_feed(&t, pieces[i]);
 		fed += pieces[i].n;
-		if (ws_heap() - log->cap > before + 2 * fed + 16384) /* and what malloc adds */
+		if (ws_heap() - log->cap > before + 2 * fed + 16384) /* wslay's 4 KiB, and what malloc adds */
 			ph_buf_puts(log, PH_STR("too much memory\n"));
 	}
 	if (fault && ph_ws_feed(t.ws, PH_STR("\x81\x01x")) != -fault)
