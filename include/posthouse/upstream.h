@@ -177,8 +177,8 @@ struct ph_failed_answer {
  * Date), x-ratelimit-reset-* of what is used up. In milliseconds; 0 = nothing usable; at most 366 days. */
 uint64_t ph_retry_after_ms(const struct ph_head *head);
 void ph_classify(const struct ph_failed_answer *a, struct ph_failure *ret);
-/* The status and what came with it say that the upstream has no such path. Asked of paths that name nothing which
- * could be missing itself. */
+/* The status and what came with it say that the upstream has no such path. Asked of paths that name nothing
+ * which could be missing itself. */
 bool ph_path_missing(int status, const struct ph_failure *f);
 
 /* ---- usage windows: what an account has left, in the words of the Codex backend (handbook,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A form that passes by: the same fields whole and in pieces, none of them nameless or longer than a value may
- * be, and nothing is told once a form was refused. The first byte says how to cut; the first line is the
+ * A form that passes by: the same fields whole and in pieces, none of them nameless or longer than a value
+ * may be, and nothing is told once a form was refused. The first byte says how to cut; the first line is the
  * content type, or where that is none of a form, the boundary is "b".
  */
 #include "fuzz.h"

@@ -20,9 +20,8 @@ enum {
 	B_METADATA,
 	B_NR
 };
-static const struct ph_str body_names[B_NR] = {
-	{"model", 5}, {"messages", 8}, {"stream", 6}, {"stream_options", 14}, {"n", 1},
-	{"store", 5}, {"metadata", 8}};
+static const struct ph_str body_names[B_NR] = {{"model", 5}, {"messages", 8}, {"stream", 6},
+	{"stream_options", 14}, {"n", 1}, {"store", 5}, {"metadata", 8}};
 
 enum {
 	G_ROLE,
@@ -265,7 +264,8 @@ static void keep(const struct talk *k)
 	ph_buf_printf(&b, ",\"model\":%.*s", PH_STR_ARG(t->ask[FAKE_ASK_MODEL].value));
 	if (t->x->chat.metadata.n)
 		ph_buf_printf(&b, ",\"metadata\":%.*s", PH_STR_ARG(t->x->chat.metadata));
-	ph_buf_puts(&b, PH_STR(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"));
+	ph_buf_puts(
+		&b, PH_STR(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"));
 	fake_put_string(&b, t->text);
 	ph_buf_printf(&b, "},\"finish_reason\":\"%s\"}]", finish_of(k));
 	snprintf(id, sizeof(id), "chatcmpl-%s", t->tag);

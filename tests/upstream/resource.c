@@ -429,7 +429,8 @@ static bool answer_behind(struct fake_exchange *x, struct fake_resource *r, stru
 		upload_complete(x, r);
 		return true;
 	}
-	if (ph_str_eq(rest, PH_STR("cancel")) || (r->kind == &kinds[CHATS] && ph_str_eq(rest, PH_STR("messages")))) {
+	if (ph_str_eq(rest, PH_STR("cancel")) ||
+		(r->kind == &kinds[CHATS] && ph_str_eq(rest, PH_STR("messages")))) {
 		answer_one(x, r);
 		return true;
 	}

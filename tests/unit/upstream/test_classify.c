@@ -307,7 +307,8 @@ static void a_path_that_is_not_there(void **state)
 	assert_true(says_missing(404, "{\"detail\":\"Not Found\"}"));
 	assert_true(says_missing(405, "{\"detail\":\"Method Not Allowed\"}"));
 	assert_true(says_missing(501, ""));
-	assert_true(says_missing(404, "{\"error\":{\"code\":404,\"message\":\"File Not Found\",\"type\":\"not_found_error\"}}"));
+	assert_true(says_missing(404,
+		"{\"error\":{\"code\":404,\"message\":\"File Not Found\",\"type\":\"not_found_error\"}}"));
 	assert_true(says_missing(404, "{\"error\":{\"message\":\"Invalid URL (POST /v1/files)\","
 				      "\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}"));
 	assert_true(says_missing(404, "{\"error\":{\"message\":\"No.\",\"code\":\"unknown_url\"}}"));
