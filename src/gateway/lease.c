@@ -11,7 +11,6 @@
 #define ROUNDS            3     /* beyond the first */
 #define REST_MS           200   /* doubles with each round */
 #define RENEW_MS          12000 /* for another token: its exchange, and the claim on it */
-#define FAILED_MS         60000 /* the longest time after which a failure may be told to come back */
 #define ATTEMPTS_NS       (UINT64_C(240) * 1000000000) /* no new attempt after this */
 
 void ph_lease_release(struct ph_request *r)
@@ -53,6 +52,13 @@ static bool is_unreached(int code)
 	       code == PH_E_UPSTREAM_SILENT || code == PH_E_UPSTREAM_BAD;
 }
 
+/* It is at a limit, or its plan has none of this: no failure of the pool's, which says how things stand. */
+static bool is_used_up(const struct ph_request *r)
+{
+	return r->err == -PH_E_UPSTREAM_LIMITED ||
+	       (r->err == -PH_E_UPSTREAM_DENIED && r->account->health.state == PH_ACCOUNT_EXHAUSTED);
+}
+
 void ph_lease_failed(struct ph_request *r)
 {
 	struct ph_choice *c = &r->choice;
@@ -64,7 +70,7 @@ void ph_lease_failed(struct ph_request *r)
 	}
 	if (c->tried_count < PH_TRIED_MAX)
 		c->tried[c->tried_count++] = r->account->id;
-	r->failed |= r->err != -PH_E_UPSTREAM_LIMITED;
+	r->failed |= !is_used_up(r);
 	if (is_unreached(-r->err))
 		ph_health_unreached(r->g, r->account);
 }
@@ -102,11 +108,8 @@ static int blocked(struct ph_request *r, enum ph_choice_verdict verdict, uint64_
 		return ph_fail(&r->fault, PH_E_OWNER_AWAY, "the owner is blocked");
 	if (is_tied(r))
 		return ph_fail(&r->fault, PH_E_ACCOUNT_AWAY, "the account that the turn needs is blocked");
-	if (r->failed) {
-		/* Codex would wait for it without a word. Whoever comes sooner is told how things stand. */
-		r->after_ms = after_ms > FAILED_MS ? 0 : after_ms;
+	if (r->failed)
 		return all_failed(r);
-	}
 	r->left[PH_OTHER_ACCOUNT] = 0;
 	return ph_fail(&r->fault,
 		verdict == PH_CHOICE_EXHAUSTED ? PH_E_ACCOUNTS_EXHAUSTED : PH_E_ACCOUNTS_BUSY,

@@ -106,6 +106,10 @@ class Clients:
         self.binary = self.only('node-linux-*/bin/node')
         self.codex_binary = self.only('@openai/codex-linux-*/vendor/*/bin/codex')
 
+    @property
+    def opencode_binary(self):
+        return self.only('opencode-linux-*/bin/opencode')
+
     def only(self, pattern):
         found = glob.glob(str(self.modules / pattern))
         assert len(found) == 1, '%s in %s: %s' % (pattern, self.modules, found)
@@ -255,3 +259,26 @@ class CodexRun:
 def shell_call(command):
     """Words that make the fake upstream ask Codex to run that."""
     return marker(calls=[{'name': 'exec_command', 'arguments': {'cmd': command}}])
+
+
+class OpenCode:
+    """OpenCode with a home of its own; it asks nobody but its provider."""
+
+    ALONE = {'OPENCODE_DISABLE_' + what: '1' for what in (
+        'MODELS_FETCH', 'AUTOUPDATE', 'LSP_DOWNLOAD', 'DEFAULT_PLUGINS', 'SHARE', 'PROJECT_CONFIG')}
+    OPTIONS = ('--auto', '--format', 'json', '--title', 'a courier', '-m', 'posthouse/gpt-5')
+
+    def __init__(self, world, key):
+        self.world, self.key = world, world.keys[key]
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix='opencode-', dir=world.cluster.dir))
+
+    def run(self, node, prompt, go_on=False):
+        """The text of its last answer, and what its tools gave. It would quote a prompt that is an argument."""
+        config = {'provider': {'posthouse': {'npm': '@ai-sdk/openai', 'models': {'gpt-5': {}},
+                                             'options': {'baseURL': node.url + '/v1', 'apiKey': self.key}}}}
+        done = run([self.world.clients.opencode_binary, 'run', *self.OPTIONS, *(['-c'] if go_on else [])], 120, cwd=self.home, input=prompt,
+                   env=dict(self.ALONE, PATH=os.environ['PATH'], HOME=str(self.home), OPENCODE_CONFIG_CONTENT=json.dumps(config)))
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert done.returncode == 0 and not [e for e in events if e['type'] == 'error'], (events, done.stderr[-2000:])
+        outputs = [e['part']['state']['output'] for e in events if e['type'] == 'tool_use']
+        return [e['part']['text'] for e in events if e['type'] == 'text'][-1], outputs

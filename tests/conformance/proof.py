@@ -12,7 +12,7 @@ GUIDE = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'clients.md'
 BEGIN, END = '<!-- what the tests prove: begin -->\n', '<!-- what the tests prove: end -->\n'
 
 CLIENTS = {'openai': 'openai-node', 'openai_python': 'openai-python', 'agents': 'Agents SDK, node', 'agents_python': 'Agents SDK, Python',
-           'ai': 'AI SDK', 'codex': 'Codex CLI', 'curl': 'curl'}
+           'ai': 'AI SDK', 'codex': 'Codex CLI', 'opencode': 'OpenCode', 'curl': 'curl'}
 ABILITIES = {'create': 'create', 'stream': 'stream', 'tools': 'tools', 'chain': 'chain on another node', 'lost': 'account lost',
              'retrieve': 'retrieve', 'files': 'files'}
 HTTP, SOCKET = 'HTTP', 'WebSocket'
@@ -31,13 +31,13 @@ def transport_of(how):
     return SOCKET if how in ('socket', 'websocket') else HTTP
 
 
-ROWS = list(dict.fromkeys([(program, transport_of(how)) for program, how in WAYS] + [('codex', HTTP), ('codex', SOCKET)]))
+ROWS = list(dict.fromkeys([(program, transport_of(how)) for program, how in WAYS] + [('codex', HTTP), ('codex', SOCKET), ('opencode', HTTP)]))
 ROWS.sort(key=lambda row: list(CLIENTS).index(row[0]))
 
 
 def excuse(program, transport, kind, ability):
     """The letter of the reason why this cell cannot be, or None."""
-    if ability == 'create' and (transport == SOCKET or program == 'codex'):
+    if ability == 'create' and (transport == SOCKET or program in ('codex', 'opencode')):
         return 'a'
     if ability in ('retrieve', 'files') and program not in PLAIN:
         return 'b'

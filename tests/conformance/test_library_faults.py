@@ -17,11 +17,14 @@ ONE_ACCOUNT = {  # what one account alone refuses
     'its plan': marker(fault='failed', code='usage_not_included', at='created', times=1),
     'an error in place of a stream': marker(body=FLAT_ERROR, content_type='text/event-stream', times=1),
 }
-REFUSED = {  # what no retry mends
-    'a long context': marker(status=400, code='context_length_exceeded', **CONTENT),
-    'a large body': marker(status=413, **CONTENT),
-    'a policy, in the stream': marker(fault='failed', code='cyber_policy', message='It is too much.', at='created'),
+REFUSED = {  # what no retry mends -> what a client reads
+    'a long context': (marker(status=400, code='context_length_exceeded', **CONTENT), 'It is too much.'),
+    'a large body': (marker(status=413, **CONTENT), 'The request is too large.'),
 }
+FAILED = {  # (program, how) -> what it says of a response that failed, and how often it asks
+    ('agents', 'run'): ('response.failed', 1), ('agents', 'stream'): ('response.failed', 1), ('agents', 'socket'): ('response.failed', 1),
+    ('ai', 'generate'): ('Invalid JSON response', 1), ('ai', 'history'): ('Invalid JSON response', 1),
+    ('ai', 'stream'): ('It is too much.', 1 + RETRIES)}
 
 
 @ways()
@@ -129,12 +132,21 @@ def test_silence_is_bridged(fresh, program, how):
 @pytest.mark.parametrize('what', REFUSED)
 def test_refused_request(fresh, program, how, what):
     """What no retry mends: asked once, and told as upstream said it."""
-    before = fresh.requests()
-    turn, = fresh.play(program, 'stateless', texts(how, 'one ' + REFUSED[what]))
-    told = turn['error']['message'] if 'error' in turn else turn['failure']['message']
-    assert MUTE.get((program, how), 'It is too much.') in told, turn
+    before, (script, words) = fresh.requests(), REFUSED[what]
+    turn, = fresh.play(program, 'stateless', texts(how, 'one ' + script))
+    assert MUTE.get((program, how), words) in turn['error']['message'], turn
     assert fresh.turns() == 1
     assert how == 'socket' or fresh.requests() - before == 1
+
+
+@ways()
+def test_failed_response(fresh, program, how):
+    """A failure that upstream tells in its answer and that nobody else would mend: the response says so, and the AI SDK repeats streams."""
+    script = marker(fault='failed', code='cyber_policy', message='It is too much.', at='created')
+    turn, = fresh.play(program, 'stateless', texts(how, 'one ' + script))
+    words, turns = FAILED.get((program, how), ('It is too much.', 1))
+    assert words in (turn['error'] if 'error' in turn else turn['failure'])['message'], turn
+    assert fresh.turns() == turns
 
 
 @ways(without=('history',))  # which never names one

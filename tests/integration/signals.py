@@ -131,7 +131,7 @@ def _limits():
     yield Signal('400 usage_limit_reached', 400, error('usage_limit_reached', resets_in_seconds=1200), 'exhausted',
                  (1100, 1300), nobody=(USED_UP,))
     yield Signal('429 usage_not_included', 429, error('usage_not_included', 'usage_not_included'), 'exhausted',
-                 (HOUR - 120, HOUR + 600), nobody=(FAILED, NOBODY))
+                 (HOUR - 120, HOUR + 600), nobody=(USED_UP,))
     for code in ('insufficient_quota', 'quota_exceeded', 'credit_balance_exhausted', 'organization_spend_limit_exceeded',
                  'project_spend_limit_exceeded', 'organization_usage_limit_exceeded'):
         yield Signal('429 ' + code, 429, error(code, code), 'exhausted', (HOUR - 120, HOUR + 600), nobody=(USED_UP,))
