@@ -7,6 +7,7 @@ requirements.txt, installed by `./dev test` into the state directory; js/ and py
 import importlib.util
 import os
 import pathlib
+import random
 import sys
 
 import pytest
@@ -16,6 +17,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / 'tests' / 'integration'), str(ROOT / 'tests' / 'upstream')]
 
 # pylint: disable=wrong-import-position
+import harness  # noqa: E402
 import peers  # noqa: E402
 import proof  # noqa: E402
 
@@ -40,6 +42,28 @@ def pytest_collection_modifyitems(config, items):
     """Before -k leaves any out."""
     config.pluginmanager.get_plugin('proof').collected(items)
     INTEGRATION.pytest_collection_modifyitems(items)
+    if harness.SCALE <= 1 and not config.option.keyword:
+        leave_out(config, items)
+
+
+MANY = 6  # cases of a test
+SHARE = 3
+
+
+def leave_out(config, items):
+    """Starting clients takes time: of many cases of a test, those that the table is not made of, a third is run. All of them: with -k,
+    and with full counts."""
+    tests = {}
+    for item in items:
+        if not proof.claims(item):
+            tests.setdefault(item.nodeid.partition('[')[0], []).append(item)
+    left_out = set()
+    for name, cases in tests.items():
+        if len(cases) > MANY:
+            draw = random.Random('%d %s' % (harness.SEED, name))
+            left_out.update(draw.sample(cases, len(cases) - -(-len(cases) // SHARE)))
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope='session')
