@@ -14,7 +14,7 @@ H2C = {'Connection': 'Upgrade, HTTP2-Settings', 'Upgrade': 'h2c', 'HTTP2-Setting
     ('PUT', '/v1/responses', 'POST'), ('OPTIONS', '/v1/responses', 'POST'), ('GET', '/v1/responses', 'POST'),
     ('HEAD', '/v1/responses/resp_1', 'GET, DELETE'), ('PUT', '/backend-api/codex/responses/resp_1', 'GET, DELETE'),
     ('GET', '/v1/responses/resp_1/cancel', 'POST'), ('DELETE', '/v1/models', 'GET'), ('POST', '/v1/models/m', 'GET'),
-    ('GET', '/v1/chat/completions', 'POST'), ('PUT', '/v1/files', 'GET, POST'),
+    ('PUT', '/v1/files', 'GET, POST'),
     ('PUT', '/v1/files/file_1', 'GET, HEAD, POST, DELETE'), ('GET', '/v1/conversations', 'POST'),
 ])
 def test_a_wrong_method_is_told_the_right_ones(api, method, path, allowed):

@@ -149,8 +149,9 @@ def test_requests_refuses(told):
 
 
 def following(cluster, *args):
+    """As at a terminal: what a shell has put in the background ignores SIGINT, and so would its children."""
     return subprocess.Popen([str(BINARY), 'requests', '--follow', *args], env=cluster.cli_env, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+                            stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def test_follow(world, told):

@@ -70,6 +70,9 @@ class World:
     def verb(self, name, account):
         """Of an operator; every node knows then."""
         self.sql("SELECT posthouse_admin.%s('%s', 'test')" % (name, account))
+        self.all_know()
+
+    def all_know(self):
         version, = self.sql("SELECT version FROM posthouse.topics WHERE topic = 'accounts'")[0]
         line = b'accounts are as of version %d' % version
         http.eventually(lambda: all(line in node.text() for node in self.nodes), what='every node knows')
@@ -178,9 +181,10 @@ def test_it_moves_once_and_stays(make_world):
 
 
 def limit(world, name, talk):
-    world.upstream.script(name, {'status': 429, 'retry_after': 2, 'code': 'rate_limit_exceeded'})
+    world.upstream.script(name, {'status': 429, 'retry_after': 5, 'code': 'rate_limit_exceeded'})
     assert world.turn(**talk).status == 200
     assert len(world.used()) == 2, 'another one took the turn'
+    world.all_know()
 
 
 def wait_for_health(world, name):
