@@ -248,10 +248,13 @@ class Stack:
         while self.retired:
             self.retired.pop().stop(asked=True)
 
-    def await_closed(self):
+    def upstream_files(self):
+        return machine.open_files(self.canned.process.pid)
+
+    def await_closed(self, before):
         """Thousands of streams that were left are closed upstream: with those of the next they would be more files than a
-        process may have."""
-        http.eventually(lambda: machine.open_files(self.canned.process.pid) < files() // 20, within=60, every=0.1,
+        process may have. before: as many as it had."""
+        http.eventually(lambda: self.upstream_files() < before + files() // 20, within=60, every=0.1,
                         what='the upstream has closed what was left')
 
     # ---- what stands behind ----

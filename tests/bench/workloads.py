@@ -455,10 +455,10 @@ def w7(bench):
     kinds += [('w7.tls_' + way, way, 100, 1000) for way in (TLS_OUT, TLS_IN)]
     for key, way, few, many in kinds:
         for make in bench.makers(ours_alone=way != PLAIN and bench.size.quick):
-            relay = make(way)
+            relay, before = make(way), stack.upstream_files()
             idle_streams(bench, key, relay, few, many)
             stack.retire(relay)
-            stack.await_closed()
+            stack.await_closed(before)
 
 
 def idle_streams(bench, key, relay, few, many):
