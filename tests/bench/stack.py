@@ -67,6 +67,7 @@ defaults
     option http-ignore-probes
     timeout connect 5s
     timeout client 3600s
+    option abortonclose
     timeout client-fin 1s
     timeout server 3600s
 %(servers)s
