@@ -359,12 +359,12 @@ class Cluster:
         return self.postgres.sql(self.database, text, *args)
 
     def fresh(self):
-        """Every account is well, and no fake upstream has counted anything."""
+        """Every account is well, whatever was learnt of it and may yet be on its way, and no fake upstream has counted anything."""
         for thing in self.others:
             if isinstance(thing, FakeUpstream):
                 thing.reset()
-        if self.sql("SELECT posthouse_admin.resume_account(name) FROM posthouse_admin.accounts "
-                    "WHERE state <> 'active' OR health <> 'active'"):
+        while self.sql("SELECT posthouse_admin.resume_account(name) FROM posthouse_admin.accounts "
+                       "WHERE state <> 'active' OR health <> 'active'"):
             time.sleep(KNOWN)
 
     def use(self, *names):

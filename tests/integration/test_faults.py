@@ -42,11 +42,8 @@ class World:
         self.node = self.cluster.node()
 
     def reset(self):
-        """Every account active again, whatever the last test taught the node about it, which may yet be on its way."""
         self.upstream.clear()
-        while self.cluster.sql("SELECT posthouse_admin.resume_account(name, 'test') FROM posthouse_admin.accounts "
-                               "WHERE state <> 'active' OR health <> 'active'"):
-            time.sleep(1)  # the node hears of it, also on a busy machine
+        self.cluster.fresh()
 
 
 @pytest.fixture(scope='module', params=['stateless', 'platform'])
